@@ -1,0 +1,36 @@
+/* init.h -- values a weight may start from. Each is a function of (params, weight, seed) alone:
+ * the stream of random numbers is keyed by the seed and the weight's id, so adding a weight
+ * elsewhere, or another order of calls, changes nothing.
+ *
+ * fan_in = rows and fan_out = columns of a matrix [in,out]; a vector counts as [1,n]. Weights of
+ * rank 3 or 4 count their leading axes as rows. All post on the params and return its status:
+ * SQ_EWEIGHT for an unknown weight, SQ_EVALUE for a bound that is negative or not finite,
+ * SQ_ESHAPE where a matrix is needed, SQ_ENOMEM. */
+#ifndef SQ_CELLS_INIT_H
+#define SQ_CELLS_INIT_H
+
+#include "../core/params.h"
+
+SQ_BEGIN_DECLS
+
+SQ_API sq_status sq_init_zeros(sq_params *p, sq_weight w);
+SQ_API sq_status sq_init_constant(sq_params *p, sq_weight w, double value);
+/* Uniform in [-bound, bound). sq_init_uniform_hidden is the bound 1/sqrt(hidden) of recurrent
+ * cells. */
+SQ_API sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed);
+SQ_API sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden, uint64_t seed);
+SQ_API sq_status sq_init_normal(sq_params *p, sq_weight w, double deviation, uint64_t seed);
+/* Glorot & Bengio 2010: uniform with bound gain sqrt(6/(fan_in + fan_out)). */
+SQ_API sq_status sq_init_glorot(sq_params *p, sq_weight w, double gain, uint64_t seed);
+/* He et al. 2015: normal with deviation sqrt(2/fan_in). */
+SQ_API sq_status sq_init_he(sq_params *p, sq_weight w, uint64_t seed);
+/* Saxe et al. 2013: gain times a matrix with orthonormal rows or columns, whichever are fewer,
+ * uniformly distributed (Householder QR of a normal matrix with the signs of R's diagonal moved
+ * into Q). Matrices only. */
+SQ_API sq_status sq_init_orthogonal(sq_params *p, sq_weight w, double gain, uint64_t seed);
+/* Le et al. 2015: gain on the diagonal, zeros elsewhere. Matrices only. */
+SQ_API sq_status sq_init_identity(sq_params *p, sq_weight w, double gain);
+
+SQ_END_DECLS
+
+#endif

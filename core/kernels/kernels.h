@@ -1,0 +1,84 @@
+/* kernels.h -- the arithmetic, one table per instruction set.
+ *
+ * The plain C reference (table "base") is always built. The same file kernels.c is compiled once
+ * more per instruction set by the build, with that set's compiler flags and SQ_VECTOR_BYTES; the
+ * table with the highest level that this processor runs is chosen when a tape is made and held
+ * there. Nowhere else names an instruction set.
+ *
+ * Kernel laws, each with a test:
+ *  (a) a value does not depend on its position in an array or on the array's length;
+ *  (b) the order of summation inside a product is fixed by its K alone, never by M, N, tile or
+ *      edge: a row's bits do not depend on its neighbours.
+ * No kernel allocates, and none reads or writes a byte outside its operands. Addresses need the
+ * alignment of their element only. Operands of one call do not overlap unless said. */
+#ifndef SQ_CORE_KERNELS_H
+#define SQ_CORE_KERNELS_H
+
+#include "core/dtype.h"
+
+/* The instruction sets of this build, by rising level. Each has a table sqi_kernels_NAME. */
+#ifdef SQ_X86_KERNELS
+#define SQI_ISAS(ROW) ROW(base) ROW(avx2) ROW(avx512)
+#else
+#define SQI_ISAS(ROW) ROW(base)
+#endif
+#define SQI_ROW(name) SQI_ISA_##name,
+enum sqi_isa { SQI_ISAS(SQI_ROW) SQI_N_ISAS };
+#undef SQI_ROW
+
+/* C[i,j] = sum_k A(i,k) B(k,j), or += with `add`. A(i,k) = a[i*a_row + k*a_col], and so for B; one
+ * of b_row, b_col is 1; C has rows of c_row elements. K = 0 sums nothing: C = 0, or unchanged. */
+typedef struct sqi_gemm {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row, b_col;
+    void *c;
+    int64_t c_row;
+    bool add;
+} sqi_gemm;
+
+/* y[i*y_stride] (=, or += with `add`) x[i*x_stride] over a box of up to 4 axes. Stride 0 in x
+ * repeats; stride 0 in y (with add) sums. So this one loop is copy, transpose, slice, pad,
+ * concat, broadcast and every sum. Sums run over eight partial sums, so long ones stay accurate. */
+typedef struct sqi_move {
+    int64_t dim[4];
+    void *y;
+    int64_t y_stride[4];
+    const void *x;
+    int64_t x_stride[4];
+    bool add;
+} sqi_move;
+
+/* One precision of one instruction set. */
+typedef struct sqi_arith {
+    void (*gemm)(const sqi_gemm *g);
+    void (*move)(const sqi_move *m);
+    void (*fill)(int64_t n, void *y, double value);             /* y = value */
+    void (*axpy)(int64_t n, double alpha, const void *x, void *y); /* y += alpha x */
+    double (*sumsq)(int64_t n, const void *x);                  /* sum of squares, in double */
+    void (*from_f32)(int64_t n, const float *x, void *y);       /* y = x, converted; also to_* */
+    void (*from_f64)(int64_t n, const double *x, void *y);
+    void (*to_f32)(int64_t n, const void *x, float *y);
+    void (*to_f64)(int64_t n, const void *x, double *y);
+} sqi_arith;
+
+typedef struct sq_kernels {
+    const char *name;     /* "base", "avx2", "avx512" */
+    enum sqi_isa isa;     /* index for tables that other files compile per instruction set */
+    sqi_arith of[2];      /* by sq_dtype */
+} sq_kernels;
+
+#define SQI_ROW(name) extern const sq_kernels sqi_kernels_##name;
+SQI_ISAS(SQI_ROW)
+#undef SQI_ROW
+
+/* The best table this processor runs, capped by the environment variable SEQGRAD_ISA
+ * (base, avx2, avx512; any other text caps nothing). */
+const sq_kernels *sqi_kernels_select(void);
+
+/* The table of that name if this build has it and this processor runs it, else NULL. */
+const sq_kernels *sqi_kernels_named(const char *name);
+
+#endif

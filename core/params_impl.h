@@ -1,0 +1,39 @@
+/* params_impl.h -- versions of the weights, as tapes hold them.
+ *
+ * A version is one flat block with a count of who refers to it: the params (its current one) and
+ * every live segment of every tape that used a weight of it. Updating writes in place when the
+ * params hold the only reference, into another block otherwise; a block that nobody refers to any
+ * more waits in the params' list of spares, so a steady training loop allocates nothing. Counts
+ * are atomic and the list is pushed without locks: tapes on several threads share a params. */
+#ifndef SQ_CORE_PARAMS_IMPL_H
+#define SQ_CORE_PARAMS_IMPL_H
+
+#include "core/error_impl.h"
+#include "core/params.h"
+
+#include <stdatomic.h>
+
+typedef struct sqi_version {
+    atomic_uint refs;
+    uint64_t number;             /* sq_params_version at the time */
+    size_t bytes;                /* room in data */
+    void *data;                  /* 64-byte aligned */
+    struct sqi_version *spare;   /* next in the list of spares */
+} sqi_version;
+
+/* The current version, with one more reference, to be given back by sqi_version_release. */
+sqi_version *sqi_params_retain(sq_params *p);
+void sqi_version_release(sq_params *p, sqi_version *v);
+
+/* The current version without a reference: valid until the next change. */
+const sqi_version *sqi_params_current(const sq_params *p);
+
+/* Of an id known to be valid. */
+static inline bool sqi_weight_known(const sq_params *p, sq_weight w)
+{
+    return w.id >= 1 && w.id <= sq_params_count(p);
+}
+
+sqi_error *sqi_params_error(sq_params *p);
+
+#endif

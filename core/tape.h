@@ -1,0 +1,237 @@
+/* tape.h -- the tape: records operations as they are computed, then sweeps them in reverse.
+ *
+ *     root            step 0               step 1               after the last step
+ *     | h0 W U b |    | x W U b ... h1 |   | x W U b ... h2 |   | loss |
+ *                       ^ imports            ^ imports h1
+ *
+ * A segment is an arena holding one step. It touches the past only through its imports.
+ *
+ * Memory rules
+ *  1. The tape owns every node, value and gradient; a variable is never freed.
+ *  2. Memory returns only by whole steps: sq_cut, sq_tape_reset, sq_tape_free. It is recycled:
+ *     a steady training loop allocates nothing after its first iterations.
+ *  3. Sizes, cuts and sweeps are counted in steps. What is recorded before the first step (the
+ *     root) is forgotten only by reset.
+ *  4. Sweeps repeat. Every reverse sweep starts with fresh interior gradients; gradients of
+ *     weights and leaves accumulate until zeroed. Afterwards the gradients of leaves, of states
+ *     (whatever crosses a step border) and of variables named or marked sq_keep_grad are
+ *     readable and hold the last sweep's value. Values are never overwritten by a sweep. After a
+ *     failed sweep the weight gradients are invalid until zeroed.
+ *  5. Weights belong to sq_params (params.h) and are versioned. A weight variable taken before
+ *     an update cannot be used for new recording: call sq_use again.
+ *  6. Weight gradients lie in one flat block laid out like the params.
+ *  7. A pointer read out of a tape is valid until its step is cut or reset. Inputs are copied
+ *     in, results copied out, unless the name says _view.
+ *  8. No mutable static data: N threads = N tapes.
+ *
+ * Errors are sticky (error.h): the first mistake is kept with a sentence, nothing is recorded
+ * afterwards, later operations return no value. Check once, at sq_backward. sq_tape_reset clears.
+ * A handle of a *freed* tape cannot be recognised: do not use one. */
+#ifndef SQ_CORE_TAPE_H
+#define SQ_CORE_TAPE_H
+
+#include "dtype.h"
+#include "error.h"
+#include "params.h"
+#include "random.h"
+#include "shape.h"
+
+SQ_BEGIN_DECLS
+
+typedef struct sq_tape sq_tape;
+
+/* A variable: a name for a value on a tape. 16 bytes, passed by value, never freed. {0} is "no
+ * value". id = segment ordinal (40 bits), index (24 bits); ordinals never restart on a tape, so
+ * a handle into a forgotten step is recognised as stale, never followed. */
+typedef struct sq_var {
+    sq_tape *tape;
+    uint64_t id;
+} sq_var;
+
+/* ---- Making and ending ------------------------------------------------------------------ */
+
+/* A new tape of one precision, bound to params for its life; params may be NULL when no weights
+ * are used. Params of another precision are a posted error. NULL only when out of memory. */
+SQ_API sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params);
+SQ_API void sq_tape_free(sq_tape *t);
+
+/* Forgets every step and the root, clears the error, keeps the memory, the weight gradients and
+ * the seed. Steps count from 0 again; the run serial (random.h) grows. */
+SQ_API void sq_tape_reset(sq_tape *t);
+
+/* The sticky status, and its sentence: "step 12: matmul: inner sizes differ: [4,3] x [2,5]".
+ * "" when there is no error. NULL tapes answer SQ_ENOMEM: they were never made. */
+SQ_API sq_status sq_tape_status(const sq_tape *t);
+SQ_API const char *sq_message(const sq_tape *t);
+
+SQ_API sq_dtype sq_tape_dtype(const sq_tape *t);
+SQ_API sq_params *sq_tape_params(const sq_tape *t);
+
+/* The seed of random operations (default 0), and the next random stream of the current step:
+ * a function of seed, run serial, step and how many were taken in this step before. */
+SQ_API void sq_tape_set_seed(sq_tape *t, uint64_t seed);
+SQ_API sq_random sq_tape_random(sq_tape *t);
+
+/* ---- Time ------------------------------------------------------------------------------- */
+
+/* Begins the next time step: what is recorded from here on belongs to it. Steps count 0, 1, ... */
+SQ_API void sq_begin_step(sq_tape *t);
+
+/* Ends the current step without beginning another: what follows (a loss over all outputs, say)
+ * belongs to no step. Optional. Does nothing outside a step. */
+SQ_API void sq_end_step(sq_tape *t);
+
+/* The current step, or -1 outside one. */
+SQ_API int64_t sq_current_step(const sq_tape *t);
+
+/* sq_cut -- truncation: forget all but the newest keep_steps steps.
+ *
+ * The n variables in carry are made to survive: one whose step is forgotten is rewritten in
+ * place as a constant of the same value, one whose step is kept stays as it is. Handles into
+ * forgotten steps become stale. Values that kept steps import from forgotten ones are kept as
+ * constants: the gradient stops there, exactly as in a run started from them.
+ * Fails:  SQ_EVAR if a carried variable is itself stale, SQ_ERANGE keep_steps < 0, SQ_ENOMEM.
+ * Cost:   O(nodes of the kept steps that import forgotten ones); gives nothing back to the
+ *         system: the memory is used again by the next steps. */
+SQ_API sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n);
+
+/* ---- Values in -------------------------------------------------------------------------- */
+
+/* A constant: copied in, converted to the tape's precision; it gets no gradient. */
+SQ_API sq_var sq_input_f32(sq_tape *t, sq_shape shape, const float *values);
+SQ_API sq_var sq_input_f64(sq_tape *t, sq_shape shape, const double *values);
+
+/* A leaf: the same, with a gradient that accumulates over sweeps until sq_zero_grads. */
+SQ_API sq_var sq_leaf_f32(sq_tape *t, sq_shape shape, const float *values);
+SQ_API sq_var sq_leaf_f64(sq_tape *t, sq_shape shape, const double *values);
+
+/* Constants: all zeros; all the same number; one number. */
+SQ_API sq_var sq_zeros(sq_tape *t, sq_shape shape);
+SQ_API sq_var sq_full(sq_tape *t, sq_shape shape, double value);
+SQ_API sq_var sq_constant(sq_tape *t, double value);
+
+/* A weight of the tape's params, at its present version. Cheap: nothing is copied. Taken again
+ * in the same step it is the same variable. Fails: SQ_EWEIGHT. */
+SQ_API sq_var sq_use(sq_tape *t, sq_weight w);
+
+/* The same value as v, through which no gradient flows. */
+SQ_API sq_var sq_detach(sq_var v);
+
+/* ---- Marks ------------------------------------------------------------------------------ */
+
+/* Names a variable (for messages, reports) and keeps its gradient. The string is copied. */
+SQ_API sq_var sq_name(sq_var v, const char *name);
+
+/* Keeps v's gradient readable after a sweep. Mark before the sweep. */
+SQ_API sq_var sq_keep_grad(sq_var v);
+
+/* ---- Sweeps ----------------------------------------------------------------------------- */
+
+/* The reverse sweep from a scalar, dL/dL = 1. Adds to the gradients of weights and leaves.
+ * Fails: whatever was posted before; SQ_ESHAPE not a scalar; SQ_EVAR; SQ_ENOMEM.
+ * Cost: about twice the forward's arithmetic. */
+SQ_API SQ_CHECKED sq_status sq_backward(sq_var loss);
+
+/* The same from any tensor: seed is dL/dy, of y's shape. */
+SQ_API SQ_CHECKED sq_status sq_backward_from_f32(sq_var y, const float *seed);
+SQ_API SQ_CHECKED sq_status sq_backward_from_f64(sq_var y, const double *seed);
+
+/* Zeroes the gradients of weights and leaves, and makes them valid again. */
+SQ_API void sq_zero_grads(sq_tape *t);
+
+/* The recorded reverse sweep: records dy/dx[i] as variables gx[i], shaped like x[i], so that
+ * derivatives can be differentiated again. y is a scalar; for another shape the gradient of its
+ * sum is meant. x[i] may be a leaf, a state, any variable, or a weight variable: then every use
+ * of that weight counts. Weights and leaves accumulate nothing.
+ * Fails (posts, returns the status): SQ_EVAR; an op that has no adjoint (SQ_EGRAD); SQ_ENOMEM. */
+SQ_API SQ_CHECKED sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n);
+
+/* ---- Values out ------------------------------------------------------------------------- */
+
+/* True when v has a value on a tape that has not failed. */
+SQ_API bool sq_ok(sq_var v);
+SQ_API sq_shape sq_shape_of(sq_var v); /* a scalar's shape for a bad handle (posted) */
+SQ_API const char *sq_name_of(sq_var v); /* "" when it has none */
+
+/* The number of a one-element variable; NaN after an error. */
+SQ_API double sq_item(sq_var v);
+/* Copies all elements out, converted. Returns the status. */
+SQ_API sq_status sq_copy_f32(sq_var v, float *out);
+SQ_API sq_status sq_copy_f64(sq_var v, double *out);
+/* The elements themselves; NULL when the tape has the other precision (posted) or on error. */
+SQ_API const float *sq_view_f32(sq_var v);
+SQ_API const double *sq_view_f64(sq_var v);
+/* Euclidean norm, accumulated in double. */
+SQ_API double sq_norm(sq_var v);
+
+/* The same for dL/dv of the last sweep (of all sweeps since sq_zero_grads for leaves and
+ * weights); zeros when the loss does not depend on v.
+ * Fails: SQ_EGRAD when the gradient was not kept (the sentence names sq_keep_grad), when v is a
+ * constant, or when a failed sweep left weight gradients invalid. */
+SQ_API double sq_grad_item(sq_var v);
+SQ_API sq_status sq_grad_copy_f32(sq_var v, float *out);
+SQ_API sq_status sq_grad_copy_f64(sq_var v, double *out);
+SQ_API double sq_grad_norm(sq_var v);
+
+/* The flat weight gradients, sq_params_size elements in the tape's precision, laid out like the
+ * params; writable, so that sums over tapes or machines can be put in place. NULL after an error
+ * or without params. One weight's part of it, copied. */
+SQ_API void *sq_grads(sq_tape *t);
+SQ_API sq_status sq_weight_grad_f32(sq_tape *t, sq_weight w, float *out);
+SQ_API sq_status sq_weight_grad_f64(sq_tape *t, sq_weight w, double *out);
+
+/* ---- Looking at the tape itself --------------------------------------------------------- */
+
+typedef struct sq_tape_stats {
+    int64_t steps;       /* live steps */
+    int64_t nodes;       /* live nodes, imports included */
+    size_t value_bytes;  /* arena bytes in use by live segments: values, attributes, kept gradients */
+    size_t held_bytes;   /* everything the tape has allocated, recycled memory included */
+} sq_tape_stats;
+
+SQ_API sq_tape_stats sq_tape_statistics(const sq_tape *t);
+
+/* Checks every invariant of the tape (tape_impl.h lists them). True when all hold; otherwise
+ * false and, when buf is not NULL, a sentence in it. For tests and debugging; posts nothing. */
+SQ_API bool sq_tape_check(const sq_tape *t, char *buf, size_t n);
+
+SQ_END_DECLS
+
+/* sq_input, sq_leaf, sq_copy ... choose by the pointer's type: _Generic in C, overloads in C++. */
+#ifdef __cplusplus
+#define SQI_OVERLOAD_IN(ret, name, arg)                                                          \
+    static inline ret name(sq_tape *t, arg a, const float *v) { return name##_f32(t, a, v); }   \
+    static inline ret name(sq_tape *t, arg a, const double *v) { return name##_f64(t, a, v); }
+#define SQI_OVERLOAD_OUT(name)                                                                   \
+    static inline sq_status name(sq_var v, float *out) { return name##_f32(v, out); }           \
+    static inline sq_status name(sq_var v, double *out) { return name##_f64(v, out); }
+SQI_OVERLOAD_IN(sq_var, sq_input, sq_shape)
+SQI_OVERLOAD_IN(sq_var, sq_leaf, sq_shape)
+SQI_OVERLOAD_OUT(sq_copy)
+SQI_OVERLOAD_OUT(sq_grad_copy)
+static inline sq_status sq_backward_from(sq_var y, const float *s) { return sq_backward_from_f32(y, s); }
+static inline sq_status sq_backward_from(sq_var y, const double *s) { return sq_backward_from_f64(y, s); }
+static inline sq_status sq_weight_grad(sq_tape *t, sq_weight w, float *o) { return sq_weight_grad_f32(t, w, o); }
+static inline sq_status sq_weight_grad(sq_tape *t, sq_weight w, double *o) { return sq_weight_grad_f64(t, w, o); }
+static inline sq_status sq_weight_set(sq_params *p, sq_weight w, const float *v) { return sq_weight_set_f32(p, w, v); }
+static inline sq_status sq_weight_set(sq_params *p, sq_weight w, const double *v) { return sq_weight_set_f64(p, w, v); }
+static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, float *v) { return sq_weight_get_f32(p, w, v); }
+static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, double *v) { return sq_weight_get_f64(p, w, v); }
+#undef SQI_OVERLOAD_IN
+#undef SQI_OVERLOAD_OUT
+#else
+#define SQI_BY_IN(name, ptr)                                                                     \
+    _Generic((ptr), float *: name##_f32, const float *: name##_f32, double *: name##_f64,       \
+             const double *: name##_f64)
+#define SQI_BY_OUT(name, ptr) _Generic((ptr), float *: name##_f32, double *: name##_f64)
+#define sq_input(t, shape, values) SQI_BY_IN(sq_input, values)(t, shape, values)
+#define sq_leaf(t, shape, values) SQI_BY_IN(sq_leaf, values)(t, shape, values)
+#define sq_backward_from(y, seed) SQI_BY_IN(sq_backward_from, seed)(y, seed)
+#define sq_copy(v, out) SQI_BY_OUT(sq_copy, out)(v, out)
+#define sq_grad_copy(v, out) SQI_BY_OUT(sq_grad_copy, out)(v, out)
+#define sq_weight_grad(t, w, out) SQI_BY_OUT(sq_weight_grad, out)(t, w, out)
+#define sq_weight_set(p, w, values) SQI_BY_IN(sq_weight_set, values)(p, w, values)
+#define sq_weight_get(p, w, out) SQI_BY_OUT(sq_weight_get, out)(p, w, out)
+#endif
+
+#endif

@@ -1,0 +1,62 @@
+/* unroll.h -- a cell over T steps.
+ *
+ * sq_unroll is the for loop a user would write -- begin a step, take x_t, call the cell, keep the
+ * states -- with the bookkeeping done once and right: it hands out the states of every step,
+ * whose gradient is the *total* dL/dh_t, and the outputs of every step, whose gradient is the
+ * *immediate* one: what the losses outside send into output t, not what comes back through
+ * later steps. */
+#ifndef SQ_GRAPH_UNROLL_H
+#define SQ_GRAPH_UNROLL_H
+
+#include "../core/cell.h"
+
+SQ_BEGIN_DECLS
+
+typedef enum sq_outputs {
+    SQ_OUTPUTS_ALL,  /* [T, ...]: every step's output, stacked */
+    SQ_OUTPUTS_LAST, /* the last step's output; no value when T = 0 */
+    SQ_OUTPUTS_SUM,  /* the sum over time: for scalar losses L = sum_t l_t. T = 0 gives 0 */
+    SQ_OUTPUTS_NONE  /* no value */
+} sq_outputs;
+
+/* All-zero is the default. */
+typedef struct sq_unroll_options {
+    sq_outputs outputs;
+    int64_t steps; /* T when x has no value (generation); ignored otherwise */
+    int64_t batch; /* B when neither x nor a state tells it */
+} sq_unroll_options;
+
+typedef struct sq_unrolled sq_unrolled;
+
+/* Records T steps of the cell from state0 over x.
+ * Shapes: x [T,B,I]; state0[k] [B,width[k]], or state0 NULL, or an entry without a value: zeros.
+ * Each time step is one step of the tape. Afterwards no step is open: what follows (the loss)
+ * belongs to none. options may be NULL.
+ * Owned by the tape: valid until the tape is reset or the last of its steps is cut.
+ * Fails: posts and returns NULL; shapes that do not fit the cell are found in the first step. */
+SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                                    const sq_unroll_options *options);
+
+/* Everything below answers no value, 0 or NULL for u = NULL, so that it nests after a failure. */
+
+/* The outputs as asked for: [T,...], last, sum, or no value. */
+SQ_API sq_var sq_unrolled_outputs(const sq_unrolled *u);
+
+/* Step i's output, 0 <= i < T. Its gradient is immediate. */
+SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
+
+/* State k after step i; i = -1 is the initial state. Its gradient is total. */
+SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
+
+/* The states after the last step, n_states of them, ready to be carried on: as state0 of the
+ * next unroll, or into sq_cut. The array is the caller's to change. */
+SQ_API void sq_unrolled_last(const sq_unrolled *u, sq_var *states);
+
+SQ_API int64_t sq_unrolled_steps(const sq_unrolled *u);
+SQ_API int32_t sq_unrolled_n_states(const sq_unrolled *u);
+SQ_API const char *sq_unrolled_state_name(const sq_unrolled *u, int32_t k);
+SQ_API sq_tape *sq_unrolled_tape(const sq_unrolled *u);
+
+SQ_END_DECLS
+
+#endif

@@ -1,0 +1,61 @@
+/* ops.h -- the mathematics: every op as a function of variables.
+ *
+ * The prototypes come from ops.def, one row per op: open that file and read the formulas. Every
+ * function records one node on the tape its operands belong to and returns the result; mistakes
+ * are posted on the tape (tape.h) and the result is then no value, so expressions nest freely:
+ *
+ *     sq_sigmoid(sq_add(sq_affine(x, W, b), sq_matmul(h, U)))
+ *
+ * Elementwise ops broadcast as NumPy does, up to rank 4. Shapes that do not fit: SQ_ESHAPE. Ids,
+ * labels and axes out of range: SQ_ERANGE. Arrays of ids are copied at the call. */
+#ifndef SQ_OPS_OPS_H
+#define SQ_OPS_OPS_H
+
+#include "../core/op.h"
+#include "../core/tape.h"
+
+SQ_BEGIN_DECLS
+
+/* How a loss combines its terms. The sum of nothing is 0; the mean of nothing is an error. */
+typedef enum sq_reduction { SQ_MEAN, SQ_SUM } sq_reduction;
+
+/* (lo, hi) -> double lo, double hi */
+#define SQI_PICK(_1, _2, chosen, ...) chosen
+#define SQI_PARAMS_1(a) double a
+#define SQI_PARAMS_2(a, b) double a, double b
+#define SQI_PARAMS(...) SQI_PICK(__VA_ARGS__, SQI_PARAMS_2, SQI_PARAMS_1, 0)(__VA_ARGS__)
+
+#define SQ_MAP1(name, y, d, lo, hi, text) SQ_API sq_var sq_##name(sq_var x);
+#define SQ_MAP1P(name, params, y, d, lo, hi, text) SQ_API sq_var sq_##name(sq_var x, SQI_PARAMS params);
+#define SQ_MAP2(name, y, da, db, lo, hi, text) SQ_API sq_var sq_##name(sq_var a, sq_var b);
+#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) SQ_API sq_var sq_##name(sq_var a, sq_var b, sq_var c);
+#define SQ_OP(name, args, text) SQ_API sq_var sq_##name args;
+#include "ops.def"
+#undef SQ_MAP1
+#undef SQ_MAP1P
+#undef SQ_MAP2
+#undef SQ_MAP3
+#undef SQ_OP
+
+/* ---- Said more shortly: compositions of the rows ---------------------------------------- */
+
+SQ_API sq_var sq_sum(sq_var x);                 /* of all elements: a scalar */
+SQ_API sq_var sq_mean(sq_var x);                /* of all elements; of none is an error */
+SQ_API sq_var sq_mean_axis(sq_var x, int axis); /* over one axis, which goes away */
+SQ_API sq_var sq_max(sq_var x);                 /* of all elements; of none is an error */
+SQ_API sq_var sq_transpose(sq_var x);           /* rank 2: y[j,i] = x[i,j] */
+SQ_API sq_var sq_mse(sq_var a, sq_var b);       /* mean of (a - b)^2 */
+
+/* A constant [n,classes] with 1 at (i, ids[i]). Fails: SQ_ERANGE. */
+SQ_API sq_var sq_one_hot(sq_tape *t, const int32_t *ids, int64_t n, int64_t classes);
+
+/* ---- The table itself, for tests, drawings and tools ------------------------------------ */
+
+/* All rows in the order of ops.def, ended by NULL. */
+SQ_API const sq_op *const *sq_op_table(void);
+/* The op of that name, or NULL. */
+SQ_API const sq_op *sq_op_find(const char *name);
+
+SQ_END_DECLS
+
+#endif
