@@ -17,7 +17,7 @@ typedef struct sqi_error {
  * is too long is cut, never overrun. */
 sq_status sqi_error_post(sqi_error *e, sq_status status, const char *fmt, ...) SQ_PRINTF(3, 4);
 sq_status sqi_error_vpost(sqi_error *e, sq_status status, const char *prefix, const char *fmt,
-                          va_list args);
+                          va_list args) SQ_PRINTF(4, 0);
 void sqi_error_append(sqi_error *e, const char *text);
 void sqi_error_clear(sqi_error *e);
 

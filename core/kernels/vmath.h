@@ -81,6 +81,9 @@ static inline float sqi_sigmoid_f32(float x)
     return x < 0 ? e / d : 1.0f / d;
 }
 
+static inline double sqi_exp_f64(double x) { return exp(x); }
+static inline double sqi_tanh_f64(double x) { return tanh(x); }
+
 static inline double sqi_sigmoid_f64(double x)
 {
     double e = exp(x < 0 ? x : -x), d = 1.0 + e;

@@ -1,0 +1,231 @@
+/* init.c -- values a weight may start from.
+ *
+ * Every initialiser fills a block of doubles, each number from its position (row, column) in a
+ * stream that only the seed and the weight's id decide, and hands it to sq_weight_set. So a
+ * weight starts the same in either precision, whatever was added or drawn before it. */
+#include "cells/init.h"
+#include "cells/cells_impl.h"
+#include "core/params_impl.h"
+#include "core/random.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A weight being filled, seen as a matrix. */
+typedef struct filling {
+    sq_params *params;
+    sq_weight weight;
+    const char *who;    /* "init_uniform" */
+    int64_t rows, cols; /* fan_in and fan_out: a vector is one row, leading axes are rows */
+    double *values;     /* NULL until begin */
+} filling;
+
+typedef double number_fn(sq_random r, uint64_t row, uint64_t col);
+
+static bool fail(const filling *f, sq_status status, const char *sentence)
+{
+    sqi_error_post(sqi_params_error(f->params), status, "%s: weight %s: %s", f->who,
+                   sq_weight_name(f->params, f->weight), sentence);
+    return false;
+}
+
+/* Finds the weight. False when it is unknown (posted) or the params have failed before. */
+static bool find(filling *f, sq_params *p, sq_weight w, const char *who)
+{
+    *f = (filling){ .params = p, .weight = w, .who = who, .rows = 1, .cols = 1 };
+    if (sq_params_status(p)) return false;
+    if (!sqi_weight_known(p, w)) {
+        sqi_error_post(sqi_params_error(p), SQ_EWEIGHT, "%s: there is no weight with id %d",
+                       who, (int)w.id);
+        return false;
+    }
+    sq_shape s = sq_weight_shape(p, w);
+    for (int32_t i = 0; i + 1 < s.rank; i++) f->rows *= s.dim[i];
+    f->cols = s.rank > 0 ? s.dim[s.rank - 1] : 1;
+    return true;
+}
+
+static bool begin(filling *f)
+{
+    size_t n = (size_t)sq_shape_size(sq_weight_shape(f->params, f->weight));
+    if (n < SIZE_MAX / sizeof(double)) f->values = calloc(n + 1, sizeof(double));
+    return f->values || fail(f, SQ_ENOMEM, "out of memory for its first values");
+}
+
+static sq_status end(filling *f)
+{
+    if (f->values && !sq_params_status(f->params))
+        (void)sq_weight_set_f64(f->params, f->weight, f->values);
+    free(f->values);
+    return sq_params_status(f->params);
+}
+
+/* Every element = scale * number(row, column). A weight without elements takes any scale: those
+ * that divide by its sizes are infinite there. */
+static sq_status draw(filling *f, number_fn *number, double scale, uint64_t seed)
+{
+    sq_random r = sq_random_stream(seed, 0, 0, (uint64_t)f->weight.id);
+    bool sane = f->rows * f->cols == 0 || (isfinite(scale) && scale >= 0);
+    if (!sane) fail(f, SQ_EVALUE, "a bound or deviation must be finite and not negative");
+    if (sane && begin(f)) {
+        for (int64_t i = 0; i < f->rows; i++)
+            for (int64_t j = 0; j < f->cols; j++)
+                f->values[i * f->cols + j] = scale * number(r, (uint64_t)i, (uint64_t)j);
+    }
+    return end(f);
+}
+
+/* Uniform in [-1, 1). */
+static double symmetric(sq_random r, uint64_t row, uint64_t col)
+{
+    return 2 * sq_random_uniform(r, row, col) - 1;
+}
+
+sq_status sq_init_zeros(sq_params *p, sq_weight w) { return sq_init_constant(p, w, 0); }
+
+sq_status sq_init_constant(sq_params *p, sq_weight w, double value)
+{
+    filling f;
+    if (find(&f, p, w, "init_constant") && begin(&f)) {
+        for (int64_t i = 0; i < f.rows * f.cols; i++) f.values[i] = value;
+    }
+    return end(&f);
+}
+
+sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed)
+{
+    filling f;
+    if (!find(&f, p, w, "init_uniform")) return sq_params_status(p);
+    return draw(&f, symmetric, bound, seed);
+}
+
+sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden, uint64_t seed)
+{
+    filling f;
+    if (!find(&f, p, w, "init_uniform_hidden")) return sq_params_status(p);
+    return draw(&f, symmetric, 1 / sqrt((double)hidden), seed);
+}
+
+sq_status sq_init_normal(sq_params *p, sq_weight w, double deviation, uint64_t seed)
+{
+    filling f;
+    if (!find(&f, p, w, "init_normal")) return sq_params_status(p);
+    return draw(&f, sq_random_normal, deviation, seed);
+}
+
+sq_status sq_init_glorot(sq_params *p, sq_weight w, double gain, uint64_t seed)
+{
+    filling f;
+    if (!find(&f, p, w, "init_glorot")) return sq_params_status(p);
+    return draw(&f, symmetric, gain * sqrt(6 / ((double)f.rows + (double)f.cols)), seed);
+}
+
+sq_status sq_init_he(sq_params *p, sq_weight w, uint64_t seed)
+{
+    filling f;
+    if (!find(&f, p, w, "init_he")) return sq_params_status(p);
+    return draw(&f, sq_random_normal, sqrt(2 / (double)f.rows), seed);
+}
+
+/* ---- Matrices only ---------------------------------------------------------------------- */
+
+static bool find_matrix(filling *f, sq_params *p, sq_weight w, double gain, const char *who)
+{
+    if (!find(f, p, w, who)) return false;
+    if (sq_weight_shape(p, w).rank != 2) return fail(f, SQ_ESHAPE, "needs a matrix");
+    return isfinite(gain) || fail(f, SQ_EVALUE, "the gain must be finite");
+}
+
+sq_status sq_init_identity(sq_params *p, sq_weight w, double gain)
+{
+    filling f;
+    if (find_matrix(&f, p, w, gain, "init_identity") && begin(&f)) {
+        for (int64_t i = 0; i < f.rows && i < f.cols; i++) f.values[i * f.cols + i] = gain;
+    }
+    return end(&f);
+}
+
+static double dot(int64_t n, const double *x, const double *y)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i] * y[i];
+    return sum;
+}
+
+/* Reflects y across the plane normal to v:  y -= 2 v (v . y) / (v . v);  v = 0 does nothing. */
+static void reflect(int64_t n, const double *v, double *y)
+{
+    double vv = dot(n, v, v), scale = vv > 0 ? 2 * dot(n, v, y) / vv : 0;
+    for (int64_t i = 0; i < n; i++) y[i] -= scale * v[i];
+}
+
+/* Q of A = Q R by Householder reflections, for k vectors of length n >= k that lie one after
+ * the other in a: v_j = x + sign(x_1) |x| e_1, with x the rest of vector j, makes
+ * H_j x = -sign(x_1) |x| e_1 = R_jj e_1, and Q's vector j is H_1 ... H_k e_j. Multiplied by the
+ * sign of R_jj it does not depend on how the reflections were chosen, and Q is uniformly
+ * distributed (Mezzadri 2007). a is overwritten by the v_j. */
+static void orthonormal(int64_t n, int64_t k, double *a, double *q)
+{
+    for (int64_t j = 0; j < k; j++) {
+        double *v = a + j * n + j;
+        double sign = v[0] < 0 ? -1 : 1;
+        v[0] += sign * sqrt(dot(n - j, v, v));
+        for (int64_t i = j + 1; i < k; i++) reflect(n - j, v, a + i * n + j);
+        q[j * n + j] = -sign;
+    }
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = j; i >= 0; i--) reflect(n - i, a + i * n + i, q + j * n + i);
+}
+
+/* Columns of a tall matrix or rows of a wide one: the fewer. a has room for a and q above. */
+static void fill_orthonormal(filling *f, double *a, double gain, uint64_t seed)
+{
+    sq_random r = sq_random_stream(seed, 0, 0, (uint64_t)f->weight.id);
+    bool wide = f->cols > f->rows;
+    int64_t n = wide ? f->cols : f->rows, k = wide ? f->rows : f->cols;
+    double *q = a + n * k;
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i < n; i++)
+            a[j * n + i] = wide ? sq_random_normal(r, (uint64_t)j, (uint64_t)i)
+                                : sq_random_normal(r, (uint64_t)i, (uint64_t)j);
+    orthonormal(n, k, a, q);
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i < n; i++)
+            f->values[wide ? j * n + i : i * k + j] = gain * q[j * n + i];
+}
+
+sq_status sq_init_orthogonal(sq_params *p, sq_weight w, double gain, uint64_t seed)
+{
+    filling f;
+    if (find_matrix(&f, p, w, gain, "init_orthogonal") && begin(&f)) {
+        size_t n = (size_t)f.rows * (size_t)f.cols;
+        double *room = NULL;
+        if (n < SIZE_MAX / (2 * sizeof *room)) room = calloc(2 * n + 1, sizeof *room);
+        if (room)
+            fill_orthonormal(&f, room, gain, seed);
+        else
+            fail(&f, SQ_ENOMEM, "out of memory for its first values");
+        free(room);
+    }
+    return end(&f);
+}
+
+/* ---- For the cells ---------------------------------------------------------------------- */
+
+sq_weight sqi_cell_weight(const sqi_cell_weights *to, const char *name, sq_shape shape)
+{
+    const char *prefix = to->prefix ? to->prefix : "";
+    size_t n = strlen(prefix) + strlen(name) + 2;
+    char *full = malloc(n);
+    if (!full) {
+        sqi_error_post(sqi_params_error(to->params), SQ_ENOMEM, "%s: out of memory", name);
+        return (sq_weight){ 0 };
+    }
+    (void)snprintf(full, n, "%s%s%s", prefix, *prefix ? "." : "", name);
+    sq_weight w = sq_params_add(to->params, full, shape);
+    free(full);
+    if (w.id) (void)sq_init_uniform_hidden(to->params, w, to->hidden, to->seed);
+    return w;
+}

@@ -1,0 +1,218 @@
+/* backward.c -- the reverse sweep.
+ *
+ * Walk the tape from the newest node to the oldest. A node whose gradient was never touched is
+ * skipped: nothing below it reaches the loss through that node. Gradients are zeroed at their
+ * first touch in a sweep, told by a stamp, so nothing is cleared that is not used. A gradient
+ * that stays readable lies in its segment's arena; the others share scratch memory that is given
+ * back after every segment, so a sweep needs one segment's gradients at a time, however long the
+ * tape. */
+#include "core/backward_impl.h"
+#include "core/tape_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sweep {
+    sq_tape *t;
+    int lane;
+    bool immediate;
+} sweep;
+
+/* ---- Where gradients lie ------------------------------------------------------------------- */
+
+bool sqi_grads_ready(sq_tape *t)
+{
+    int64_t need = t->params ? sq_params_size(t->params) : 0;
+    if (t->grads && need <= t->n_grads) return true;
+    size_t size = sq_dtype_size(t->dtype);
+    void *g = realloc(t->grads, (size_t)(need ? need : 1) * size);
+    if (!g) return sq_post(t, SQ_ENOMEM, "out of memory for the gradients of %lld weights", (long long)need);
+    memset((char *)g + (size_t)t->n_grads * size, 0, (size_t)(need - t->n_grads) * size);
+    t->grads = g;
+    t->n_grads = need;
+    return true;
+}
+
+static void *weight_grad(const sq_tape *t, const sqi_node *use)
+{
+    size_t offset = (size_t)sq_weight_offset(t->params, (sq_weight){ (int32_t)use->source });
+    return (char *)t->grads + offset * sq_dtype_size(t->dtype);
+}
+
+/* Leaves accumulate over sweeps in the user's lane: their stamp is the last zeroing. */
+static uint64_t stamp_of(const sq_tape *t, const sqi_node *n, int lane)
+{
+    return n->op == &sqi_op_leaf && lane == SQI_LANE_USER ? t->zeroing : t->sweep[lane];
+}
+
+/* The slot's memory, zeroed if this is its first touch; NULL after posting. */
+static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
+{
+    sq_tape *t = s->t;
+    sqi_slot *slot = &n->grad[s->lane];
+    uint64_t stamp = stamp_of(t, n, s->lane);
+    if (slot->stamp == stamp && slot->at) return slot->at;
+    bool keep = n->flags & SQI_KEEP;
+    size_t bytes = sqi_bytes(t, n->shape);
+    if (!keep || !slot->owned) {
+        slot->at = sqi_arena_alloc(keep ? &g->arena : &t->scratch, &t->pool, bytes);
+        slot->owned = keep && slot->at;
+        if (!slot->at) return sq_post(t, SQ_ENOMEM, "out of memory for a gradient of %zu bytes", bytes), NULL;
+    }
+    memset(slot->at, 0, bytes);
+    slot->stamp = stamp;
+    return slot->at;
+}
+
+/* Where node i of segment g adds its gradient, or NULL when none is wanted (or after posting). */
+static void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
+{
+    sq_tape *t = s->t;
+    sqi_node *n = &g->nodes[i];
+    if (!(n->flags & SQI_NEEDS)) return NULL;
+    if (n->op == &sqi_op_import) {
+        uint64_t source = n->source;
+        n = sqi_node_find(t, source);
+        if (s->immediate && g->step >= 0 && n->flags & SQI_STATE) return NULL;
+        g = sqi_segment_find(t, sqi_ordinal(source));
+    }
+    if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
+    if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !(n->flags & SQI_STATE)) return NULL;
+    return slot_open(s, g, n);
+}
+
+/* ---- The sweep ----------------------------------------------------------------------------- */
+
+static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
+{
+    sq_tape *t = s->t;
+    sqi_node *n = &g->nodes[i];
+    const uint32_t *in = g->operands + n->first;
+    for (int32_t k = 0; k < n->n; k++) {
+        const sqi_node *x = &g->nodes[in[k]];
+        t->call_x[k] = x->value;
+        t->call_shapes[k] = x->shape;
+    }
+    sq_call c = { .op = n->op, .n = n->n, .dtype = t->dtype, .xs = t->call_shapes, .ys = n->shape,
+                  .attr = n->attr, .x = t->call_x, .y = n->value, .gx = t->call_gx,
+                  .gy = n->grad[s->lane].at, .kern = t->kern };
+    for (int32_t k = 0; k < n->n; k++) {
+        t->call_gx[k] = grad_at(s, g, in[k]);
+        if (t->call_gx[k]) n->op->vjp(&c, k);
+    }
+}
+
+static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
+{
+    for (uint32_t i = from; i >= 1 && !s->t->error.status; i--) {
+        const sqi_node *n = &g->nodes[i];
+        bool reached = n->flags & SQI_NEEDS && n->grad[s->lane].stamp == s->t->sweep[s->lane];
+        if (reached && n->op->vjp) reverse_node(s, g, i);
+    }
+    sqi_arena_clear(&s->t->scratch, &s->t->pool);
+    return !s->t->error.status;
+}
+
+/* dL/dy += seed, or ones. */
+static bool plant(sweep *s, sqi_segment *g, uint32_t i, const float *f, const double *d)
+{
+    sq_tape *t = s->t;
+    const sqi_arith *k = &t->kern->of[t->dtype];
+    int64_t size = sq_shape_size(g->nodes[i].shape);
+    void *at = grad_at(s, g, i), *seed = at ? sqi_arena_alloc(&t->scratch, &t->pool, (size_t)size * 8) : NULL;
+    if (at && !seed) sq_post(t, SQ_ENOMEM, "out of memory for the seed");
+    if (!seed) return !t->error.status;
+    if (f)
+        k->from_f32(size, f, seed);
+    else if (d)
+        k->from_f64(size, d, seed);
+    else
+        k->fill(size, seed, 1);
+    k->axpy(size, 1, seed, at);
+    return true;
+}
+
+static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
+{
+    sq_tape *t = s->t;
+    uint64_t from = sqi_ordinal(y.id);
+    t->sweep[s->lane]++;
+    sqi_segment *g = sqi_segment_find(t, from);
+    bool ok = g->nodes[sqi_index(y.id)].flags & SQI_NEEDS ? plant(s, g, sqi_index(y.id), f, d) : true;
+    if (ok && g != t->root) {
+        ok = reverse_segment(s, g, sqi_index(y.id));
+        for (uint64_t o = from; ok && o-- > t->live[0]->ordinal;) {
+            g = sqi_segment_find(t, o);
+            ok = reverse_segment(s, g, g->n_nodes - 1);
+        }
+        if (ok) reverse_segment(s, t->root, t->root->n_nodes - 1);
+    } else if (ok) {
+        reverse_segment(s, g, sqi_index(y.id));
+    }
+    sqi_arena_clear(&t->scratch, &t->pool);
+    if (t->error.status && s->lane == SQI_LANE_USER) t->grads_invalid = true;
+    t->doing = NULL;
+    return t->error.status;
+}
+
+static sq_status backward(sq_var y, const float *f, const double *d)
+{
+    sq_tape *t = y.tape;
+    if (!sqi_begin(t, "backward")) return sq_tape_status(t);
+    const sqi_node *n = sqi_node_of(t, y, "the loss");
+    if (!n) return t->error.status;
+    char text[SQ_SHAPE_TEXT];
+    if (!f && !d && sq_shape_size(n->shape) != 1) {
+        sq_post(t, SQ_ESHAPE, "the loss has shape %s, it must be one number; sq_backward_from takes any",
+                sq_shape_text(n->shape, text));
+        return t->error.status;
+    }
+    return run(&(sweep){ .t = t, .lane = SQI_LANE_USER }, y, f, d);
+}
+
+sq_status sq_backward(sq_var loss) { return backward(loss, NULL, NULL); }
+
+static sq_status backward_from(sq_var y, const float *f, const double *d)
+{
+    static const double nothing[1] = { 0 };
+    if (!f && !d && sqi_begin(y.tape, "backward_from")) {
+        const sqi_node *n = sqi_node_of(y.tape, y, "the variable");
+        if (n && sq_shape_size(n->shape)) sq_post(y.tape, SQ_EVALUE, "the seed is NULL");
+        d = nothing;
+    }
+    return backward(y, f, d);
+}
+
+sq_status sq_backward_from_f32(sq_var y, const float *seed) { return backward_from(y, seed, NULL); }
+sq_status sq_backward_from_f64(sq_var y, const double *seed) { return backward_from(y, NULL, seed); }
+
+void sq_zero_grads(sq_tape *t)
+{
+    if (!t) return;
+    if (t->grads) memset(t->grads, 0, (size_t)t->n_grads * sq_dtype_size(t->dtype));
+    t->zeroing++;
+    t->grads_invalid = false;
+}
+
+/* ---- Probes -------------------------------------------------------------------------------- */
+
+void sqi_mark_state(sq_var v)
+{
+    sqi_node *n = v.tape ? sqi_node_find(v.tape, v.id) : NULL;
+    if (n) n->flags |= SQI_STATE | SQI_KEEP;
+}
+
+sq_status sqi_probe(sq_var loss, bool immediate)
+{
+    sq_tape *t = loss.tape;
+    assert(t && sqi_node_find(t, loss.id));
+    return run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE, .immediate = immediate }, loss, NULL, NULL);
+}
+
+const void *sqi_probe_grad(sq_var v)
+{
+    const sqi_node *n = sqi_node_find(v.tape, v.id);
+    const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
+    return slot->stamp == v.tape->sweep[SQI_LANE_PROBE] && slot->owned ? slot->at : NULL;
+}

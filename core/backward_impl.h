@@ -1,0 +1,18 @@
+/* backward_impl.h -- sweeps for those who observe (graph/ledger). */
+#ifndef SQ_CORE_BACKWARD_IMPL_H
+#define SQ_CORE_BACKWARD_IMPL_H
+
+#include "core/tape.h"
+
+/* Declares v the state of a recurrence. */
+void sqi_mark_state(sq_var v);
+
+/* A reverse sweep in the probe lane: weights and leaves accumulate nothing, the user's gradients
+ * stay as they are. With `immediate`, what a later *step* sends back into a declared state is
+ * dropped, so that each state receives what its own step does to the loss. */
+sq_status sqi_probe(sq_var loss, bool immediate);
+
+/* The gradient of v in the last probe; NULL stands for zeros. v must be kept (a state is). */
+const void *sqi_probe_grad(sq_var v);
+
+#endif

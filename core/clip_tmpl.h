@@ -1,0 +1,38 @@
+/* clip_tmpl.h -- what clipping does to n gradients, for one precision. Compiled twice by clip.c,
+ * which defines `real` and OF_REAL(name). Sums are double in both. */
+
+static double OF_REAL(squares)(const void *grads, int64_t n, double scale)
+{
+    const real *g = grads;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double v = (double)g[i] * scale;
+        sum += v * v;
+    }
+    return sum;
+}
+
+/* Index of the first element that is infinite or NaN, or -1. */
+static int64_t OF_REAL(first_bad)(const void *grads, int64_t n)
+{
+    const real *g = grads;
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(g[i]))
+            return i;
+    return -1;
+}
+
+static void OF_REAL(multiply)(void *grads, int64_t n, double factor)
+{
+    real *g = grads;
+    for (int64_t i = 0; i < n; i++)
+        g[i] = (real)((double)g[i] * factor);
+}
+
+static void OF_REAL(limit_each)(void *grads, int64_t n, double limit)
+{
+    real *g = grads;
+    for (int64_t i = 0; i < n; i++)
+        if (fabs((double)g[i]) > limit)
+            g[i] = (real)copysign(limit, (double)g[i]);
+}

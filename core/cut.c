@@ -1,0 +1,113 @@
+/* cut.c -- truncation: forgetting steps from the front.
+ *
+ *     before   root | 0 1 2 3 4         keep 2        after   root | 3 4
+ *                         ^ h2 ----import----> 3                     ^ h2, now a constant of 3
+ *
+ * Only kept segments that import forgotten ones change: such an import keeps a copy of the value
+ * and becomes a constant, and views of it move along. Nothing else is touched, so the gradients
+ * of a cut tape are those of a run that started from these constants, bit for bit. Everything
+ * that can fail happens before anything is forgotten. */
+#include "core/tape_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The ordinal of the first segment to keep; UINT64_MAX to keep none. */
+static uint64_t first_kept(const sq_tape *t, int64_t keep)
+{
+    int64_t steps = 0;
+    for (uint32_t i = t->n_live; i-- > 0;)
+        if (t->live[i]->step >= 0 && ++steps == keep) return t->live[i]->ordinal;
+    return keep == 0 ? UINT64_MAX : 0;
+}
+
+/* Copies the values of imports that lose their source into the segment's own arena. */
+static bool adopt(sq_tape *t, sqi_segment *s, uint64_t kept)
+{
+    for (uint32_t i = 1; i < s->n_nodes; i++) {
+        sqi_node *n = &s->nodes[i];
+        bool dies = n->op == &sqi_op_import && sqi_ordinal(n->source) < kept &&
+                    sqi_ordinal(n->source) != t->root->ordinal;
+        if (!dies) continue;
+        const sqi_node *source = sqi_node_find(t, n->source);
+        size_t bytes = sqi_bytes(t, n->shape), name = source->name ? strlen(source->name) + 1 : 0;
+        char *copy = sqi_arena_alloc(&s->arena, &t->pool, bytes + name);
+        if (!copy) return sq_post(t, SQ_ENOMEM, "out of memory for %zu bytes of imports", bytes);
+        memcpy(copy, n->value, bytes);
+        if (name) n->name = memcpy(copy + bytes, source->name, name);
+        n->value = copy;
+        n->op = &sqi_op_constant;
+        n->flags = 0;
+        n->source = 0;
+    }
+    return true;
+}
+
+/* Values that alias an operand's memory follow it to its new address. */
+static void follow(const sq_tape *t, sqi_segment *s)
+{
+    for (uint32_t i = 1; i < s->n_nodes; i++) {
+        sqi_node *n = &s->nodes[i];
+        if (!n->n) continue;
+        const sqi_node *x = &s->nodes[s->operands[n->first]];
+        int64_t at = n->op == &sqi_op_detach ? 0 : n->op->flags & SQ_VIEW ? n->op->view(&x->shape, n->attr) : -1;
+        if (at >= 0) n->value = (char *)x->value + (size_t)at * sq_dtype_size(t->dtype);
+    }
+}
+
+/* Rewrites carried variables of dying segments as constants of the current segment. */
+static bool carry_over(sq_tape *t, sq_var *carry, int32_t n, uint64_t kept)
+{
+    for (int32_t k = 0; k < n; k++) {
+        uint64_t o = sqi_ordinal(carry[k].id);
+        if (o >= kept || o == t->root->ordinal) continue;
+        sq_var c = sqi_constant_copy(t, sqi_node_find(t, carry[k].id));
+        if (t->error.status) return false;
+        carry[k] = c;
+    }
+    return true;
+}
+
+static bool check_carried(sq_tape *t, const sq_var *carry, int32_t n)
+{
+    for (int32_t k = 0; k < n; k++) {
+        char what[48];
+        snprintf(what, sizeof what, "carried variable %d", (int)k + 1);
+        if (!sqi_node_of(t, carry[k], what)) return false;
+    }
+    return true;
+}
+
+static void forget(sq_tape *t, uint64_t kept)
+{
+    uint32_t n = 0;
+    while (n < t->n_live && t->live[n]->ordinal < kept) sqi_segment_release(t, t->live[n++]);
+    t->n_live -= n;
+    if (n && t->n_live) memmove(t->live, t->live + n, t->n_live * sizeof *t->live);
+}
+
+sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
+{
+    if (!sqi_begin(t, "cut")) return sq_tape_status(t);
+    if (keep_steps < 0)
+        sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
+    else if (n && !carry)
+        sq_post(t, SQ_EVALUE, "the array of %d carried variables is NULL", (int)n);
+    if (t->error.status || !check_carried(t, carry, n) || !t->n_live) return t->error.status;
+
+    uint64_t kept = first_kept(t, keep_steps);
+    if (kept == UINT64_MAX) {
+        kept = t->next_ordinal;
+        if (!sqi_segment_open(t, -1)) return t->error.status;
+    }
+    if (!carry_over(t, carry, n, kept)) return t->error.status;
+    for (uint32_t i = 0; i < t->n_live; i++) {
+        sqi_segment *s = t->live[i];
+        if (s->ordinal < kept || s->oldest_import >= kept) continue;
+        if (!adopt(t, s, kept)) return t->error.status;
+        follow(t, s);
+        s->oldest_import = kept;
+    }
+    forget(t, kept);
+    return SQ_OK;
+}

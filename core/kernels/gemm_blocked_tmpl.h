@@ -1,0 +1,205 @@
+/* gemm_blocked_tmpl.h -- the blocked product in vector extensions; included once per `real`.
+ *
+ *          NV vectors                       C is cut into tiles of up to MR rows by NV vectors whose
+ *        +-----------+                      sums stay in registers. A is never packed: its elements
+ *   MR   |  tile     |  += A(rows, k)       are broadcast one by one. A panel of B, NV vectors wide,
+ *        +-----------+     * B(k, panel)    is read where it lies when its rows are contiguous, or
+ *                                           copied to the stack, transposed and padded with zeros.
+ *
+ * Which tile computes an element changes nothing in its sum. Nothing outside the operands is read
+ * or written: a panel's ragged right edge is copied, and its padded lanes are never stored. */
+
+#define VL (SQ_VECTOR_BYTES / REAL_BYTES)
+#define vec OF_REAL(vec)
+#define tile OF_REAL(tile)
+#if VL == 4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#elif VL == 8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+
+typedef real vec __attribute__((vector_size(SQ_VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+
+/* One tile's work: C (=, or += with add) sum over k of A(i,k) B(k,j); `lanes` columns are valid. */
+typedef struct tile {
+    int64_t k, a_row, a_col, b_row, c_row, lanes;
+    const real *a, *b;
+    real *c;
+    bool add;
+} tile;
+
+/* ---- The tiles --------------------------------------------------------------------------- */
+
+/* Rows are addressed from every third one, so that few registers hold all of them. */
+static inline __attribute__((always_inline)) void OF_REAL(multiply)(const tile *t, const int mr,
+                                                                    const int nv, vec *sum)
+{
+    int64_t stride = t->a_row, step = t->a_col, b_row = t->b_row;
+    const real *a[MAX_ROWS / 3], *b = t->b;
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i += 3) a[i / 3] = t->a + i * stride;
+    for (int64_t k = t->k; k > 0; k--, b += b_row) {
+        vec row[MAX_VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) row[j] = *(const vec *)(b + j * VL);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            real x = a[i / 3][i % 3 * stride];
+#pragma GCC unroll 8
+            for (int j = 0; j < nv; j++) sum[i * nv + j] += x * row[j];
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i += 3) a[i / 3] += step;
+    }
+}
+
+static void OF_REAL(store_edge)(const tile *t, const int mr, const vec *sum)
+{
+    for (int i = 0; i < mr; i++) {
+        real line[VL], *c = t->c + i * t->c_row;
+        *(vec *)line = sum[i];
+        for (int64_t j = 0; j < t->lanes; j++) c[j] = t->add ? c[j] + line[j] : line[j];
+    }
+}
+
+static inline __attribute__((always_inline)) void OF_REAL(run)(const tile *t, const int mr, const int nv)
+{
+    vec sum[MAX_SUMS];
+#pragma GCC unroll 32
+    for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++) __builtin_prefetch(t->c + i * t->c_row, 1);
+    OF_REAL(multiply)(t, mr, nv, sum);
+    if (t->lanes < nv * VL) {
+        OF_REAL(store_edge)(t, mr, sum);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) {
+            vec *c = (vec *)(t->c + i * t->c_row + j * VL), s = sum[i * nv + j];
+            if (t->add) s += *c;
+            *c = s;
+        }
+}
+
+#define DEFINE(mr, nv) static void OF_REAL(run_##mr##x##nv)(const tile *t) { OF_REAL(run)(t, mr, nv); }
+TILES(DEFINE)
+#undef DEFINE
+
+static void OF_REAL(run_tile)(const tile *t, int64_t mr, int64_t nv)
+{
+#define ENTRY(mr, nv) [nv][mr] = OF_REAL(run_##mr##x##nv),
+    static void (*const table[MAX_VECTORS + 1][MAX_ROWS + 1])(const tile *) = { TILES(ENTRY) };
+#undef ENTRY
+    table[nv][mr](t);
+}
+
+/* ---- Panels of B ------------------------------------------------------------------------- */
+
+/* Transposes VL x VL elements: interleaving the upper with the lower half rotates the bits of an
+ * element's address by one, so log2(VL) rounds swap row and column. */
+static inline void OF_REAL(transpose)(vec *v)
+{
+#pragma GCC unroll 4
+    for (int s = 1; s < VL; s *= 2) {
+        vec w[VL];
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            w[2 * i] = __builtin_shufflevector(v[i], v[i + VL / 2], LOW);
+            w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + VL / 2], HIGH);
+        }
+        memcpy(v, w, sizeof w);
+    }
+}
+
+/* panel[k][0..VL) = up to VL columns of B whose elements lie contiguous along k. */
+static void OF_REAL(pack_columns)(int64_t n_k, const real *b, int64_t b_col, int64_t lanes,
+                                  real *panel, int64_t width)
+{
+    int64_t k = 0;
+    for (; k + VL <= n_k; k += VL) {
+        vec v[VL] = { { 0 } };
+        for (int64_t j = 0; j < lanes; j++) v[j] = *(const vec *)(b + j * b_col + k);
+        OF_REAL(transpose)(v);
+        for (int i = 0; i < VL; i++) *(vec *)(panel + (k + i) * width) = v[i];
+    }
+    for (; k < n_k; k++)
+        for (int64_t j = 0; j < VL; j++) panel[k * width + j] = j < lanes ? b[j * b_col + k] : 0;
+}
+
+/* Copies the panel of t->lanes columns, nv vectors wide, that starts at b, and points t there. */
+static void OF_REAL(pack)(const sqi_gemm *g, const real *b, int64_t nv, real *panel, tile *t)
+{
+    int64_t width = nv * VL;
+    if (g->b_row == 1)
+        for (int64_t j = 0; j < width; j += VL) {
+            int64_t lanes = t->lanes - j < VL ? t->lanes - j : VL;
+            OF_REAL(pack_columns)(t->k, b + j * g->b_col, g->b_col, lanes, panel + j, width);
+        }
+    else
+        for (int64_t k = 0; k < t->k; k++)
+            for (int64_t j = 0; j < width; j++)
+                panel[k * width + j] = j < t->lanes ? b[k * g->b_row + j] : 0;
+    t->b = panel;
+    t->b_row = width;
+}
+
+/* ---- The product ------------------------------------------------------------------------- */
+
+/* All rows of one panel of columns, in tiles of nearly equal height. */
+static void OF_REAL(panel_rows)(const sqi_gemm *g, tile *t, int64_t nv)
+{
+    int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
+    int64_t n = (g->m + tall - 1) / tall, height = g->m / n, taller = g->m % n;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t mr = height + (i < taller);
+        OF_REAL(run_tile)(t, mr, nv);
+        t->a += mr * g->a_row;
+        t->c += mr * g->c_row;
+    }
+}
+
+/* Few rows want wide tiles, to have enough independent sums; a copied panel has two vectors at
+ * most, to fit the stack; at the right edge, what is left decides. */
+static int64_t OF_REAL(panel_vectors)(const sqi_gemm *g, int64_t left)
+{
+    int64_t nv = MAX_VECTORS, most = g->b_col == 1 ? MAX_VECTORS : 2;
+    while (nv > 1 && (nv > most || nv * VL > left || (nv > 2 && nv * g->m > MAX_SUMS))) nv /= 2;
+    return nv;
+}
+
+static void OF_REAL(multiply_block)(const sqi_gemm *g, k_range ks, bool add)
+{
+    vec panel[K_BLOCK * 2];
+    const real *a = (const real *)g->a + ks.from * g->a_col, *b = (const real *)g->b + ks.from * g->b_row;
+    for (int64_t j = 0, nv; j < g->n; j += nv * VL) {
+        int64_t left = g->n - j;
+        nv = OF_REAL(panel_vectors)(g, left);
+        tile t = { ks.to - ks.from, g->a_row, g->a_col, g->b_row, g->c_row,
+                   nv * VL < left ? nv * VL : left, a, b + j * g->b_col, (real *)g->c + j, add };
+        if (g->b_col != 1 || t.lanes < nv * VL) OF_REAL(pack)(g, t.b, nv, (real *)panel, &t);
+        OF_REAL(panel_rows)(g, &t, nv);
+    }
+}
+
+static void OF_REAL(gemm)(const sqi_gemm *g)
+{
+    if (g->m == 0 || g->n == 0) return;
+    for (int64_t i = 0; g->k == 0 && !g->add && i < g->m; i++)
+        memset((real *)g->c + i * g->c_row, 0, (size_t)g->n * sizeof(real));
+    for (int64_t p = 0; p < k_blocks(g->k); p++)
+        OF_REAL(multiply_block)(g, k_block(g->k, p), g->add || p > 0);
+}
+
+#undef VL
+#undef vec
+#undef tile
+#undef LOW
+#undef HIGH

@@ -1,0 +1,65 @@
+/* gemm_kernels.c -- matrix products; compiled once per instruction set, with fused multiply-adds.
+ *
+ * The order of summation is the same in both bodies and for every element, whatever its row,
+ * column or tile: k is cut into blocks of nearly equal length whose borders depend on K only; in
+ * each block the element is one chain of multiply-adds over k ascending, started at zero; the
+ * block sums are added to C in order. So a row of C has the same bits alone and among others.
+ *
+ * Instruction sets with vectors wider than 16 bytes get the blocked body; the others get the
+ * plain loops, which are also what the tests compare against. */
+#include "core/kernels/gemm_impl.h"
+
+#include <string.h>
+
+/* Bounds the stack panel of the blocked body: 512 rows of two 64-byte vectors are 64 KiB. */
+#define K_BLOCK 512
+
+typedef struct k_range {
+    int64_t from, to;
+} k_range;
+
+static inline int64_t k_blocks(int64_t k) { return (k + K_BLOCK - 1) / K_BLOCK; }
+
+static inline k_range k_block(int64_t k, int64_t i)
+{
+    int64_t n = k_blocks(k), length = k / n, longer = k % n;
+    int64_t from = i * length + (i < longer ? i : longer);
+    return (k_range){ from, from + length + (i < longer) };
+}
+
+/* The tiles, rows by vectors: as many sums as the registers hold beside the operands. */
+#if SQ_VECTOR_BYTES == 64
+enum { MAX_SUMS = 24, MAX_ROWS = 12, MAX_VECTORS = 8 };
+#define TILES(T)                                                                          \
+    T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(7, 1) T(8, 1) T(9, 1) T(10, 1)      \
+    T(11, 1) T(12, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2)     \
+    T(9, 2) T(10, 2) T(11, 2) T(12, 2) T(1, 4) T(2, 4) T(3, 4) T(4, 4) T(5, 4) T(6, 4)    \
+    T(1, 8) T(2, 8) T(3, 8)
+#else
+enum { MAX_SUMS = 12, MAX_ROWS = 6, MAX_VECTORS = 8 };
+#define TILES(T)                                                                          \
+    T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2)       \
+    T(5, 2) T(6, 2) T(1, 4) T(2, 4) T(3, 4) T(1, 8)
+#endif
+
+#if SQ_VECTOR_BYTES > 16
+#define BODY "core/kernels/gemm_blocked_tmpl.h"
+#else
+#define BODY "core/kernels/gemm_plain_tmpl.h"
+#endif
+
+#define real float
+#define REAL_BYTES 4
+#define OF_REAL(name) name##_f32
+#include BODY
+#undef real
+#undef REAL_BYTES
+#undef OF_REAL
+
+#define real double
+#define REAL_BYTES 8
+#define OF_REAL(name) name##_f64
+#include BODY
+
+void SQI_OF_ISA(sqi_gemm_f32_)(const sqi_gemm *g) { gemm_f32(g); }
+void SQI_OF_ISA(sqi_gemm_f64_)(const sqi_gemm *g) { gemm_f64(g); }

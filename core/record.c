@@ -1,0 +1,382 @@
+/* record.c -- how a node comes onto the tape.
+ *
+ * sq_apply checks the operands, imports those that live in another segment, asks the op for the
+ * shape of its result, takes memory (or a view of operand 0's), computes, and pushes the node.
+ * An import is made once per segment and source; a weight imported into a step becomes a use of
+ * that step, so that every step's share of dL/dW has an entry of its own. */
+#include "core/tape_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const sq_attr sqi_no_attr = { .n_ids = 0 };
+
+const sq_op sqi_op_constant = { .name = "constant", .formula = "a number or an input" };
+const sq_op sqi_op_leaf = { .name = "leaf", .formula = "an input with a gradient" };
+const sq_op sqi_op_import = { .name = "import", .formula = "a value of an earlier segment" };
+const sq_op sqi_op_use = { .name = "use", .formula = "a weight" };
+const sq_op sqi_op_detach = { .name = "detach", .arity = 1, .formula = "y = x, no gradient" };
+
+/* ---- Resolving handles --------------------------------------------------------------------- */
+
+/* Posts why the id is stale: which step it lay in, if that is still remembered. */
+static void post_stale(sq_tape *t, uint64_t id, const char *what)
+{
+    uint64_t o = sqi_ordinal(id), back = t->n_landmarks < SQI_N_LANDMARKS ? t->n_landmarks : SQI_N_LANDMARKS;
+    const sqi_landmark *m = NULL;
+    for (uint64_t i = 1; i <= back && !m; i++) {
+        const sqi_landmark *l = &t->landmarks[(t->n_landmarks - i) % SQI_N_LANDMARKS];
+        if (l->ordinal <= o) m = l;
+    }
+    if (t->root && o < t->root->ordinal)
+        sq_post(t, SQ_EVAR, "%s is stale: the tape was reset", what);
+    else if (!m)
+        sq_post(t, SQ_EVAR, "%s is stale: its step was cut", what);
+    else if (m->between)
+        sq_post(t, SQ_EVAR, "%s is stale: what followed step %lld was cut", what, (long long)m->step);
+    else
+        sq_post(t, SQ_EVAR, "%s is stale: its step %lld was cut", what,
+                (long long)(m->step + (int64_t)(o - m->ordinal)));
+}
+
+sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what)
+{
+    if (!v.tape || !sqi_index(v.id)) {
+        sq_post(t, SQ_EVAR, "%s has no value", what);
+        return NULL;
+    }
+    if (v.tape != t) {
+        sq_post(t, SQ_EVAR, "%s belongs to another tape", what);
+        return NULL;
+    }
+    sqi_node *n = sqi_node_find(t, v.id);
+    if (!n && sqi_segment_find(t, sqi_ordinal(v.id)))
+        sq_post(t, SQ_EVAR, "%s was never recorded", what);
+    else if (!n)
+        post_stale(t, v.id, what);
+    return n;
+}
+
+/* ---- Nodes --------------------------------------------------------------------------------- */
+
+uint32_t sqi_push(sq_tape *t, const sqi_node *n)
+{
+    sqi_segment *s = t->current;
+    if (s->n_nodes == SQI_MAX_INDEX) {
+        sq_post(t, SQ_ERANGE, "more than %d operations in one step: begin steps more often", SQI_MAX_INDEX);
+        return 0;
+    }
+    if (!sqi_grow(t, &s->nodes, &s->node_room, (uint64_t)s->n_nodes + 1, sizeof *s->nodes)) return 0;
+    s->nodes[s->n_nodes] = *n;
+    if (!n->attr) s->nodes[s->n_nodes].attr = &sqi_no_attr;
+    return s->n_nodes++;
+}
+
+static sq_var var_at(sq_tape *t, uint32_t index)
+{
+    return (sq_var){ t, index ? sqi_id(t->current->ordinal, index) : 0 };
+}
+
+/* Holds a reference to the weights' version for as long as the segment lives. */
+static bool hold_version(sq_tape *t)
+{
+    sqi_segment *s = t->current;
+    const sqi_version *now = sqi_params_current(t->params);
+    if (s->n_versions && s->versions[s->n_versions - 1] == now) return true;
+    if (!sqi_grow(t, &s->versions, &s->version_room, (uint64_t)s->n_versions + 1, sizeof *s->versions))
+        return false;
+    s->versions[s->n_versions++] = sqi_params_retain(t->params);
+    return true;
+}
+
+/* The use of a known weight in the current segment: made once per segment and version. */
+static uint32_t use(sq_tape *t, sq_weight w)
+{
+    uint32_t before = t->use_room;
+    if (!sqi_grow(t, &t->uses, &t->use_room, (uint64_t)w.id + 1, sizeof *t->uses)) return 0;
+    memset(t->uses + before, 0, (t->use_room - before) * sizeof *t->uses);
+    uint64_t version = sq_params_version(t->params);
+    sqi_use *u = &t->uses[w.id];
+    if (u->version == version && sqi_ordinal(u->id) == t->current->ordinal) return sqi_index(u->id);
+    if (!hold_version(t) || !sqi_grads_ready(t)) return 0;
+    size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
+    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_use,
+                                          .value = (char *)sqi_params_current(t->params)->data + offset,
+                                          .name = sq_weight_name(t->params, w),
+                                          .shape = sq_weight_shape(t->params, w),
+                                          .source = (uint64_t)w.id,
+                                          .version = version,
+                                          .flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP });
+    if (i) *u = (sqi_use){ sqi_id(t->current->ordinal, i), version };
+    return i;
+}
+
+/* The index in the current segment that stands for a checked node; 0 after posting. */
+static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
+{
+    if (n->op == &sqi_op_use && n->version != sq_params_version(t->params)) {
+        sq_post(t, SQ_EWEIGHT, "weight %s was taken before the update; call sq_use again", n->name);
+        return 0;
+    }
+    if (sqi_ordinal(v.id) == t->current->ordinal) return sqi_index(v.id);
+    if (sqi_ordinal(n->imported) == t->current->ordinal) return sqi_index(n->imported);
+    if (n->op == &sqi_op_use) return use(t, (sq_weight){ (int32_t)n->source });
+    uint64_t ordinal = sqi_ordinal(v.id);
+    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_import, .value = n->value, .shape = n->shape,
+                                          .source = v.id, .flags = n->flags & SQI_NEEDS });
+    if (!i) return 0;
+    n->imported = sqi_id(t->current->ordinal, i);
+    n->flags |= SQI_KEEP;
+    if (ordinal != t->root->ordinal && ordinal < t->current->oldest_import)
+        t->current->oldest_import = ordinal;
+    return i;
+}
+
+/* ---- Operations ---------------------------------------------------------------------------- */
+
+static void *copy_into_tape(sq_tape *t, const void *from, size_t bytes)
+{
+    void *to = sqi_tape_alloc(t, bytes);
+    if (to && bytes) memcpy(to, from, bytes);
+    return to;
+}
+
+/* The tape's own copy of the attributes, arrays included; NULL after posting. */
+static const sq_attr *attr_copy(sq_tape *t, const sq_attr *a)
+{
+    if (!a) return &sqi_no_attr;
+    sq_attr *c = copy_into_tape(t, a, sizeof *a);
+    size_t bytes = (size_t)a->n_ids * sizeof *a->ids;
+    if (c && a->ids && !(c->ids = copy_into_tape(t, a->ids, bytes))) return NULL;
+    if (c && a->mask && !(c->mask = copy_into_tape(t, a->mask, bytes))) return NULL;
+    if (c && a->user && !(c->user = copy_into_tape(t, a->user, a->user_size))) return NULL;
+    return c;
+}
+
+/* Posts what is wrong with operand k. */
+static bool post_operand(sq_tape *t, sq_var v, int32_t k)
+{
+    char what[32];
+    snprintf(what, sizeof what, "operand %d", (int)k + 1);
+    sqi_node_of(t, v, what);
+    return false;
+}
+
+/* Checks and imports the operands; t->locals holds their indices. */
+static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n)
+{
+    uint64_t need = (uint64_t)n;
+    if (!sqi_grow(t, &t->locals, &t->local_room, need, sizeof *t->locals) ||
+        !sqi_grow(t, &t->call_shapes, &t->shape_room, need, sizeof *t->call_shapes) ||
+        !sqi_grow(t, &t->call_x, &t->x_room, need, sizeof *t->call_x) ||
+        !sqi_grow(t, &t->call_gx, &t->gx_room, need, sizeof *t->call_gx))
+        return false;
+    for (int32_t k = 0; k < n; k++)
+        if (x[k].tape && x[k].tape != t)
+            return sq_post(t, SQ_EVAR, "operands belong to two tapes");
+    for (int32_t k = 0; k < n; k++) {
+        sqi_node *o = x[k].tape ? sqi_node_find(t, x[k].id) : NULL;
+        if (!o) return post_operand(t, x[k], k);
+        t->locals[k] = import(t, x[k], o);
+        if (!t->locals[k]) return false;
+    }
+    for (int32_t k = 0; k < n; k++) {
+        const sqi_node *o = &t->current->nodes[t->locals[k]];
+        t->call_shapes[k] = o->shape;
+        t->call_x[k] = o->value;
+    }
+    return true;
+}
+
+static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *attr, sq_shape *out)
+{
+    t->naming = n;
+    bool ok = op->shape(t, n, t->call_shapes, attr, out) && !t->error.status;
+    char text[SQ_SHAPE_TEXT];
+    if (ok && !sq_shape_valid(*out))
+        ok = sq_post(t, SQ_ERANGE, "the result is too large: %s", sq_shape_text(*out, text));
+    t->naming = 0;
+    return ok;
+}
+
+/* Sets node->value: a view of operand 0, or fresh memory with the result computed into it. */
+static bool compute(sq_tape *t, sqi_node *node)
+{
+    int64_t at = node->op->flags & SQ_VIEW ? node->op->view(t->call_shapes, node->attr) : -1;
+    if (at >= 0) {
+        node->value = (char *)t->current->nodes[t->locals[0]].value + (size_t)at * sq_dtype_size(t->dtype);
+        return true;
+    }
+    node->value = sqi_tape_alloc(t, sqi_bytes(t, node->shape));
+    if (!node->value) return false;
+    node->op->forward(&(sq_call){ .op = node->op, .n = node->n, .dtype = t->dtype, .xs = t->call_shapes,
+                                  .ys = node->shape, .attr = node->attr, .x = t->call_x,
+                                  .y = node->value, .kern = t->kern });
+    return true;
+}
+
+static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
+{
+    sqi_node node = { .op = op, .n = n };
+    if (n < 1 || (op->arity >= 0 && n != op->arity)) {
+        sq_post(t, SQ_EVALUE, "takes %d operands, not %d", (int)op->arity, (int)n);
+        return sqi_none(t);
+    }
+    if (!gather_operands(t, x, n)) return sqi_none(t);
+    if (!find_shape(t, op, n, attr ? attr : &sqi_no_attr, &node.shape)) return sqi_none(t);
+    node.attr = attr_copy(t, attr);
+    if (!node.attr || !compute(t, &node)) return sqi_none(t);
+
+    sqi_segment *s = t->current;
+    uint64_t need = (uint64_t)s->n_operands + (uint64_t)n;
+    if (!sqi_grow(t, &s->operands, &s->operand_room, need, sizeof *s->operands)) return sqi_none(t);
+    node.first = s->n_operands;
+    for (int32_t k = 0; k < n; k++) {
+        s->operands[node.first + (uint32_t)k] = t->locals[k];
+        node.flags |= s->nodes[t->locals[k]].flags & SQI_NEEDS;
+    }
+    uint32_t i = sqi_push(t, &node);
+    if (i) s->n_operands += (uint32_t)n;
+    return var_at(t, i);
+}
+
+sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
+{
+    sq_tape *t = NULL;
+    for (int32_t k = 0; k < n && !t; k++) t = x[k].tape;
+    if (!sqi_begin(t, op->name)) return sqi_none(t);
+    return record(t, op, x, n, attr);
+}
+
+/* ---- Values in ----------------------------------------------------------------------------- */
+
+/* Memory for a new value of that shape and a node over it; value NULL after posting. */
+static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape shape)
+{
+    sqi_node n = { .op = op, .shape = shape };
+    if (!sqi_begin(t, name)) return n;
+    char text[SQ_SHAPE_TEXT];
+    if (sq_shape_valid(shape))
+        n.value = sqi_tape_alloc(t, sqi_bytes(t, shape));
+    else
+        sq_post(t, SQ_ERANGE, "%s is no possible shape", sq_shape_text(shape, text));
+    return n;
+}
+
+static sq_var put(sq_tape *t, const char *name, const sq_op *op, sq_shape shape, const float *f,
+                  const double *d)
+{
+    sqi_node n = fresh(t, name, op, shape);
+    if (!n.value) return sqi_none(t);
+    int64_t size = sq_shape_size(shape);
+    if (size && !f && !d) {
+        sq_post(t, SQ_EVALUE, "the array of values is NULL");
+        return sqi_none(t);
+    }
+    const sqi_arith *k = &t->kern->of[t->dtype];
+    if (size && f) k->from_f32(size, f, n.value);
+    if (size && d) k->from_f64(size, d, n.value);
+    if (op == &sqi_op_leaf) n.flags = SQI_NEEDS | SQI_KEEP;
+    return var_at(t, sqi_push(t, &n));
+}
+
+sq_var sq_input_f32(sq_tape *t, sq_shape shape, const float *values)
+{
+    return put(t, "input", &sqi_op_constant, shape, values, NULL);
+}
+
+sq_var sq_input_f64(sq_tape *t, sq_shape shape, const double *values)
+{
+    return put(t, "input", &sqi_op_constant, shape, NULL, values);
+}
+
+sq_var sq_leaf_f32(sq_tape *t, sq_shape shape, const float *values)
+{
+    return put(t, "leaf", &sqi_op_leaf, shape, values, NULL);
+}
+
+sq_var sq_leaf_f64(sq_tape *t, sq_shape shape, const double *values)
+{
+    return put(t, "leaf", &sqi_op_leaf, shape, NULL, values);
+}
+
+sq_var sq_full(sq_tape *t, sq_shape shape, double value)
+{
+    sqi_node n = fresh(t, "full", &sqi_op_constant, shape);
+    if (!n.value) return sqi_none(t);
+    t->kern->of[t->dtype].fill(sq_shape_size(shape), n.value, value);
+    return var_at(t, sqi_push(t, &n));
+}
+
+sq_var sq_zeros(sq_tape *t, sq_shape shape) { return sq_full(t, shape, 0); }
+sq_var sq_constant(sq_tape *t, double value) { return sq_full(t, sq_scalar(), value); }
+
+sq_var sqi_constant_copy(sq_tape *t, const sqi_node *n)
+{
+    sqi_node c = { .op = &sqi_op_constant, .shape = n->shape };
+    const char *name = n->name;
+    c.value = copy_into_tape(t, n->value, sqi_bytes(t, n->shape));
+    if (c.value && name) c.name = copy_into_tape(t, name, strlen(name) + 1);
+    if (!c.value || (name && !c.name)) return sqi_none(t);
+    return var_at(t, sqi_push(t, &c));
+}
+
+sq_var sq_use(sq_tape *t, sq_weight w)
+{
+    if (!sqi_begin(t, "use")) return sqi_none(t);
+    if (!t->params) {
+        sq_post(t, SQ_EWEIGHT, "the tape was made without params");
+    } else if (!sqi_weight_known(t->params, w)) {
+        sq_post(t, SQ_EWEIGHT, "the params have no weight %d", (int)w.id);
+    } else {
+        return var_at(t, use(t, w));
+    }
+    return sqi_none(t);
+}
+
+sq_var sq_detach(sq_var v)
+{
+    sq_tape *t = v.tape;
+    if (!sqi_begin(t, "detach") || !gather_operands(t, &v, 1)) return sqi_none(t);
+    sqi_segment *s = t->current;
+    if (!sqi_grow(t, &s->operands, &s->operand_room, (uint64_t)s->n_operands + 1, sizeof *s->operands))
+        return sqi_none(t);
+    s->operands[s->n_operands] = t->locals[0];
+    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_detach, .value = s->nodes[t->locals[0]].value,
+                                          .shape = t->call_shapes[0], .first = s->n_operands, .n = 1 });
+    if (i) s->n_operands++;
+    return var_at(t, i);
+}
+
+/* ---- Marks --------------------------------------------------------------------------------- */
+
+sq_var sq_name(sq_var v, const char *name)
+{
+    sq_tape *t = v.tape;
+    if (!sqi_begin(t, "name")) return v;
+    sqi_node *n = sqi_node_of(t, v, "the variable");
+    if (!n) return sqi_none(t);
+    if (!name || !*name) {
+        sq_post(t, SQ_EVALUE, "the name is empty");
+        return sqi_none(t);
+    }
+    sqi_segment *home = sqi_segment_find(t, sqi_ordinal(v.id));
+    char *copy = sqi_arena_alloc(&home->arena, &t->pool, strlen(name) + 1);
+    if (!copy) {
+        sq_post(t, SQ_ENOMEM, "out of memory for the name \"%.100s\"", name);
+        return sqi_none(t);
+    }
+    n->name = strcpy(copy, name);
+    n->flags |= SQI_KEEP;
+    return v;
+}
+
+sq_var sq_keep_grad(sq_var v)
+{
+    sq_tape *t = v.tape;
+    if (!sqi_begin(t, "keep_grad")) return v;
+    sqi_node *n = sqi_node_of(t, v, "the variable");
+    if (!n) return sqi_none(t);
+    n->flags |= SQI_KEEP;
+    return v;
+}

@@ -1,0 +1,305 @@
+/* tape.c -- the life of a tape: segments opened, ended, recycled; time; the sticky error.
+ *
+ * A tape always has a root and a current segment, so recording never asks whether it may. Segments
+ * and their arrays are recycled through a free list, their arenas through the pool. */
+#include "core/tape_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HINT_ROOT, HINT_STEP, HINT_BETWEEN };
+
+static int hint_kind(const sq_tape *t, const sqi_segment *s)
+{
+    return s == t->root ? HINT_ROOT : s->step >= 0 ? HINT_STEP : HINT_BETWEEN;
+}
+
+/* ---- Errors -------------------------------------------------------------------------------- */
+
+static void append_operand_names(sq_tape *t, int32_t n)
+{
+    const char *open = " (";
+    for (int32_t k = 0; k < n; k++) {
+        const sqi_node *o = sqi_node_source(t, &t->current->nodes[t->locals[k]]);
+        if (!o || !o->name) continue;
+        char text[160];
+        snprintf(text, sizeof text, "%soperand %d is \"%.100s\"", open, (int)k + 1, o->name);
+        sqi_error_append(&t->error, text);
+        open = ", ";
+    }
+    if (open[0] == ',') sqi_error_append(&t->error, ")");
+}
+
+bool sq_post(sq_tape *t, sq_status status, const char *fmt, ...)
+{
+    if (!t || t->error.status) return false;
+    char prefix[160] = "";
+    size_t at = 0;
+    if (t->current && t->current->step >= 0)
+        at = (size_t)snprintf(prefix, sizeof prefix, "step %lld: ", (long long)t->current->step);
+    if (t->doing) snprintf(prefix + at, sizeof prefix - at, "%.100s: ", t->doing);
+    va_list args;
+    va_start(args, fmt);
+    sqi_error_vpost(&t->error, status, prefix, fmt, args);
+    va_end(args);
+    if (t->naming > 0) append_operand_names(t, t->naming);
+    return false;
+}
+
+bool sqi_begin(sq_tape *t, const char *name)
+{
+    if (!t || t->error.status) return false;
+    t->doing = name;
+    t->naming = 0;
+    return true;
+}
+
+sq_status sq_tape_status(const sq_tape *t) { return t ? t->error.status : SQ_ENOMEM; }
+
+const char *sq_message(const sq_tape *t)
+{
+    return t ? t->error.text : sq_status_text(SQ_ENOMEM);
+}
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+static bool no_memory(sq_tape *t, uint64_t bytes)
+{
+    return sq_post(t, SQ_ENOMEM, "out of memory for %llu bytes", (unsigned long long)bytes);
+}
+
+bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element)
+{
+    if (need <= *room) return true;
+    uint64_t wish = *room ? 2 * (uint64_t)*room : 8;
+    if (wish < need) wish = need;
+    if (wish > UINT32_MAX || wish > SIZE_MAX / 2 / element) return no_memory(t, need * element);
+    void *old;
+    memcpy(&old, array, sizeof old);
+    void *grown = realloc(old, (size_t)wish * element);
+    if (!grown) return no_memory(t, wish * element);
+    memcpy(array, &grown, sizeof grown);
+    t->array_bytes += (size_t)(wish - *room) * element;
+    *room = (uint32_t)wish;
+    return true;
+}
+
+void *sqi_tape_alloc(sq_tape *t, size_t bytes)
+{
+    void *block = sqi_arena_alloc(&t->current->arena, &t->pool, bytes);
+    if (!block) no_memory(t, bytes);
+    return block;
+}
+
+/* ---- Segments ------------------------------------------------------------------------------ */
+
+static void segment_free(sqi_segment *s)
+{
+    if (!s) return;
+    free(s->nodes);
+    free(s->operands);
+    free(s->versions);
+    free(s);
+}
+
+void sqi_segment_release(sq_tape *t, sqi_segment *s)
+{
+    for (uint32_t i = 0; i < s->n_versions; i++) sqi_version_release(t->params, s->versions[i]);
+    size_t used = s->arena.used;
+    sqi_arena_clear(&s->arena, &t->pool);
+    t->hints[hint_kind(t, s)] = used;
+    s->n_nodes = s->n_operands = s->n_versions = 0;
+    s->next_free = t->free_segments;
+    t->free_segments = s;
+}
+
+/* A segment from the free list or from the system, with node 0 in place; not yet on the tape. */
+static sqi_segment *segment_take(sq_tape *t)
+{
+    sqi_segment *s = t->free_segments;
+    if (s) {
+        t->free_segments = s->next_free;
+    } else {
+        s = calloc(1, sizeof *s);
+        if (!s) return no_memory(t, sizeof *s), NULL;
+        t->array_bytes += sizeof *s;
+    }
+    s->next_free = NULL;
+    if (!sqi_grow(t, &s->nodes, &s->node_room, 1, sizeof *s->nodes)) {
+        s->next_free = t->free_segments;
+        t->free_segments = s;
+        return NULL;
+    }
+    s->nodes[0] = (sqi_node){ .op = &sqi_op_constant, .attr = &sqi_no_attr };
+    s->n_nodes = 1;
+    s->n_operands = s->n_versions = 0;
+    return s;
+}
+
+static void set_landmark(sq_tape *t, uint64_t ordinal, int64_t step, bool between)
+{
+    const sqi_landmark *last = &t->landmarks[(t->n_landmarks - 1) % SQI_N_LANDMARKS];
+    bool follows = t->n_landmarks && !between && !last->between &&
+                   ordinal - last->ordinal == (uint64_t)(step - last->step);
+    if (!follows)
+        t->landmarks[t->n_landmarks++ % SQI_N_LANDMARKS] =
+            (sqi_landmark){ ordinal, between ? t->next_step - 1 : step, between };
+}
+
+/* Gives a taken segment its place in time. */
+static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
+{
+    s->ordinal = t->next_ordinal++;
+    s->step = step;
+    s->oldest_import = UINT64_MAX;
+    s->arena.hint = t->hints[kind];
+    t->current = s;
+    t->randoms = 0;
+    set_landmark(t, s->ordinal, step, kind == HINT_BETWEEN);
+}
+
+bool sqi_segment_open(sq_tape *t, int64_t step)
+{
+    if (!sqi_grow(t, &t->live, &t->live_room, (uint64_t)t->n_live + 1, sizeof *t->live)) return false;
+    sqi_segment *s = segment_take(t);
+    if (!s) return false;
+    t->live[t->n_live++] = s;
+    segment_place(t, s, step, step >= 0 ? HINT_STEP : HINT_BETWEEN);
+    return true;
+}
+
+static bool root_open(sq_tape *t)
+{
+    t->root = segment_take(t);
+    if (t->root) segment_place(t, t->root, -1, HINT_ROOT);
+    return t->root != NULL;
+}
+
+sqi_segment *sqi_segment_find(const sq_tape *t, uint64_t ordinal)
+{
+    if (t->root && ordinal == t->root->ordinal) return t->root;
+    if (!t->n_live || ordinal < t->live[0]->ordinal) return NULL;
+    uint64_t i = ordinal - t->live[0]->ordinal;
+    return i < t->n_live ? t->live[i] : NULL;
+}
+
+sqi_node *sqi_node_find(const sq_tape *t, uint64_t id)
+{
+    sqi_segment *s = sqi_segment_find(t, sqi_ordinal(id));
+    uint32_t i = sqi_index(id);
+    return s && i && i < s->n_nodes ? &s->nodes[i] : NULL;
+}
+
+sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n)
+{
+    return n->op == &sqi_op_import ? sqi_node_find(t, n->source) : n;
+}
+
+/* ---- Making and ending --------------------------------------------------------------------- */
+
+sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params)
+{
+    sq_tape *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->dtype = dtype == SQ_F64 ? SQ_F64 : SQ_F32;
+    t->kern = sqi_kernels_select();
+    t->params = params;
+    t->next_ordinal = 1;
+    t->zeroing = 1;
+    if (!root_open(t)) {
+        sq_tape_free(t);
+        return NULL;
+    }
+    t->doing = "tape";
+    if (dtype != SQ_F32 && dtype != SQ_F64)
+        sq_post(t, SQ_EDTYPE, "%d is no precision: SQ_F32 or SQ_F64", (int)dtype);
+    else if (params && sq_params_dtype(params) != dtype)
+        sq_post(t, SQ_EDTYPE, "the tape is %s but its params are %s: use sq_params_clone",
+                sq_dtype_name(dtype), sq_dtype_name(sq_params_dtype(params)));
+    return t;
+}
+
+static void release_all(sq_tape *t)
+{
+    for (uint32_t i = 0; i < t->n_live; i++) sqi_segment_release(t, t->live[i]);
+    t->n_live = 0;
+    if (t->root) sqi_segment_release(t, t->root);
+    t->root = t->current = NULL;
+    sqi_arena_clear(&t->scratch, &t->pool);
+}
+
+void sq_tape_free(sq_tape *t)
+{
+    if (!t) return;
+    release_all(t);
+    for (sqi_segment *s = t->free_segments, *next; s; s = next) {
+        next = s->next_free;
+        segment_free(s);
+    }
+    sqi_pool_free(&t->pool);
+    free(t->live);
+    free(t->grads);
+    free(t->uses);
+    free(t->locals);
+    free(t->call_shapes);
+    free(t->call_x);
+    free(t->call_gx);
+    free(t);
+}
+
+void sq_tape_reset(sq_tape *t)
+{
+    if (!t) return;
+    release_all(t);
+    sqi_error_clear(&t->error);
+    t->next_step = 0;
+    t->serial++;
+    bool opened = root_open(t); /* takes the segment just released: cannot fail */
+    assert(opened);
+    (void)opened;
+}
+
+sq_dtype sq_tape_dtype(const sq_tape *t) { return t ? t->dtype : SQ_F32; }
+sq_params *sq_tape_params(const sq_tape *t) { return t ? t->params : NULL; }
+
+void sq_tape_set_seed(sq_tape *t, uint64_t seed)
+{
+    if (t) t->seed = seed;
+}
+
+sq_random sq_tape_random(sq_tape *t)
+{
+    if (!t) return sq_random_stream(0, 0, 0, 0);
+    return sq_random_stream(t->seed, t->serial, (uint64_t)t->current->step, t->randoms++);
+}
+
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+void sq_begin_step(sq_tape *t)
+{
+    if (sqi_begin(t, "begin_step") && sqi_segment_open(t, t->next_step)) t->next_step++;
+}
+
+void sq_end_step(sq_tape *t)
+{
+    if (sqi_begin(t, "end_step") && t->current->step >= 0) sqi_segment_open(t, -1);
+}
+
+int64_t sq_current_step(const sq_tape *t) { return t ? t->current->step : -1; }
+
+sq_tape_stats sq_tape_statistics(const sq_tape *t)
+{
+    sq_tape_stats s = { .steps = 0 };
+    if (!t) return s;
+    for (uint32_t i = 0; i <= t->n_live; i++) {
+        const sqi_segment *g = i < t->n_live ? t->live[i] : t->root;
+        s.steps += g->step >= 0;
+        s.nodes += g->n_nodes - 1;
+        s.value_bytes += g->arena.used;
+    }
+    s.held_bytes = t->pool.held + t->array_bytes + sizeof *t +
+                   (size_t)t->n_grads * sq_dtype_size(t->dtype);
+    return s;
+}

@@ -1,0 +1,185 @@
+/* tape_impl.h -- nodes, segments, the tape: the picture and the invariants.
+ *
+ *     tape   root | live[0] live[1] ... live[n-1]          ordinals of live segments consecutive
+ *                              |
+ *     segment   nodes     0: none  1: import h  2: use W  3: matmul(1,2)  4: tanh(3) ...
+ *               operands  [1,2, 3, ...]           indices within the same segment, always smaller
+ *               arena     values, attributes, names, kept gradients
+ *
+ * Invariants (sq_tape_check verifies them):
+ *   - A node's operands are earlier nodes of its own segment. The past enters only by imports.
+ *   - An import's source lives in an older live segment or the root, is no import itself, and has
+ *     the import's shape and address. A cut turns an import whose source dies into a constant.
+ *   - A use refers to a weight of the tape's params; its segment holds a reference to the version
+ *     of the weights whose memory it points to.
+ *   - NEEDS is set when some leaf or unfrozen weight reaches the node; gradients flow only there.
+ *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the last
+ *     zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch memory
+ *     that is reused for every segment.
+ * A gradient reaching an import is added straight to its source's: no copy, and T steps that
+ * slice one [T,B,I] input cost O(T), not O(T^2). */
+#ifndef SQ_CORE_TAPE_IMPL_H
+#define SQ_CORE_TAPE_IMPL_H
+
+#include "core/arena_impl.h"
+#include "core/error_impl.h"
+#include "core/kernels/kernels.h"
+#include "core/op.h"
+#include "core/params_impl.h"
+#include "core/tape.h"
+
+enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
+
+enum {
+    SQI_NEEDS = 1, /* a leaf or an unfrozen weight reaches it */
+    SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
+    SQI_STATE = 4  /* declared the state of a recurrence: an immediate sweep stops here */
+};
+
+/* Two lanes of gradients: the user's sweeps, and probes that must not disturb them. */
+enum { SQI_LANE_USER, SQI_LANE_PROBE, SQI_N_LANES };
+
+typedef struct sqi_slot {
+    void *at;
+    uint64_t stamp;
+    bool owned; /* `at` lies in the segment's arena, not in scratch memory */
+} sqi_slot;
+
+typedef struct sqi_node {
+    const sq_op *op;
+    const sq_attr *attr;
+    void *value;
+    const char *name;
+    sq_shape shape;
+    uint64_t source;   /* import: id of the node it stands for; use: weight id */
+    uint64_t version;  /* use: number of the version */
+    uint64_t imported; /* id of the newest import of this node, or 0 */
+    sqi_slot grad[SQI_N_LANES];
+    uint32_t first; /* operands[first .. first + n) */
+    int32_t n;
+    uint32_t flags;
+} sqi_node;
+
+typedef struct sqi_segment {
+    uint64_t ordinal;
+    int64_t step; /* -1: root, or between steps */
+    sqi_arena arena;
+    sqi_node *nodes; /* nodes[0] is "no value" */
+    uint32_t n_nodes, node_room;
+    uint32_t *operands;
+    uint32_t n_operands, operand_room;
+    sqi_version **versions; /* references held */
+    uint32_t n_versions, version_room;
+    uint64_t oldest_import; /* smallest ordinal imported from outside the root */
+    struct sqi_segment *next_free;
+} sqi_segment;
+
+/* From `ordinal` on, segments are steps `step`, step + 1, ...: for telling which step a dead
+ * handle belonged to. Only the newest few are remembered. */
+typedef struct sqi_landmark {
+    uint64_t ordinal;
+    int64_t step;
+    bool between; /* one segment after `step`, not a step */
+} sqi_landmark;
+
+enum { SQI_N_LANDMARKS = 64 };
+
+typedef struct sqi_use {
+    uint64_t id, version;
+} sqi_use;
+
+struct sq_tape {
+    sq_dtype dtype;
+    const sq_kernels *kern;
+    sq_params *params;
+    sqi_error error;
+    const char *doing; /* the operation at work, for messages */
+    int32_t naming;    /* so many operands are known by name for a message */
+
+    sqi_segment *root, *current;
+    sqi_segment **live;
+    uint32_t n_live, live_room;
+    uint64_t next_ordinal;
+    int64_t next_step;
+    sqi_landmark landmarks[SQI_N_LANDMARKS];
+    uint64_t n_landmarks; /* ever pushed; the newest SQI_N_LANDMARKS are kept */
+
+    sqi_segment *free_segments;
+    size_t hints[3]; /* arena hints of root, steps, and what lies between steps */
+    sqi_pool pool;
+    sqi_arena scratch;
+    size_t array_bytes; /* allocated outside the pool */
+
+    uint64_t sweep[SQI_N_LANES]; /* stamp of the last sweep */
+    uint64_t zeroing;            /* stamp of the last sq_zero_grads */
+    void *grads;                 /* flat weight gradients */
+    int64_t n_grads;
+    bool grads_invalid;
+
+    sqi_use *uses; /* by weight id: the newest use */
+    uint32_t use_room;
+    uint32_t *locals; /* operands of the call being made: indices in the segment */
+    sq_shape *call_shapes;
+    const void **call_x;
+    void **call_gx;
+    uint32_t local_room, shape_room, x_room, gx_room;
+
+    uint64_t seed, serial, randoms; /* randoms: streams taken in the current step */
+};
+
+/* Nodes that are not operations. */
+extern const sq_op sqi_op_constant, sqi_op_leaf, sqi_op_import, sqi_op_use, sqi_op_detach;
+extern const sq_op sqi_op_accumulate;
+extern const sq_attr sqi_no_attr;
+
+static inline uint64_t sqi_id(uint64_t ordinal, uint32_t index)
+{
+    return ordinal << SQI_INDEX_BITS | index;
+}
+static inline uint64_t sqi_ordinal(uint64_t id) { return id >> SQI_INDEX_BITS; }
+static inline uint32_t sqi_index(uint64_t id) { return (uint32_t)(id & SQI_MAX_INDEX); }
+
+static inline size_t sqi_bytes(const sq_tape *t, sq_shape s)
+{
+    return (size_t)sq_shape_size(s) * sq_dtype_size(t->dtype);
+}
+
+/* The live segment of that ordinal, or NULL. */
+sqi_segment *sqi_segment_find(const sq_tape *t, uint64_t ordinal);
+
+/* The node an id names, or NULL when it is stale or was never made. */
+sqi_node *sqi_node_find(const sq_tape *t, uint64_t id);
+
+/* The node itself, or the source it was imported from. */
+sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n);
+
+/* The node of a variable handed in by a user, with everything checked; NULL after posting.
+ * `what` begins the sentence: "operand 2", "the loss". */
+sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what);
+
+/* Opens a segment (step >= 0: a step) and makes it current; false after posting. */
+bool sqi_segment_open(sq_tape *t, int64_t step);
+
+/* Returns a segment's memory to the tape. */
+void sqi_segment_release(sq_tape *t, sqi_segment *s);
+
+/* Memory of the current segment; NULL after posting. */
+void *sqi_tape_alloc(sq_tape *t, size_t bytes);
+
+/* Makes room for `need` elements in an array that grows by doubling; false after posting. */
+bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element);
+
+/* Appends a node to the current segment; its index, or 0 after posting. */
+uint32_t sqi_push(sq_tape *t, const sqi_node *n);
+
+/* A value copied into a constant of the current segment; no value after posting. */
+sq_var sqi_constant_copy(sq_tape *t, const sqi_node *n);
+
+/* Allocates the flat gradients if needed; false after posting. */
+bool sqi_grads_ready(sq_tape *t);
+
+/* Starts a public function: false when the tape is NULL or failed; names it for messages. */
+bool sqi_begin(sq_tape *t, const char *name);
+static inline sq_var sqi_none(sq_tape *t) { return (sq_var){ t, 0 }; }
+
+#endif

@@ -1,0 +1,50 @@
+/* map_impl.h -- what map.c (descriptors) and map_kernels.c (loops) agree on: a row of ops.def is a
+ * forward loop and, per operand, one chain loop  out += (dy/dx_k) * in.  With in = gy, out = gx it
+ * is reverse mode; with in = dx, out = dy forward mode: the Jacobian is diagonal. Every pointer
+ * advances by its own step, 1 or 0 (an operand that is stretched). */
+#ifndef SQ_OPS_MAP_IMPL_H
+#define SQ_OPS_MAP_IMPL_H
+
+#include "core/kernels/kernels.h"
+
+enum { SQI_MAP_OPERANDS = 3 };
+
+enum sqi_map_row {
+#define SQ_MAP1(name, ...) SQI_MAP_##name,
+#define SQ_MAP1P(name, ...) SQI_MAP_##name,
+#define SQ_MAP2(name, ...) SQI_MAP_##name,
+#define SQ_MAP3(name, ...) SQI_MAP_##name,
+#define SQ_OP(name, ...)
+#include "ops/ops.def"
+#undef SQ_MAP1
+#undef SQ_MAP1P
+#undef SQ_MAP2
+#undef SQ_MAP3
+#undef SQ_OP
+    SQI_N_MAPS
+};
+
+/* One run of n elements along the innermost axis. */
+typedef struct sqi_run {
+    int64_t n;
+    const void *x[SQI_MAP_OPERANDS];
+    int64_t x_step[SQI_MAP_OPERANDS];
+    void *y; /* forward writes it, chain reads it; step 1 */
+    void *out;
+    int64_t out_step;
+    const void *in;
+    int64_t in_step;
+    const double *p;
+} sqi_run;
+
+typedef struct sqi_map_kernel {
+    void (*forward)(const sqi_run *r);
+    void (*chain[SQI_MAP_OPERANDS])(const sqi_run *r);
+} sqi_map_kernel;
+
+/* By instruction set: tables [dtype][row]. */
+#define SQI_ROW(isa) extern const sqi_map_kernel *const sqi_map_##isa[2];
+SQI_ISAS(SQI_ROW)
+#undef SQI_ROW
+
+#endif

@@ -1,0 +1,162 @@
+/* ops_impl.c -- the helpers of ops_impl.h: boxes along an axis, shared rules, shared loops.
+ *
+ * All data movement is one kernel, move: a box of up to four axes with strides on both sides. A
+ * stride 0 repeats on the reading side and sums on the writing side, which makes stretching and
+ * folding each other's transpose. */
+#include "ops/ops_impl.h"
+
+#include <inttypes.h>
+
+sqi_rows sqi_rows_of(sq_shape s, int64_t axis)
+{
+    int32_t a = sqi_axis(s, axis);
+    sqi_rows r = { 1, s.dim[a], 1 };
+    for (int32_t i = 0; i < a; i++) r.outer *= s.dim[i];
+    for (int32_t i = a + 1; i < s.rank; i++) r.inner *= s.dim[i];
+    return r;
+}
+
+sq_shape sqi_with_size(sq_shape s, int64_t axis, int64_t size)
+{
+    s.dim[sqi_axis(s, axis)] = size;
+    return s;
+}
+
+sq_shape sqi_without(sq_shape s, int64_t axis)
+{
+    int32_t a = sqi_axis(s, axis);
+    for (int32_t i = a; i + 1 < s.rank; i++) s.dim[i] = s.dim[i + 1];
+    s.dim[--s.rank] = 0;
+    return s;
+}
+
+bool sqi_check_axis(sq_tape *t, sq_shape s, int64_t axis)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (axis >= -s.rank && axis < s.rank) return true;
+    return sq_post(t, SQ_ERANGE, "axis %" PRId64 " does not exist in %s", axis, sq_shape_text(s, text));
+}
+
+bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (!sqi_check_axis(t, s, axis)) return false;
+    if (s.dim[sqi_axis(s, axis)] > 0) return true;
+    return sq_post(t, SQ_ESHAPE, "axis %" PRId64 " of %s has no elements", axis, sq_shape_text(s, text));
+}
+
+bool sqi_check_size(sq_tape *t, sq_shape out)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (sq_shape_valid(out)) return true;
+    if (out.rank < 0 || out.rank > SQ_MAX_RANK)
+        return sq_post(t, SQ_ESHAPE, "rank %" PRId32 " is outside 0..%d", out.rank, SQ_MAX_RANK);
+    return sq_post(t, SQ_ESHAPE, "the shape %s has a negative size or is too large",
+                   sq_shape_text(out, text));
+}
+
+bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what)
+{
+    if (attr->n_ids < 0)
+        return sq_post(t, SQ_ERANGE, "the number of %ss is negative: %" PRId64, what, attr->n_ids);
+    if (attr->n_ids > 0 && !attr->ids)
+        return sq_post(t, SQ_EVALUE, "the %ss are NULL, %" PRId64 " are needed", what, attr->n_ids);
+    for (int64_t i = 0; i < attr->n_ids; i++) {
+        int32_t id = attr->ids[i];
+        if ((attr->mask && !attr->mask[i]) || (id >= 0 && id < n)) continue;
+        if (n == 0)
+            return sq_post(t, SQ_ERANGE, "%s %" PRId32 " at position %" PRId64 ": there are none", what,
+                           id, i);
+        return sq_post(t, SQ_ERANGE, "%s %" PRId32 " at position %" PRId64 " is outside 0..%" PRId64,
+                       what, id, i, n - 1);
+    }
+    return true;
+}
+
+sq_attr sqi_shape_attr(sq_shape s)
+{
+    sq_attr a = { .k = { s.rank } };
+    for (int32_t i = 0; i < s.rank && i < SQ_MAX_RANK; i++) a.k[1 + i] = s.dim[i];
+    return a;
+}
+
+sq_shape sqi_attr_shape(const sq_attr *attr)
+{
+    sq_shape s = sq_shape4(attr->k[1], attr->k[2], attr->k[3], attr->k[4]);
+    s.rank = (int32_t)attr->k[0];
+    return s;
+}
+
+void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a, bool a_transposed,
+                 const void *b, bool b_transposed, void *y, bool add)
+{
+    sqi_arith_of(c)->gemm(&(sqi_gemm){
+        .m = m,
+        .n = n,
+        .k = k,
+        .a = a,
+        .a_row = a_transposed ? 1 : k,
+        .a_col = a_transposed ? m : 1,
+        .b = b,
+        .b_row = b_transposed ? 1 : n,
+        .b_col = b_transposed ? k : 1,
+        .c = y,
+        .c_row = n,
+        .add = add,
+    });
+}
+
+void sqi_move_rows(const sq_call *c, int64_t rows, int64_t count, const void *x, int64_t x_row,
+                   void *y, int64_t y_row, bool add)
+{
+    sqi_arith_of(c)->move(&(sqi_move){
+        .dim = { rows, count, 1, 1 },
+        .y = y,
+        .y_stride = { y_row, 1, 0, 0 },
+        .x = x,
+        .x_stride = { x_row, 1, 0, 0 },
+        .add = add,
+    });
+}
+
+/* The strides of s inside a box of big's sizes aligned at the right: 0 where s is stretched. */
+static void strides_in(sq_shape s, int64_t stride[SQ_MAX_RANK])
+{
+    int64_t step = 1;
+    for (int32_t i = 1; i <= SQ_MAX_RANK; i++) {
+        int64_t size = i <= s.rank ? s.dim[s.rank - i] : 1;
+        stride[SQ_MAX_RANK - i] = size == 1 ? 0 : step;
+        step *= size;
+    }
+}
+
+static sqi_move box_of(sq_shape s)
+{
+    sqi_move m = { .add = false };
+    for (int32_t i = 1; i <= SQ_MAX_RANK; i++)
+        m.dim[SQ_MAX_RANK - i] = i <= s.rank ? s.dim[s.rank - i] : 1;
+    return m;
+}
+
+void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y, bool add)
+{
+    sqi_move m = box_of(big);
+    strides_in(small, m.x_stride);
+    strides_in(big, m.y_stride);
+    m.x = x;
+    m.y = y;
+    m.add = add;
+    sqi_arith_of(c)->move(&m);
+}
+
+void sqi_fold(const sq_call *c, sq_shape big, const void *x, sq_shape small, void *y, bool add)
+{
+    sqi_move m = box_of(big);
+    strides_in(big, m.x_stride);
+    strides_in(small, m.y_stride);
+    m.x = x;
+    m.y = y;
+    m.add = true;
+    if (!add) sqi_arith_of(c)->fill(sq_shape_size(small), y, 0);
+    sqi_arith_of(c)->move(&m);
+}

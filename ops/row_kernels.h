@@ -1,0 +1,66 @@
+/* row_kernels.h -- the loops of ops that need exp, log or max: one table per instruction set and
+ * precision, chosen by the kernels of the call.
+ *
+ * A row is the n elements along an axis of a box [outer, n, inner]; there are outer * inner rows.
+ * Sums along a row run over 16 partial sums whatever the instruction set, in the same order, so
+ * all tables give the same bits. Every `..._vjp` and `..._jvp` adds. */
+#ifndef SQ_OPS_ROW_KERNELS_H
+#define SQ_OPS_ROW_KERNELS_H
+
+#include "ops/ops_impl.h"
+
+/* Rows of `classes` logits with a label each; mask may be NULL, 0 leaves a row out. */
+typedef struct sqi_labels {
+    int64_t rows, classes;
+    const int32_t *ids, *mask;
+} sqi_labels;
+
+typedef struct sqi_row_kernels {
+    /* y = the result, one op each. max has one element per row. */
+    void (*softmax)(sqi_rows r, const void *x, void *y);
+    void (*log_softmax)(sqi_rows r, const void *x, void *y);
+    void (*max)(sqi_rows r, const void *x, void *y);
+    void (*max_share)(sqi_rows r, const void *x, void *y);
+
+    /* The Jacobian of softmax is symmetric: with v = gy or dx, out += y (v - <y,v>). */
+    void (*softmax_diff)(sqi_rows r, const void *y, const void *v, void *out);
+    /* gx += gy - e^y sum gy;   dy += dx - <e^y, dx> */
+    void (*log_softmax_vjp)(sqi_rows r, const void *y, const void *gy, void *gx);
+    void (*log_softmax_jvp)(sqi_rows r, const void *y, const void *dx, void *dy);
+    /* gx += gy share(x);   dy += <share(x), dx> */
+    void (*max_vjp)(sqi_rows r, const void *x, const void *gy, void *gx);
+    void (*max_jvp)(sqi_rows r, const void *x, const void *dx, void *dy);
+
+    /* Sum over rows of ln sum e^x - x[label];   gx += scale (softmax(x) - one_hot);   the sum
+     * over rows of <softmax(x) - one_hot, dx>. */
+    double (*cross_entropy)(const sqi_labels *l, const void *x);
+    void (*cross_entropy_vjp)(const sqi_labels *l, double scale, const void *x, void *gx);
+    double (*cross_entropy_jvp)(const sqi_labels *l, const void *x, const void *dx);
+
+    /* Sum of max(z,0) - t z + ln(1 + e^-|z|);   gz += scale (sigmoid(z) - t);   the sum of
+     * (sigmoid(z) - t) dz. */
+    double (*bce)(int64_t n, const void *z, const void *t);
+    void (*bce_vjp)(int64_t n, double scale, const void *z, const void *t, void *gz);
+    double (*bce_jvp)(int64_t n, const void *z, const void *t, const void *dz);
+
+    /* Sum of (a-b)^2;   ga += scale (a-b);   sum of (a-b) da;   sum of a b. */
+    double (*square_diff)(int64_t n, const void *a, const void *b);
+    void (*diff_vjp)(int64_t n, double scale, const void *a, const void *b, void *ga);
+    double (*diff_jvp)(int64_t n, const void *a, const void *b, const void *da);
+    double (*dot)(int64_t n, const void *a, const void *b);
+} sqi_row_kernels;
+
+/* By sq_dtype. */
+#define SQI_ROW(name) extern const sqi_row_kernels sqi_row_kernels_##name[2];
+SQI_ISAS(SQI_ROW)
+#undef SQI_ROW
+
+static inline const sqi_row_kernels *sqi_rows_for(const sq_call *c)
+{
+#define SQI_ROW(name) sqi_row_kernels_##name,
+    static const sqi_row_kernels *const table[SQI_N_ISAS] = { SQI_ISAS(SQI_ROW) };
+#undef SQI_ROW
+    return &table[c->kern->isa][c->dtype];
+}
+
+#endif

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Golden values of the recurrent cells, from PyTorch in float64.
+
+    python3 tests/golden/cells.py > tests/golden/cells.h
+
+nn.RNN, nn.LSTM and nn.GRU give the tanh and relu RNN, the LSTM, the reset-after GRU and the
+two-layer stacks. PyTorch has no sigmoid RNN, no reset-before GRU and no MGU: those are written out
+here, one equation per line, and differentiated by its autograd.
+
+The loss is sum(outputs * a) + sum_k(last state k * b_k) with fixed random a and b. Weights are
+written under seqgrad's names and in its layout, W [in,out]; PyTorch's two biases are summed,
+except in the candidate gate of the GRU, where b_hn is seqgrad's d_n.
+
+Made with PyTorch 1.13.0 (python3-torch of Debian 12).
+"""
+
+import torch
+from torch import nn
+
+torch.set_default_dtype(torch.float64)
+torch.manual_seed(20240)
+B, I, H = 2, 3, 4
+STEPS = (1, 7, 50)
+GATES = {"lstm": "ifgo", "gru_after": "rzn", "gru_before": "rzn"}
+
+
+def numbers(*shape):
+    return torch.rand(*shape) * 2 - 1
+
+
+class Case:
+    """One cell at one length: everything that the C test loads or compares."""
+
+    def __init__(self, kind, layers, T):
+        self.kind, self.layers, self.T = kind, layers, T
+        self.name = f"{kind}{'_stack' if layers > 1 else ''}_{T}"
+        n_states = layers * (2 if kind == "lstm" else 1)
+        self.x = numbers(T, B, I).requires_grad_()
+        self.state0 = [numbers(B, H).requires_grad_() for _ in range(n_states)]
+        self.mix_out = numbers(T, B, H)
+        self.mix_last = [numbers(B, H) for _ in range(n_states)]
+        self.weights = []  # (name, value, gradient)
+
+    def finish(self, outputs, last):
+        self.outputs, self.last = outputs, last
+        loss = (outputs * self.mix_out).sum()
+        for value, mix in zip(last, self.mix_last):
+            loss = loss + (value * mix).sum()
+        loss.backward()
+
+
+def from_torch(kind, layers, T):
+    c = Case(kind, layers, T)
+    make = {"rnn_tanh": nn.RNN, "rnn_relu": nn.RNN, "lstm": nn.LSTM, "gru_after": nn.GRU}[kind]
+    extra = {"nonlinearity": kind[4:]} if make is nn.RNN else {}
+    net = make(I, H, num_layers=layers, **extra)
+    if kind == "lstm":
+        h0, c0 = torch.stack(c.state0[0::2]), torch.stack(c.state0[1::2])
+        outputs, (hn, cn) = net(c.x, (h0, c0))
+        last = [s for k in range(layers) for s in (hn[k], cn[k])]
+    else:
+        outputs, hn = net(c.x, torch.stack(c.state0))
+        last = list(hn)
+    c.finish(outputs, last)
+    for k in range(layers):
+        add_torch_weights(c, net, k)
+    return c
+
+
+def add_torch_weights(c, net, layer):
+    W, U = getattr(net, f"weight_ih_l{layer}"), getattr(net, f"weight_hh_l{layer}")
+    b, d = getattr(net, f"bias_ih_l{layer}"), getattr(net, f"bias_hh_l{layer}")
+    for k, gate in enumerate(GATES.get(c.kind, [""])):
+        part = slice(k * H, (k + 1) * H)
+        tail = "_" + gate if gate else ""
+        name = lambda letter: f"l{layer}.{letter}{tail}"
+        own_d = c.kind == "gru_after" and gate == "n"
+        c.weights.append((name("W"), W.data[part].T, W.grad[part].T))
+        c.weights.append((name("b"), b.data[part] + (0 if own_d else d.data[part]), b.grad[part]))
+        c.weights.append((name("U"), U.data[part].T, U.grad[part].T))
+        if own_d:
+            c.weights.append((name("d"), d.data[part], d.grad[part]))
+
+
+def rnn_sigmoid(w, x, h):
+    return torch.sigmoid(x @ w["W"] + w["b"] + h @ w["U"])
+
+
+def gru_before(w, x, h):
+    r = torch.sigmoid(x @ w["W_r"] + w["b_r"] + h @ w["U_r"])
+    z = torch.sigmoid(x @ w["W_z"] + w["b_z"] + h @ w["U_z"])
+    n = torch.tanh(x @ w["W_n"] + w["b_n"] + (r * h) @ w["U_n"])
+    return (1 - z) * n + z * h
+
+
+def mgu(w, x, h):
+    f = torch.sigmoid(x @ w["W"] + w["b"] + h @ w["U"])
+    c = torch.tanh(x @ w["V"] + w["d"] + (f * h) @ w["R"])
+    return (1 - f) * h + f * c
+
+
+def written_out(kind, step, names, T):
+    c = Case(kind, 1, T)
+    size = {"W": (I, H), "V": (I, H), "U": (H, H), "R": (H, H), "b": (H,), "d": (H,)}
+    w = {n: (numbers(*size[n[0]]) / H**0.5).requires_grad_() for n in names}
+    h, outputs = c.state0[0], []
+    for t in range(T):
+        h = step(w, c.x[t], h)
+        outputs.append(h)
+    c.finish(torch.stack(outputs), [h])
+    c.weights = [("l0." + n, v.data, v.grad) for n, v in w.items()]
+    return c
+
+
+def cases():
+    for T in STEPS:
+        for kind in ("rnn_tanh", "rnn_relu", "lstm", "gru_after"):
+            yield from_torch(kind, 1, T)
+        for kind in ("lstm", "gru_after"):
+            yield from_torch(kind, 2, T)
+        yield written_out("rnn_sigmoid", rnn_sigmoid, ("W", "b", "U"), T)
+        gates = [f"{letter}_{gate}" for gate in "rzn" for letter in "WbU"]
+        yield written_out("gru_before", gru_before, gates, T)
+        yield written_out("mgu", mgu, ("W", "b", "U", "V", "d", "R"), T)
+
+
+HEAD = """/* cells.h -- golden values of the recurrent cells, written by cells.py: do not edit.
+ *
+ * B, I and H are the same everywhere. Arrays are row-major: x [T,B,I], outputs [T,B,H], states
+ * [n_states,B,H] in the order of seqgrad's stack, weights [in,out]. */
+#ifndef SQ_TESTS_GOLDEN_CELLS_H
+#define SQ_TESTS_GOLDEN_CELLS_H
+
+/* clang-format off */
+
+enum { GOLDEN_B = %d, GOLDEN_I = %d, GOLDEN_H = %d };
+
+typedef struct golden_weight {
+    const char *name;
+    const double *value, *grad;
+} golden_weight;
+
+typedef struct golden_case {
+    const char *name, *kind;
+    int layers, steps, n_states, n_weights;
+    const golden_weight *weights;
+    const double *x, *state0, *mix_outputs, *mix_last; /* what goes in */
+    const double *outputs, *last, *grad_x, *grad_state0; /* what comes out */
+} golden_case;
+"""
+
+
+def array(name, tensor):
+    flat = ["%.17g" % v for v in tensor.detach().reshape(-1).tolist()]
+    print(f"static const double {name}[] = {{")
+    for i in range(0, len(flat), 3):
+        print("    " + ", ".join(flat[i:i + 3]) + ",")
+    print("};")
+
+
+def write(c):
+    grads = torch.stack([s.grad for s in c.state0])
+    print()
+    for k, (_, value, grad) in enumerate(c.weights):
+        array(f"{c.name}_w{k}", value)
+        array(f"{c.name}_g{k}", grad)
+    array(f"{c.name}_x", c.x)
+    array(f"{c.name}_s0", torch.stack(c.state0))
+    array(f"{c.name}_a", c.mix_out)
+    array(f"{c.name}_b", torch.stack(c.mix_last))
+    array(f"{c.name}_y", c.outputs)
+    array(f"{c.name}_sT", torch.stack(c.last))
+    array(f"{c.name}_gx", c.x.grad)
+    array(f"{c.name}_gs0", grads)
+    print(f"static const golden_weight {c.name}_weights[] = {{")
+    for k, (name, _, _) in enumerate(c.weights):
+        print(f'    {{ "{name}", {c.name}_w{k}, {c.name}_g{k} }},')
+    print("};")
+
+
+def main():
+    print(HEAD % (B, I, H), end="")
+    rows = []
+    for c in cases():
+        write(c)
+        n = c.name
+        rows.append(f'    {{ "{n}", "{c.kind}", {c.layers}, {c.T}, {len(c.state0)}, '
+                    f'{len(c.weights)}, {n}_weights,\n      {n}_x, {n}_s0, {n}_a, {n}_b,\n'
+                    f'      {n}_y, {n}_sT, {n}_gx, {n}_gs0 }},')
+    print("\nstatic const golden_case golden_cases[] = {")
+    print("\n".join(rows))
+    print("};\n\n#endif")
+
+
+main()

@@ -1,0 +1,32 @@
+/* options.h -- what the command line asked for. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct options {
+    const char *data;   /* CSV file with the series */
+    const char *column; /* its name or number from 1; NULL: the last one */
+    const char *cell;   /* rnn, gru, lstm or all */
+    const char *csv;    /* where the gradients go; "none": nowhere */
+    const char *html;   /* where the page goes; "none": nowhere */
+    int64_t hidden;     /* H */
+    int64_t steps;      /* length of the window whose gradients are shown */
+    int64_t window;     /* length of the training windows */
+    int64_t updates;    /* of the weights, per training */
+    int64_t seed;
+    int64_t seeds;      /* trainings per cell, with seeds seed, seed+1, ... */
+    double rate;        /* the highest learning rate */
+    bool validate;      /* leave the held-out values out altogether: to choose settings by */
+    bool quiet;
+    bool help;
+} options;
+
+/* Reads the command line; dies with status 2 on anything it does not understand. */
+options options_read(int argc, char **argv);
+
+/* What --help prints. */
+void options_help(void);
+
+#endif

@@ -1,0 +1,40 @@
+/* say.c -- one sentence, then the end. A program may do this; a library may not, which is why
+ * seqgrad posts its errors on the tape and leaves the dying to its callers. */
+#include "say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void sentence(const char *fmt, va_list args)
+{
+    fputs("gradient_flow: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+}
+
+void die(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    sentence(fmt, args);
+    va_end(args);
+    exit(EXIT_PROBLEM);
+}
+
+void die_usage(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    sentence(fmt, args);
+    va_end(args);
+    fputs("gradient_flow: --help lists the options.\n", stderr);
+    exit(EXIT_USAGE);
+}
+
+void *take(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size ? size : 1);
+    if (!p) die("out of memory");
+    return p;
+}
