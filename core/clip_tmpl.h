@@ -1,5 +1,7 @@
-/* clip_tmpl.h -- what clipping does to n gradients, for one precision. Compiled twice by clip.c,
- * which defines `real` and OF_REAL(name). Sums are double in both. */
+/* clip_tmpl.h -- what clipping does to n gradients, for one precision.
+ *
+ * Compiled twice by clip.c, which defines `real` and OF_REAL(name). Sums, factors and limits
+ * are double in both, so that a float gradient is rounded once. */
 
 static double OF_REAL(squares)(const void *grads, int64_t n, double scale)
 {

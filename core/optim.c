@@ -2,8 +2,8 @@
  *
  * The moments are flat blocks of the params' layout. A weight counts its own updates: one that
  * is added late, or was frozen for a while, gets Adam's bias correction for its own age.
- * Invariant: moments and counts of weights that never took part in an update are zero. An update
- * first gets all the memory it needs and then cannot fail, so it happens wholly or not at all. */
+ * Invariant: moments and ages of weights that never took part in an update are zero. An update
+ * first gets all the memory it needs and then cannot fail: it happens wholly or not at all. */
 #include "core/optim.h"
 
 #include "core/params_impl.h"
@@ -121,8 +121,9 @@ static bool groups_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
         const sq_optim_group *g = &o->group[i];
         bool fits = g->rate_factor >= 0 && g->rate_factor < HUGE_VAL && g->decay < HUGE_VAL;
         if (!fits) {
-            sqi_error_post(e, SQ_EVALUE, "optimizer %s: group %d has rate factor %g and decay %g,"
-                           " they must be finite and the factor not negative",
+            sqi_error_post(e, SQ_EVALUE,
+                           "optimizer %s: group %d has rate factor %g and decay %g: both must be"
+                           " finite and the factor not negative",
                            k->name, i, g->rate_factor, g->decay);
             return false;
         }
@@ -135,7 +136,8 @@ static bool options_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
     if (!numbers_fit(e, k, o) || !groups_fit(e, k, o))
         return false;
     if (o->momentum > 0 && !k->has_momentum)
-        sqi_error_post(e, SQ_EVALUE, "optimizer %s: momentum belongs to SGD and RMSPROP", k->name);
+        sqi_error_post(e, SQ_EVALUE, "optimizer %s: momentum belongs to SGD and RMSPROP",
+                       k->name);
     else if (o->nesterov && (o->kind != SQ_SGD || o->momentum == 0))
         sqi_error_post(e, SQ_EVALUE, "optimizer %s: nesterov needs SGD with momentum", k->name);
     return !e->status;
@@ -239,11 +241,12 @@ static void *part(void *block, size_t offset) { return block ? (char *)block + o
 static void update_weight(sq_optim *o, sq_weight w, void *weights, const void *grads)
 {
     const sq_params *p = o->params;
-    size_t at = (size_t)sq_weight_offset(p, w) * sq_dtype_size(sq_params_dtype(p));
+    sq_dtype dtype = sq_params_dtype(p);
+    size_t at = (size_t)sq_weight_offset(p, w) * sq_dtype_size(dtype);
+    int64_t n = sq_shape_size(sq_weight_shape(p, w));
     rule r = rule_for(o, sq_weight_group(p, w), ++o->ages[w.id - 1]);
-    o->kind->run[sq_params_dtype(p)](&r, sq_shape_size(sq_weight_shape(p, w)), part(weights, at),
-                                     (const char *)grads + at, part(o->moment[0], at),
-                                     part(o->moment[1], at));
+    o->kind->run[dtype](&r, n, part(weights, at), (const char *)grads + at,
+                        part(o->moment[0], at), part(o->moment[1], at));
 }
 
 sq_status sq_optim_step_flat(sq_optim *o, const void *grads)
@@ -310,5 +313,5 @@ sq_status sq_optim_set_rate(sq_optim *o, double rate)
     return SQ_OK;
 }
 
-double sq_optim_rate(const sq_optim *o) { return o ? o->options.rate : NAN; }
+double sq_optim_rate(const sq_optim *o) { return o ? o->options.rate : (double)NAN; }
 int64_t sq_optim_updates(const sq_optim *o) { return o ? o->updates : 0; }

@@ -1,24 +1,27 @@
-/* affine.c -- Y = X W + b in one op: what every gate of every cell is made of. Attributes: none.
+/* affine.c -- Y = X W + b in one op: what every gate of every cell is made of. No attributes.
  *
- * X [..,k] has rank 2 to 4 (leading axes are rows), W [k,n], b [n]. It equals add(matmul(X,W),b)
- * to the bit: the product first, then the bias. Derivatives:
- *     gX = gY W^T      gW = X^T gY      gb = sum of gY over rows                                */
+ * X [..,k] has rank 2 to 4 (leading axes are rows), W [k,n], b [n]. To the bit it equals
+ * add(matmul(X,W), b): the product first, then the bias. Derivatives:
+ *     gX = gY W^T      gW = X^T gY      gb = sum of gY over rows */
 #include "ops/ops_impl.h"
 
-static bool affine_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool affine_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                         sq_shape *out)
 {
     char x[SQ_SHAPE_TEXT], w[SQ_SHAPE_TEXT];
     (void)n, (void)attr;
     if (in[0].rank < 2)
-        return sq_post(t, SQ_ESHAPE, "operand 1 must have rank 2 to 4, it is %s", sq_shape_text(in[0], x));
+        return sq_post(t, SQ_ESHAPE, "operand 1 must have rank 2 to 4, it is %s",
+                       sq_shape_text(in[0], x));
     if (in[1].rank != 2)
-        return sq_post(t, SQ_ESHAPE, "operand 2 must have rank 2, it is %s", sq_shape_text(in[1], w));
+        return sq_post(t, SQ_ESHAPE, "operand 2 must have rank 2, it is %s",
+                       sq_shape_text(in[1], w));
     if (in[0].dim[in[0].rank - 1] != in[1].dim[0])
         return sq_post(t, SQ_ESHAPE, "inner sizes differ: %s x %s", sq_shape_text(in[0], x),
                        sq_shape_text(in[1], w));
     if (in[2].rank != 1 || in[2].dim[0] != in[1].dim[1])
-        return sq_post(t, SQ_ESHAPE, "the bias %s does not fit the columns of %s", sq_shape_text(in[2], x),
-                       sq_shape_text(in[1], w));
+        return sq_post(t, SQ_ESHAPE, "the bias %s does not fit the columns of %s",
+                       sq_shape_text(in[2], x), sq_shape_text(in[1], w));
     *out = sqi_with_size(in[0], -1, in[1].dim[1]);
     return sqi_check_size(t, *out);
 }
@@ -58,7 +61,8 @@ static void affine_jvp(const sq_call *c, int32_t k)
                     k == 1 ? c->dx[1] : c->x[1], false, c->dy, true);
 }
 
-static sq_var affine_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var affine_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                             int32_t k)
 {
     (void)y, (void)attr;
     if (k == 0) return sq_matmul_nt(gy, x[1]);
@@ -75,7 +79,10 @@ static sq_var affine_means(const sq_var *x, const sq_attr *attr)
 static const sq_sample affine_samples[] = {
     { .n = 3, .lo = -2, .hi = 2, .in = { { 2, { 4, 3 } }, { 2, { 3, 5 } }, { 1, { 5 } } } },
     { .n = 3, .lo = -2, .hi = 2, .in = { { 3, { 3, 2, 7 } }, { 2, { 7, 1 } }, { 1, { 1 } } } },
-    { .n = 3, .lo = -2, .hi = 2, .in = { { 4, { 2, 1, 3, 1 } }, { 2, { 1, 2 } }, { 1, { 2 } } } },
+    { .n = 3,
+      .lo = -2,
+      .hi = 2,
+      .in = { { 4, { 2, 1, 3, 1 } }, { 2, { 1, 2 } }, { 1, { 2 } } } },
     { .n = 3, .lo = -2, .hi = 2, .in = { { 2, { 0, 3 } }, { 2, { 3, 2 } }, { 1, { 2 } } } },
     { .n = 0 },
 };

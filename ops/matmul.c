@@ -1,11 +1,11 @@
-/* matmul.c -- the three products: A B, A B^T and A^T B. Attributes: none.
+/* matmul.c -- the three products: A B, A B^T and A^T B. No attributes.
  *
- * A has rank 2 to 4; its leading axes are flattened to R rows, so a sequence [T,B,I] is multiplied
- * as one [T*B,I] matrix. The derivatives of each product are the other two, so the three close
+ * A has rank 2 to 4; its leading axes are flattened to R rows, so a sequence [T,B,I] is
+ * multiplied as one [T*B,I] matrix. The derivatives of each product are the other two, so the three close
  * the table:
  *     Y = A B       gA = gY B^T      gB = A^T gY
  *     Y = A B^T     gA = gY B        gB = gY^T A
- *     Y = A^T B     gA = B gY^T      gB = A gY                                                  */
+ *     Y = A^T B     gA = B gY^T      gB = A gY */
 #include "ops/ops_impl.h"
 
 #include <inttypes.h>
@@ -26,8 +26,9 @@ static bool check_rank(sq_tape *t, const sq_shape *in, int32_t k, int32_t most)
     if (most == 2)
         return sq_post(t, SQ_ESHAPE, "operand %" PRId32 " must have rank 2, it is %s", k + 1,
                        sq_shape_text(in[k], text));
-    return sq_post(t, SQ_ESHAPE, "operand %" PRId32 " must have rank 2 to %" PRId32 ", it is %s", k + 1,
-                   most, sq_shape_text(in[k], text));
+    return sq_post(t, SQ_ESHAPE,
+                   "operand %" PRId32 " must have rank 2 to %" PRId32 ", it is %s", k + 1, most,
+                   sq_shape_text(in[k], text));
 }
 
 static bool differ(sq_tape *t, const char *what, const sq_shape *in)
@@ -39,7 +40,8 @@ static bool differ(sq_tape *t, const char *what, const sq_shape *in)
 
 /* ---- Y[R,n] = A[R,k] B[k,n] ------------------------------------------------------------- */
 
-static bool nn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool nn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                     sq_shape *out)
 {
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, 2)) return false;
@@ -50,7 +52,8 @@ static bool nn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
 
 static void nn_set(const sq_call *c, const void *a, const void *b, void *y, bool add)
 {
-    sqi_product(c, rows_of(c->xs[0]), c->xs[1].dim[1], c->xs[1].dim[0], a, false, b, false, y, add);
+    sqi_product(c, rows_of(c->xs[0]), c->xs[1].dim[1], c->xs[1].dim[0], a, false, b, false, y,
+                add);
 }
 
 static void nn_forward(const sq_call *c) { nn_set(c, c->x[0], c->x[1], c->y, false); }
@@ -77,7 +80,8 @@ static sq_var nn_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *at
 
 /* ---- Y[R,n] = A[R,k] B[n,k]^T ----------------------------------------------------------- */
 
-static bool nt_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool nt_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                     sq_shape *out)
 {
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, 2)) return false;
@@ -88,7 +92,8 @@ static bool nt_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
 
 static void nt_set(const sq_call *c, const void *a, const void *b, void *y, bool add)
 {
-    sqi_product(c, rows_of(c->xs[0]), c->xs[1].dim[0], c->xs[1].dim[1], a, false, b, true, y, add);
+    sqi_product(c, rows_of(c->xs[0]), c->xs[1].dim[0], c->xs[1].dim[1], a, false, b, true, y,
+                add);
 }
 
 static void nt_forward(const sq_call *c) { nt_set(c, c->x[0], c->x[1], c->y, false); }
@@ -121,7 +126,8 @@ static sq_var nt_means(const sq_var *x, const sq_attr *attr)
 
 /* ---- Y[m,n] = A[R,m]^T B[R,n] ----------------------------------------------------------- */
 
-static bool tn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool tn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                     sq_shape *out)
 {
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, SQ_MAX_RANK)) return false;
@@ -133,7 +139,8 @@ static bool tn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
 
 static void tn_set(const sq_call *c, const void *a, const void *b, void *y, bool add)
 {
-    sqi_product(c, last(c->xs[0]), last(c->xs[1]), rows_of(c->xs[0]), a, true, b, false, y, add);
+    sqi_product(c, last(c->xs[0]), last(c->xs[1]), rows_of(c->xs[0]), a, true, b, false, y,
+                add);
 }
 
 static void tn_forward(const sq_call *c) { tn_set(c, c->x[0], c->x[1], c->y, false); }
@@ -158,7 +165,6 @@ static sq_var tn_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *at
     return k == 0 ? sq_matmul_nt(x[1], gy) : sq_matmul(x[0], gy);
 }
 
-/* Rank 2 only: what has more axes is flattened first. */
 static sq_var tn_means(const sq_var *x, const sq_attr *attr)
 {
     (void)attr;
@@ -231,7 +237,10 @@ const sq_op sq_op_matmul_tn = {
     .samples = tn_samples,
 };
 
-sq_var sq_matmul(sq_var a, sq_var b) { return sq_apply(&sq_op_matmul, (sq_var[]){ a, b }, 2, NULL); }
+sq_var sq_matmul(sq_var a, sq_var b)
+{
+    return sq_apply(&sq_op_matmul, (sq_var[]){ a, b }, 2, NULL);
+}
 
 sq_var sq_matmul_nt(sq_var a, sq_var b)
 {

@@ -34,7 +34,8 @@ bool sqi_check_axis(sq_tape *t, sq_shape s, int64_t axis)
 {
     char text[SQ_SHAPE_TEXT];
     if (axis >= -s.rank && axis < s.rank) return true;
-    return sq_post(t, SQ_ERANGE, "axis %" PRId64 " does not exist in %s", axis, sq_shape_text(s, text));
+    return sq_post(t, SQ_ERANGE, "axis %" PRId64 " does not exist in %s", axis,
+                   sq_shape_text(s, text));
 }
 
 bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis)
@@ -42,7 +43,8 @@ bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis)
     char text[SQ_SHAPE_TEXT];
     if (!sqi_check_axis(t, s, axis)) return false;
     if (s.dim[sqi_axis(s, axis)] > 0) return true;
-    return sq_post(t, SQ_ESHAPE, "axis %" PRId64 " of %s has no elements", axis, sq_shape_text(s, text));
+    return sq_post(t, SQ_ESHAPE, "axis %" PRId64 " of %s has no elements", axis,
+                   sq_shape_text(s, text));
 }
 
 bool sqi_check_size(sq_tape *t, sq_shape out)
@@ -50,7 +52,8 @@ bool sqi_check_size(sq_tape *t, sq_shape out)
     char text[SQ_SHAPE_TEXT];
     if (sq_shape_valid(out)) return true;
     if (out.rank < 0 || out.rank > SQ_MAX_RANK)
-        return sq_post(t, SQ_ESHAPE, "rank %" PRId32 " is outside 0..%d", out.rank, SQ_MAX_RANK);
+        return sq_post(t, SQ_ESHAPE, "rank %" PRId32 " is outside 0..%d", out.rank,
+                       SQ_MAX_RANK);
     return sq_post(t, SQ_ESHAPE, "the shape %s has a negative size or is too large",
                    sq_shape_text(out, text));
 }
@@ -58,17 +61,21 @@ bool sqi_check_size(sq_tape *t, sq_shape out)
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what)
 {
     if (attr->n_ids < 0)
-        return sq_post(t, SQ_ERANGE, "the number of %ss is negative: %" PRId64, what, attr->n_ids);
+        return sq_post(t, SQ_ERANGE, "the number of %ss is negative: %" PRId64, what,
+                       attr->n_ids);
     if (attr->n_ids > 0 && !attr->ids)
-        return sq_post(t, SQ_EVALUE, "the %ss are NULL, %" PRId64 " are needed", what, attr->n_ids);
+        return sq_post(t, SQ_EVALUE, "the %ss are NULL, %" PRId64 " are needed", what,
+                       attr->n_ids);
     for (int64_t i = 0; i < attr->n_ids; i++) {
         int32_t id = attr->ids[i];
         if ((attr->mask && !attr->mask[i]) || (id >= 0 && id < n)) continue;
         if (n == 0)
-            return sq_post(t, SQ_ERANGE, "%s %" PRId32 " at position %" PRId64 ": there are none", what,
-                           id, i);
-        return sq_post(t, SQ_ERANGE, "%s %" PRId32 " at position %" PRId64 " is outside 0..%" PRId64,
-                       what, id, i, n - 1);
+            return sq_post(t, SQ_ERANGE,
+                           "%s %" PRId32 " at position %" PRId64 ": there are none", what, id,
+                           i);
+        return sq_post(t, SQ_ERANGE,
+                       "%s %" PRId32 " at position %" PRId64 " is outside 0..%" PRId64, what,
+                       id, i, n - 1);
     }
     return true;
 }
@@ -87,8 +94,8 @@ sq_shape sqi_attr_shape(const sq_attr *attr)
     return s;
 }
 
-void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a, bool a_transposed,
-                 const void *b, bool b_transposed, void *y, bool add)
+void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a,
+                 bool a_transposed, const void *b, bool b_transposed, void *y, bool add)
 {
     sqi_arith_of(c)->gemm(&(sqi_gemm){
         .m = m,
@@ -138,7 +145,8 @@ static sqi_move box_of(sq_shape s)
     return m;
 }
 
-void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y, bool add)
+void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y,
+                 bool add)
 {
     sqi_move m = box_of(big);
     strides_in(small, m.x_stride);

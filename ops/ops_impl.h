@@ -1,7 +1,7 @@
 /* ops_impl.h -- what the files of ops share: the descriptors, and the common views of shapes.
  *
- * Every row of ops.def has one descriptor, sq_op_NAME. Structural ops see a tensor along an axis
- * as a box [outer, n, inner]: outer is the product of the sizes before the axis, inner of those
+ * Every row of ops.def has one descriptor, sq_op_NAME. Structural ops see a tensor along an
+ * axis as a box [outer, n, inner]: outer is the product of the sizes before the axis, inner of those
  * after it; element (o,i,j) lies at (o n + i) inner + j. Shape rules post one sentence and
  * return false; what they let through, forward and the derivatives do not check again. */
 #ifndef SQ_OPS_OPS_IMPL_H
@@ -68,7 +68,7 @@ bool sqi_check_axis(sq_tape *t, sq_shape s, int64_t axis);
 bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis);
 /* A result that no memory could hold is refused before anyone asks for the memory. */
 bool sqi_check_size(sq_tape *t, sq_shape out);
-/* All n_ids ids are there and lie in 0..n-1; masked ids are not looked at. `what` names them. */
+/* All n_ids ids are there and lie in 0..n-1, masked ones aside; `what` names one of them. */
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what);
 
 /* ---- Attributes ------------------------------------------------------------------------- */
@@ -79,21 +79,21 @@ sq_shape sqi_attr_shape(const sq_attr *attr);
 
 /* ---- Loops ------------------------------------------------------------------------------ */
 
-/* y[m,n] = op(a)[m,k] op(b)[k,n], or += with `add`; op transposes what is stored the other way
+/* y[m,n] = a[m,k] b[k,n], or += with `add`. What is `transposed` lies in memory the other way
  * round: a as [k,m], b as [n,k]. */
-void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a, bool a_transposed,
-                 const void *b, bool b_transposed, void *y, bool add);
+void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a,
+                 bool a_transposed, const void *b, bool b_transposed, void *y, bool add);
 
-/* A stored result is a copy of x at places y[start + ...]: box [rows, count] between blocks of
- * x_row and y_row elements per row. */
+/* y[r*y_row + i] (=, += with add) x[r*x_row + i] for r < rows, i < count. */
 void sqi_move_rows(const sq_call *c, int64_t rows, int64_t count, const void *x, int64_t x_row,
                    void *y, int64_t y_row, bool add);
 
 /* y (=, += with add) x stretched from `small` to `big`; and the sum the other way. */
-void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y, bool add);
+void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y,
+                 bool add);
 void sqi_fold(const sq_call *c, sq_shape big, const void *x, sq_shape small, void *y, bool add);
 
-/* [n,classes] with 1 at (i, ids[i]); rows whose mask is 0 are zero and their ids are not read. */
+/* [n_ids,classes] with 1 at (i, ids[i]); rows whose mask is 0 are zero, their ids not read. */
 sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes);
 
 #endif

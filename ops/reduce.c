@@ -8,6 +8,7 @@
  *     max_share     k[0] axis                   0 almost everywhere, and taken to be 0
  *
  * The sum of nothing is 0; the largest of nothing is an error. */
+#include "core/tape_impl.h"
 #include "ops/row_kernels.h"
 
 #include <inttypes.h>
@@ -30,16 +31,12 @@ static bool sum_axis_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_a
     return sqi_check_size(t, *out);
 }
 
-static void sum_axis_add(const sq_call *c, const void *x, void *y)
+static void sum_axis_set(const sq_call *c, const void *x, void *y, bool add)
 {
-    sqi_fold(c, c->xs[0], x, sqi_with_size(c->xs[0], c->attr->k[0], 1), y, true);
+    sqi_fold(c, c->xs[0], x, sqi_with_size(c->xs[0], c->attr->k[0], 1), y, add);
 }
 
-static void sum_axis_forward(const sq_call *c)
-{
-    sqi_arith_of(c)->fill(sq_shape_size(c->ys), c->y, 0);
-    sum_axis_add(c, c->x[0], c->y);
-}
+static void sum_axis_forward(const sq_call *c) { sum_axis_set(c, c->x[0], c->y, false); }
 
 static void sum_axis_vjp(const sq_call *c, int32_t k)
 {
@@ -50,10 +47,11 @@ static void sum_axis_vjp(const sq_call *c, int32_t k)
 static void sum_axis_jvp(const sq_call *c, int32_t k)
 {
     (void)k;
-    sum_axis_add(c, c->dx[0], c->dy);
+    sum_axis_set(c, c->dx[0], c->dy, true);
 }
 
-static sq_var sum_axis_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var sum_axis_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                               int32_t k)
 {
     (void)y, (void)k;
     return spread(gy, x[0], attr->k[0]);
@@ -62,8 +60,8 @@ static sq_var sum_axis_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_at
 /* ---- sum_to and broadcast_to ------------------------------------------------------------ */
 
 /* True when `small` stretches to exactly `big`; otherwise the sentence names both as given. */
-static bool check_stretch(sq_tape *t, sq_shape small, sq_shape big, const char *verb, sq_shape from,
-                          sq_shape to)
+static bool check_stretch(sq_tape *t, sq_shape small, sq_shape big, const char *verb,
+                          sq_shape from, sq_shape to)
 {
     char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
     sq_shape both;
@@ -80,7 +78,10 @@ static bool sum_to_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_att
     return sqi_check_size(t, *out) && check_stretch(t, *out, in[0], "summed to", in[0], *out);
 }
 
-static void sum_to_forward(const sq_call *c) { sqi_fold(c, c->xs[0], c->x[0], c->ys, c->y, false); }
+static void sum_to_forward(const sq_call *c)
+{
+    sqi_fold(c, c->xs[0], c->x[0], c->ys, c->y, false);
+}
 
 static void sum_to_vjp(const sq_call *c, int32_t k)
 {
@@ -94,7 +95,8 @@ static void sum_to_jvp(const sq_call *c, int32_t k)
     sqi_fold(c, c->xs[0], c->dx[0], c->ys, c->dy, true);
 }
 
-static sq_var sum_to_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var sum_to_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                             int32_t k)
 {
     (void)y, (void)attr, (void)k;
     return sq_broadcast_to(gy, sq_shape_of(x[0]));
@@ -105,7 +107,8 @@ static bool broadcast_to_shape(sq_tape *t, int32_t n, const sq_shape *in, const 
 {
     (void)n;
     *out = sqi_attr_shape(attr);
-    return sqi_check_size(t, *out) && check_stretch(t, in[0], *out, "stretched to", in[0], *out);
+    return sqi_check_size(t, *out) &&
+           check_stretch(t, in[0], *out, "stretched to", in[0], *out);
 }
 
 static void broadcast_to_forward(const sq_call *c)
@@ -145,7 +148,10 @@ static bool max_axis_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_a
     return true;
 }
 
-static void max_axis_forward(const sq_call *c) { sqi_rows_for(c)->max(rows_of(c), c->x[0], c->y); }
+static void max_axis_forward(const sq_call *c)
+{
+    sqi_rows_for(c)->max(rows_of(c), c->x[0], c->y);
+}
 
 static void max_axis_vjp(const sq_call *c, int32_t k)
 {
@@ -159,7 +165,8 @@ static void max_axis_jvp(const sq_call *c, int32_t k)
     sqi_rows_for(c)->max_jvp(rows_of(c), c->x[0], c->dx[0], c->dy);
 }
 
-static sq_var max_axis_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var max_axis_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                               int32_t k)
 {
     (void)y, (void)k;
     return sq_mul(spread(gy, x[0], attr->k[0]), sq_max_share(x[0], (int)attr->k[0]));
@@ -201,8 +208,16 @@ static const sq_sample axis_samples[] = {
 static const sq_sample sum_to_samples[] = {
     { .n = 1, .lo = -3, .hi = 3, .in = { { 2, { 3, 5 } } }, .attr = { .k = { 0 } } },
     { .n = 1, .lo = -3, .hi = 3, .in = { { 3, { 2, 3, 5 } } }, .attr = { .k = { 1, 5 } } },
-    { .n = 1, .lo = -3, .hi = 3, .in = { { 3, { 2, 3, 5 } } }, .attr = { .k = { 3, 2, 1, 5 } } },
-    { .n = 1, .lo = -3, .hi = 3, .in = { { 4, { 2, 1, 3, 7 } } }, .attr = { .k = { 2, 3, 1 } } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 3, { 2, 3, 5 } } },
+      .attr = { .k = { 3, 2, 1, 5 } } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 4, { 2, 1, 3, 7 } } },
+      .attr = { .k = { 2, 3, 1 } } },
     { .n = 1, .lo = -3, .hi = 3, .in = { { 2, { 0, 3 } } }, .attr = { .k = { 1, 3 } } },
     { .n = 0 },
 };
@@ -210,8 +225,16 @@ static const sq_sample sum_to_samples[] = {
 static const sq_sample broadcast_to_samples[] = {
     { .n = 1, .lo = -3, .hi = 3, .in = { { 0, { 0 } } }, .attr = { .k = { 2, 3, 5 } } },
     { .n = 1, .lo = -3, .hi = 3, .in = { { 1, { 5 } } }, .attr = { .k = { 3, 2, 3, 5 } } },
-    { .n = 1, .lo = -3, .hi = 3, .in = { { 3, { 2, 1, 5 } } }, .attr = { .k = { 3, 2, 3, 5 } } },
-    { .n = 1, .lo = -3, .hi = 3, .in = { { 2, { 3, 1 } } }, .attr = { .k = { 4, 2, 1, 3, 7 } } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 3, { 2, 1, 5 } } },
+      .attr = { .k = { 3, 2, 3, 5 } } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 2, { 3, 1 } } },
+      .attr = { .k = { 4, 2, 1, 3, 7 } } },
     { .n = 1, .lo = -3, .hi = 3, .in = { { 2, { 1, 3 } } }, .attr = { .k = { 2, 0, 3 } } },
     { .n = 0 },
 };
@@ -293,25 +316,30 @@ sq_var sq_sum_axis(sq_var x, int axis) { return along(&sq_op_sum_axis, x, axis);
 sq_var sq_max_axis(sq_var x, int axis) { return along(&sq_op_max_axis, x, axis); }
 sq_var sq_max_share(sq_var x, int axis) { return along(&sq_op_max_share, x, axis); }
 sq_var sq_sum_to(sq_var x, sq_shape shape) { return shaped(&sq_op_sum_to, x, shape); }
-sq_var sq_broadcast_to(sq_var x, sq_shape shape) { return shaped(&sq_op_broadcast_to, x, shape); }
+sq_var sq_broadcast_to(sq_var x, sq_shape shape)
+{
+    return shaped(&sq_op_broadcast_to, x, shape);
+}
 
 /* ---- Compositions ----------------------------------------------------------------------- */
 
 sq_var sq_sum(sq_var x) { return sq_sum_to(x, sq_scalar()); }
 
-/* total/n, or an error when there is nothing to take the mean of. */
-static sq_var divided(sq_var total, sq_var x, int64_t n)
+/* total/n, where total sums n elements of x at a time. */
+static sq_var divided(const char *name, sq_var total, sq_var x, int64_t n)
 {
     char text[SQ_SHAPE_TEXT];
-    if (n > 0 || !sq_ok(total)) return sq_mul_scalar(total, 1 / (double)(n > 0 ? n : 1));
-    sq_post(x.tape, SQ_ESHAPE, "mean of nothing: %s", sq_shape_text(sq_shape_of(x), text));
+    sq_shape s = sq_shape_of(x);
+    if (n > 0) return sq_mul_scalar(total, 1 / (double)n);
+    if (sqi_begin(x.tape, name))
+        sq_post(x.tape, SQ_ESHAPE, "mean of nothing: %s", sq_shape_text(s, text));
     return (sq_var){ 0 };
 }
 
 sq_var sq_mean(sq_var x)
 {
     sq_var total = sq_sum(x);
-    return divided(total, x, sq_ok(total) ? sq_shape_size(sq_shape_of(x)) : 0);
+    return sq_ok(total) ? divided("mean", total, x, sq_shape_size(sq_shape_of(x))) : total;
 }
 
 sq_var sq_mean_axis(sq_var x, int axis)
@@ -319,7 +347,7 @@ sq_var sq_mean_axis(sq_var x, int axis)
     sq_var total = sq_sum_axis(x, axis);
     if (!sq_ok(total)) return total;
     sq_shape s = sq_shape_of(x);
-    return divided(total, x, s.dim[sqi_axis(s, axis)]);
+    return divided("mean_axis", total, x, s.dim[sqi_axis(s, axis)]);
 }
 
 sq_var sq_max(sq_var x)

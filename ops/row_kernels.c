@@ -1,7 +1,8 @@
-/* row_kernels.c -- compiled once per instruction set (SQ_ISA names it), holding row_tmpl.h twice,
- * for float and for double. exp and sigmoid of floats are straight-line arithmetic (vmath.h), so
- * their loops vectorise; in double they are libm's. Built with -ffp-contract=off: no table fuses
- * a multiply and an add, so all tables agree to the bit. */
+/* row_kernels.c -- the loops of row_tmpl.h, for float and for double.
+ *
+ * The build compiles this file once per instruction set and names it in SQ_ISA. exp and sigmoid
+ * of floats are straight-line arithmetic (vmath.h), so their loops vectorise; in double they are
+ * libm's. With -ffp-contract=off no table fuses a multiply and an add: all agree to the bit. */
 #include "ops/row_kernels.h"
 
 #include "core/kernels/vmath.h"
@@ -17,40 +18,40 @@ enum { LANES = 16 };
 
 /* Element i of a row of stride s. Every kernel does the contiguous case with s a literal 1, so
  * that the compiler sees vectors. */
-#define EACH_ROW(r, call)                                                                      \
-    do {                                                                                       \
-        if ((r).inner == 1) {                                                                  \
-            const int64_t s = 1;                                                               \
-            for (int64_t row = 0, at = 0; row < (r).outer; row++, at += (r).n) call;           \
-        } else {                                                                               \
-            const int64_t s = (r).inner;                                                       \
-            for (int64_t row = 0; row < (r).outer * (r).inner; row++) {                        \
-                int64_t at = row / (r).inner * (r).n * (r).inner + row % (r).inner;            \
-                call;                                                                          \
-            }                                                                                  \
-        }                                                                                      \
+#define EACH_ROW(r, call)                                                            \
+    do {                                                                             \
+        if ((r).inner == 1) {                                                        \
+            const int64_t s = 1;                                                     \
+            for (int64_t row = 0, at = 0; row < (r).outer; row++, at += (r).n) call; \
+        } else {                                                                     \
+            const int64_t s = (r).inner;                                             \
+            for (int64_t row = 0; row < (r).outer * (r).inner; row++) {              \
+                int64_t at = row / (r).inner * (r).n * (r).inner + row % (r).inner;  \
+                call;                                                                \
+            }                                                                        \
+        }                                                                            \
     } while (0)
 
 /* acc[] += term(i) for i in 0..n-1, element i always in lane i mod LANES. */
-#define EACH_LANE(n, acc, term)                                                                \
-    do {                                                                                       \
-        int64_t base = 0;                                                                      \
-        for (; base + LANES <= (n); base += LANES)                                             \
-            for (int64_t lane = 0; lane < LANES; lane++) {                                     \
-                const int64_t i = base + lane;                                                 \
-                acc[lane] += term;                                                             \
-            }                                                                                  \
-        for (int64_t lane = 0; base + lane < (n); lane++) {                                    \
-            const int64_t i = base + lane;                                                     \
-            acc[lane] += term;                                                                 \
-        }                                                                                      \
+#define EACH_LANE(n, acc, term)                             \
+    do {                                                    \
+        int64_t base = 0;                                   \
+        for (; base + LANES <= (n); base += LANES)          \
+            for (int64_t lane = 0; lane < LANES; lane++) {  \
+                const int64_t i = base + lane;              \
+                acc[lane] += term;                          \
+            }                                               \
+        for (int64_t lane = 0; base + lane < (n); lane++) { \
+            const int64_t i = base + lane;                  \
+            acc[lane] += term;                              \
+        }                                                   \
     } while (0)
 
 /* Fixed order: halves are added onto halves. */
-#define FOLD_LANES(acc)                                                                        \
-    do {                                                                                       \
-        for (int half = LANES / 2; half > 0; half /= 2)                                        \
-            for (int lane = 0; lane < half; lane++) acc[lane] += acc[lane + half];             \
+#define FOLD_LANES(acc)                                                            \
+    do {                                                                           \
+        for (int half = LANES / 2; half > 0; half /= 2)                            \
+            for (int lane = 0; lane < half; lane++) acc[lane] += acc[lane + half]; \
     } while (0)
 
 #define real float
@@ -78,27 +79,16 @@ enum { LANES = 16 };
 #define FABS fabs
 #include "ops/row_tmpl.h"
 
-#define TABLE(D)                                                                               \
-    {                                                                                          \
-        .softmax = softmax_##D,                                                                \
-        .log_softmax = log_softmax_##D,                                                        \
-        .max = max_##D,                                                                        \
-        .max_share = max_share_##D,                                                            \
-        .softmax_diff = softmax_diff_##D,                                                      \
-        .log_softmax_vjp = log_softmax_vjp_##D,                                                \
-        .log_softmax_jvp = log_softmax_jvp_##D,                                                \
-        .max_vjp = max_vjp_##D,                                                                \
-        .max_jvp = max_jvp_##D,                                                                \
-        .cross_entropy = cross_entropy_##D,                                                    \
-        .cross_entropy_vjp = cross_entropy_vjp_##D,                                            \
-        .cross_entropy_jvp = cross_entropy_jvp_##D,                                            \
-        .bce = bce_##D,                                                                        \
-        .bce_vjp = bce_vjp_##D,                                                                \
-        .bce_jvp = bce_jvp_##D,                                                                \
-        .square_diff = square_diff_##D,                                                        \
-        .diff_vjp = diff_vjp_##D,                                                              \
-        .diff_jvp = diff_jvp_##D,                                                              \
-        .dot = dot_##D,                                                                        \
+#define TABLE(D)                                                                            \
+    {                                                                                       \
+        .softmax = softmax_##D, .log_softmax = log_softmax_##D, .max = max_##D,             \
+        .max_share = max_share_##D, .softmax_diff = softmax_diff_##D,                       \
+        .log_softmax_vjp = log_softmax_vjp_##D, .log_softmax_jvp = log_softmax_jvp_##D,     \
+        .max_vjp = max_vjp_##D, .max_jvp = max_jvp_##D, .cross_entropy = cross_entropy_##D, \
+        .cross_entropy_vjp = cross_entropy_vjp_##D,                                         \
+        .cross_entropy_jvp = cross_entropy_jvp_##D, .bce = bce_##D, .bce_vjp = bce_vjp_##D, \
+        .bce_jvp = bce_jvp_##D, .square_diff = square_diff_##D, .diff_vjp = diff_vjp_##D,   \
+        .diff_jvp = diff_jvp_##D, .dot = dot_##D,                                           \
     }
 
 const sqi_row_kernels JOIN(sqi_row_kernels_, SQ_ISA)[2] = {

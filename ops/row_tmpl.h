@@ -3,7 +3,7 @@
  *
  * Exponentials are taken after subtracting the row's largest element m, so nothing overflows:
  *     ln sum e^x = m + ln sum e^(x-m)
- * A NaN anywhere in a row makes the row's maximum NaN, and with it everything that follows.    */
+ * A NaN anywhere in a row makes the row's maximum NaN, and with it everything that follows. */
 
 /* The larger; a NaN wins. */
 static inline real F(top)(real a, real b) { return b > a || b != b ? b : a; }
@@ -61,7 +61,8 @@ static void F(softmax)(sqi_rows r, const void *vx, void *vy)
     EACH_ROW(r, F(softmax_row)(r.n, x + at, y + at, s));
 }
 
-static inline void F(softmax_diff_row)(int64_t n, const real *y, const real *v, real *out, int64_t s)
+static inline void F(softmax_diff_row)(int64_t n, const real *y, const real *v, real *out,
+                                       int64_t s)
 {
     real d = F(row_dot)(n, y, v, s);
     for (int64_t i = 0; i < n; i++) out[i * s] += y[i * s] * (v[i * s] - d);

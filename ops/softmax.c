@@ -41,7 +41,8 @@ static void softmax_jvp(const sq_call *c, int32_t k)
     sqi_rows_for(c)->softmax_diff(rows_of(c), c->y, c->dx[0], c->dy);
 }
 
-static sq_var softmax_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var softmax_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                              int32_t k)
 {
     (void)x, (void)k;
     return sq_mul(y, sq_sub(gy, total(sq_mul(y, gy), attr->k[0])));

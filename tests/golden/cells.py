@@ -186,7 +186,7 @@ def main():
         n = c.name
         rows.append(f'    {{ "{n}", "{c.kind}", {c.layers}, {c.T}, {len(c.state0)}, '
                     f'{len(c.weights)}, {n}_weights,\n      {n}_x, {n}_s0, {n}_a, {n}_b,\n'
-                    f'      {n}_y, {n}_sT, {n}_gx, {n}_gs0 }},')
+                    f'      {n}_y, {n}_sT,\n      {n}_gx, {n}_gs0 }},')
     print("\nstatic const golden_case golden_cases[] = {")
     print("\n".join(rows))
     print("};\n\n#endif")

@@ -1,5 +1,7 @@
 /* options.c -- one row per option: its name, what it holds, where it goes, what is allowed and
  * what --help says. The parser, the limits and the help text are all read from this table. */
+#define _POSIX_C_SOURCE 200809L /* access */
+
 #include "options.h"
 
 #include "say.h"
@@ -9,12 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#ifndef SQ_DATA_DIR
-#define SQ_DATA_DIR "tutorials/data"
+#define BUNDLED "tutorials/data/sunspots_yearly.csv"
+
+/* Where the build found the data; a program that was moved looks below the present folder. */
+static const char *bundled(void)
+{
+#ifdef SQ_DATA_DIR
+    static const char built[] = SQ_DATA_DIR "/sunspots_yearly.csv";
+    if (!access(built, R_OK)) return built;
 #endif
-
-#define BUNDLED "sunspots_yearly.csv"
+    return BUNDLED;
+}
 
 typedef enum option_kind { TEXT, COUNT, REAL, SWITCH } option_kind;
 
@@ -121,7 +130,7 @@ static int read_one(options *into, char **argv, int i)
 
 options options_read(int argc, char **argv)
 {
-    options o = { .data = SQ_DATA_DIR "/" BUNDLED, .cell = "all", .csv = "gradient_flow.csv",
+    options o = { .data = bundled(), .cell = "all", .csv = "gradient_flow.csv",
                   .html = "gradient_flow.html", .hidden = 16, .steps = 100, .window = 33,
                   .updates = 400, .seed = 1, .seeds = 1, .rate = 0.01 };
     for (int i = 1; i < argc;) i += read_one(&o, argv, i);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void sentence(const char *fmt, va_list args)
+static void __attribute__((format(printf, 1, 0))) sentence(const char *fmt, va_list args)
 {
     fputs("gradient_flow: ", stderr);
     vfprintf(stderr, fmt, args);

@@ -4,6 +4,8 @@
  * double quotes may enclose a cell and are doubled inside one. The first row is a header unless
  * the wanted cell of it is a number. Every row must be as wide as the first. Whatever is wrong
  * is told with its line and column, so that it can be mended in an editor. */
+#define _POSIX_C_SOURCE 200809L /* strcasecmp */
+
 #include "series.h"
 
 #include "say.h"
@@ -187,6 +189,7 @@ series series_read(const char *file, const char *column)
     char number[32];
     snprintf(number, sizeof number, "column %d", c + 1);
     s.name = copy_of(headed ? t.header[c] : number);
+    s.dated = dated;
     if (dated) s.unit = "year";
     int64_t room = 0;
     if (!headed) append(&s, &room, &t, c, false);

@@ -2,12 +2,14 @@
 #ifndef SERIES_H
 #define SERIES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct series {
     const char *file;
     char *name;        /* of the column; "column 2" in a file without a header */
-    const char *unit;  /* "year" when the first column is called so, "step" otherwise */
+    bool dated;        /* the first column is called "year" */
+    const char *unit;  /* "year" then, "step" otherwise */
     int64_t n;
     double *value;
     int64_t *label;    /* the year, or 1, 2, ... */

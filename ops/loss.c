@@ -1,0 +1,338 @@
+/* loss.c -- what is minimised: scalars from many terms. Attribute k[0] of all: the reduction.
+ *
+ *     squared_error   sum (a-b)^2                 ga = 2 s (a-b) gy, gb = -ga
+ *     bce_logits      sum softplus(z) - t z       gz = s (sigmoid(z) - t) gy, gt = -s z gy
+ *     cross_entropy   sum over rows of            gz = s (softmax(z) - one_hot(label)) gy
+ *                     ln sum e^z - z[label]
+ *
+ * with s = 1, or 1/(number of terms) for SQ_MEAN. cross_entropy also uses ids (a label per row
+ * of logits [..,C]) and mask: a row whose mask is 0 counts nowhere and its label is not looked
+ * at. The sum of nothing is 0, the mean of nothing an error. Terms are added up in double. */
+#include "ops/row_kernels.h"
+
+#include <inttypes.h>
+
+/* ---- What the three share --------------------------------------------------------------- */
+
+static bool check_reduction(sq_tape *t, const sq_attr *attr, int64_t terms)
+{
+    if (attr->k[0] != SQ_MEAN && attr->k[0] != SQ_SUM)
+        return sq_post(t, SQ_EVALUE, "reduction %" PRId64 " is neither SQ_MEAN nor SQ_SUM",
+                       attr->k[0]);
+    return terms > 0 || attr->k[0] == SQ_SUM || sq_post(t, SQ_ESHAPE, "mean of nothing");
+}
+
+static double scale(const sq_attr *attr, int64_t terms)
+{
+    return attr->k[0] == SQ_MEAN ? 1 / (double)terms : 1;
+}
+
+/* Both operands of one shape, reduced to a scalar. */
+static bool pair_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                       sq_shape *out)
+{
+    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
+    (void)n;
+    *out = sq_scalar();
+    if (!sq_shape_equal(in[0], in[1]))
+        return sq_post(t, SQ_ESHAPE, "shapes differ: %s and %s", sq_shape_text(in[0], a),
+                       sq_shape_text(in[1], b));
+    return check_reduction(t, attr, sq_shape_size(in[0]));
+}
+
+static double pair_scale(const sq_call *c) { return scale(c->attr, sq_shape_size(c->xs[0])); }
+
+static double number(const sq_call *c, const void *x)
+{
+    double v;
+    sqi_arith_of(c)->to_f64(1, x, &v);
+    return v;
+}
+
+static void set_number(const sq_call *c, double v, void *y)
+{
+    sqi_arith_of(c)->from_f64(1, &v, y);
+}
+
+static void add_number(const sq_call *c, double v, void *y)
+{
+    set_number(c, number(c, y) + v, y);
+}
+
+/* As recorded expressions: total by the reduction, and gy times s. */
+static sq_var reduced(sq_var terms, const sq_attr *attr)
+{
+    return attr->k[0] == SQ_MEAN ? sq_mean(terms) : sq_sum(terms);
+}
+
+static sq_var scaled(sq_var gy, sq_var x, const sq_attr *attr, double factor)
+{
+    return sq_mul_scalar(gy, factor * scale(attr, sq_shape_size(sq_shape_of(x))));
+}
+
+/* ---- squared_error ---------------------------------------------------------------------- */
+
+static void squared_error_forward(const sq_call *c)
+{
+    double sum = sqi_rows_for(c)->square_diff(sq_shape_size(c->xs[0]), c->x[0], c->x[1]);
+    set_number(c, sum * pair_scale(c), c->y);
+}
+
+static void squared_error_vjp(const sq_call *c, int32_t k)
+{
+    double s = 2 * pair_scale(c) * number(c, c->gy);
+    sqi_rows_for(c)->diff_vjp(sq_shape_size(c->xs[0]), s, c->x[k], c->x[1 - k], c->gx[k]);
+}
+
+static void squared_error_jvp(const sq_call *c, int32_t k)
+{
+    int64_t n = sq_shape_size(c->xs[0]);
+    double sum = sqi_rows_for(c)->diff_jvp(n, c->x[k], c->x[1 - k], c->dx[k]);
+    add_number(c, 2 * pair_scale(c) * sum, c->dy);
+}
+
+static sq_var squared_error_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                                    int32_t k)
+{
+    (void)y;
+    return sq_mul(sq_sub(x[k], x[1 - k]), scaled(gy, x[0], attr, 2));
+}
+
+static sq_var squared_error_means(const sq_var *x, const sq_attr *attr)
+{
+    return reduced(sq_square(sq_sub(x[0], x[1])), attr);
+}
+
+/* ---- bce_logits ------------------------------------------------------------------------- */
+
+static void bce_forward(const sq_call *c)
+{
+    double sum = sqi_rows_for(c)->bce(sq_shape_size(c->xs[0]), c->x[0], c->x[1]);
+    set_number(c, sum * pair_scale(c), c->y);
+}
+
+static void bce_vjp(const sq_call *c, int32_t k)
+{
+    int64_t n = sq_shape_size(c->xs[0]);
+    double s = pair_scale(c) * number(c, c->gy);
+    if (k == 0)
+        sqi_rows_for(c)->bce_vjp(n, s, c->x[0], c->x[1], c->gx[0]);
+    else
+        sqi_arith_of(c)->axpy(n, -s, c->x[0], c->gx[1]);
+}
+
+static void bce_jvp(const sq_call *c, int32_t k)
+{
+    int64_t n = sq_shape_size(c->xs[0]);
+    double sum = k == 0 ? sqi_rows_for(c)->bce_jvp(n, c->x[0], c->x[1], c->dx[0])
+                        : -sqi_rows_for(c)->dot(n, c->x[0], c->dx[1]);
+    add_number(c, pair_scale(c) * sum, c->dy);
+}
+
+static sq_var bce_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+{
+    (void)y;
+    if (k == 0) return sq_mul(sq_sub(sq_sigmoid(x[0]), x[1]), scaled(gy, x[0], attr, 1));
+    return sq_mul(x[0], scaled(gy, x[0], attr, -1));
+}
+
+static sq_var bce_means(const sq_var *x, const sq_attr *attr)
+{
+    return reduced(sq_sub(sq_softplus(x[0]), sq_mul(x[1], x[0])), attr);
+}
+
+/* ---- cross_entropy ---------------------------------------------------------------------- */
+
+static int64_t counted(const sq_attr *attr)
+{
+    int64_t n = 0;
+    if (!attr->mask) return attr->n_ids;
+    for (int64_t i = 0; i < attr->n_ids; i++) n += attr->mask[i] != 0;
+    return n;
+}
+
+static bool cross_entropy_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                                sq_shape *out)
+{
+    char text[SQ_SHAPE_TEXT];
+    (void)n;
+    *out = sq_scalar();
+    if (in[0].rank < 1) return sq_post(t, SQ_ESHAPE, "the logits are a scalar");
+    if (attr->n_ids != sqi_rows_of(in[0], -1).outer)
+        return sq_post(t, SQ_ESHAPE, "%" PRId64 " labels do not fit the rows of %s",
+                       attr->n_ids, sq_shape_text(in[0], text));
+    if (!sqi_check_ids(t, attr, in[0].dim[in[0].rank - 1], "label")) return false;
+    if (attr->k[0] == SQ_MEAN && attr->n_ids > 0 && counted(attr) == 0)
+        return sq_post(t, SQ_EVALUE, "mean of nothing: all %" PRId64 " rows are masked out",
+                       attr->n_ids);
+    return check_reduction(t, attr, attr->n_ids);
+}
+
+static sqi_labels labels_of(const sq_call *c)
+{
+    sqi_rows r = sqi_rows_of(c->xs[0], -1);
+    return (sqi_labels){ r.outer, r.n, c->attr->ids, c->attr->mask };
+}
+
+static void cross_entropy_forward(const sq_call *c)
+{
+    sqi_labels l = labels_of(c);
+    double sum = sqi_rows_for(c)->cross_entropy(&l, c->x[0]);
+    set_number(c, sum * scale(c->attr, counted(c->attr)), c->y);
+}
+
+static void cross_entropy_vjp(const sq_call *c, int32_t k)
+{
+    sqi_labels l = labels_of(c);
+    double s = scale(c->attr, counted(c->attr)) * number(c, c->gy);
+    (void)k;
+    sqi_rows_for(c)->cross_entropy_vjp(&l, s, c->x[0], c->gx[0]);
+}
+
+static void cross_entropy_jvp(const sq_call *c, int32_t k)
+{
+    sqi_labels l = labels_of(c);
+    double sum = sqi_rows_for(c)->cross_entropy_jvp(&l, c->x[0], c->dx[0]);
+    (void)k;
+    add_number(c, scale(c->attr, counted(c->attr)) * sum, c->dy);
+}
+
+/* [..,C] as rows [R,C]. */
+static sq_var rows_of(sq_var x)
+{
+    sqi_rows r = sqi_rows_of(sq_shape_of(x), -1);
+    return sq_reshape(x, sq_mat(r.outer, r.n));
+}
+
+static sq_var cross_entropy_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                                    int32_t k)
+{
+    (void)y, (void)k;
+    sq_shape s = sq_shape_of(x[0]);
+    sq_var p = sq_softmax(rows_of(x[0]), -1);
+    sq_var hot = sqi_one_hot(x[0].tape, attr, s.dim[s.rank - 1]);
+    /* A row of `hot` sums to 1, or to 0 where it is masked: the mask as a column. */
+    if (attr->mask) p = sq_mul(p, sq_sum_to(hot, sq_mat(attr->n_ids, 1)));
+    sq_var g = sq_mul_scalar(gy, scale(attr, counted(attr)));
+    return sq_mul(sq_reshape(sq_sub(p, hot), s), g);
+}
+
+static sq_var cross_entropy_means(const sq_var *x, const sq_attr *attr)
+{
+    sq_shape s = sq_shape_of(x[0]);
+    sq_var hot = sqi_one_hot(x[0].tape, attr, s.dim[s.rank - 1]);
+    sq_var sum = sq_sum(sq_mul(sq_log_softmax(rows_of(x[0]), -1), hot));
+    return sq_mul_scalar(sum, -scale(attr, counted(attr)));
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------ */
+
+static const sq_sample pair_samples[] = {
+    { .n = 2,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 0, { 0 } }, { 0, { 0 } } },
+      .attr = { .k = { SQ_MEAN } } },
+    { .n = 2,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 2, { 3, 7 } }, { 2, { 3, 7 } } },
+      .attr = { .k = { SQ_MEAN } } },
+    { .n = 2,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 3, { 2, 1, 3 } }, { 3, { 2, 1, 3 } } },
+      .attr = { .k = { SQ_SUM } } },
+    { .n = 2,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 2, { 0, 3 } }, { 2, { 0, 3 } } },
+      .attr = { .k = { SQ_SUM } } },
+    { .n = 0 },
+};
+
+static const int32_t some_labels[] = { 2, 0, 1, 4, 4, 3 };
+static const int32_t wild_labels[] = { 2, -1, 1, 99, 4, 3 };
+static const int32_t some_mask[] = { 1, 0, 1, 0, 1, 1 };
+
+static const sq_sample cross_entropy_samples[] = {
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 2, { 6, 5 } } },
+      .attr = { .k = { SQ_MEAN }, .ids = some_labels, .n_ids = 6 } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 3, { 3, 2, 5 } } },
+      .attr = { .k = { SQ_MEAN }, .ids = wild_labels, .mask = some_mask, .n_ids = 6 } },
+    { .n = 1,
+      .lo = -3,
+      .hi = 3,
+      .in = { { 1, { 19 } } },
+      .attr = { .k = { SQ_SUM }, .ids = some_labels, .n_ids = 1 } },
+    { .n = 1, .lo = -3, .hi = 3, .in = { { 2, { 0, 3 } } }, .attr = { .k = { SQ_SUM } } },
+    { .n = 0 },
+};
+
+const sq_op sq_op_squared_error = {
+    .name = "squared_error",
+    .formula = "y = mean or sum of (a - b)^2",
+    .arity = 2,
+    .shape = pair_shape,
+    .forward = squared_error_forward,
+    .vjp = squared_error_vjp,
+    .jvp = squared_error_jvp,
+    .adjoint = squared_error_adjoint,
+    .means = squared_error_means,
+    .samples = pair_samples,
+};
+
+const sq_op sq_op_bce_logits = {
+    .name = "bce_logits",
+    .formula = "y = mean or sum of softplus(z) - t z",
+    .arity = 2,
+    .shape = pair_shape,
+    .forward = bce_forward,
+    .vjp = bce_vjp,
+    .jvp = bce_jvp,
+    .adjoint = bce_adjoint,
+    .means = bce_means,
+    .samples = pair_samples,
+};
+
+const sq_op sq_op_cross_entropy = {
+    .name = "cross_entropy",
+    .formula = "y = mean or sum over rows of -ln softmax(z)[label]",
+    .arity = 1,
+    .shape = cross_entropy_shape,
+    .forward = cross_entropy_forward,
+    .vjp = cross_entropy_vjp,
+    .jvp = cross_entropy_jvp,
+    .adjoint = cross_entropy_adjoint,
+    .means = cross_entropy_means,
+    .samples = cross_entropy_samples,
+};
+
+sq_var sq_squared_error(sq_var a, sq_var b, sq_reduction reduction)
+{
+    return sq_apply(&sq_op_squared_error, (sq_var[]){ a, b }, 2,
+                    &(sq_attr){ .k = { reduction } });
+}
+
+sq_var sq_bce_logits(sq_var logits, sq_var targets, sq_reduction reduction)
+{
+    return sq_apply(&sq_op_bce_logits, (sq_var[]){ logits, targets }, 2,
+                    &(sq_attr){ .k = { reduction } });
+}
+
+sq_var sq_cross_entropy(sq_var logits, const int32_t *labels, const int32_t *mask,
+                        sq_reduction reduction)
+{
+    sq_attr attr = { .k = { reduction }, .ids = labels, .mask = mask };
+    sq_shape s = sq_ok(logits) ? sq_shape_of(logits) : sq_scalar();
+    if (s.rank > 0) attr.n_ids = sqi_rows_of(s, -1).outer;
+    return sq_apply(&sq_op_cross_entropy, &logits, 1, &attr);
+}
+
+sq_var sq_mse(sq_var a, sq_var b) { return sq_squared_error(a, b, SQ_MEAN); }

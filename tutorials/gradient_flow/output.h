@@ -1,0 +1,23 @@
+/* output.h -- files that are checked before the work and written after it. */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* False for the name "none", which means: no such file. */
+bool output_wanted(const char *path);
+
+/* Dies unless path can be written and is not the file that is read. Leaves no trace. */
+void output_check(const char *path, const char *input);
+/* Dies when both wanted outputs are one file. */
+void output_check_pair(const char *a, const char *b);
+
+FILE *output_open(const char *path);
+/* Closes; dies when anything could not be written. */
+void output_close(FILE *f, const char *path);
+
+/* "  wrote  /whole/path/of/the.file" */
+void output_tell(const char *path);
+
+#endif

@@ -1,0 +1,20 @@
+/* progress.h -- the progress bar on stderr. */
+#ifndef PROGRESS_H
+#define PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct progress {
+    const char *title;
+    int64_t total;
+    bool shown, live; /* at all; redrawn in place because stderr is a terminal */
+    double began, drawn;
+    int64_t told; /* quarters told so far, where it is not a terminal */
+} progress;
+
+progress progress_begin(const char *title, int64_t total, bool quiet);
+void progress_step(progress *p, int64_t done, double loss, double rate);
+void progress_end(progress *p);
+
+#endif
