@@ -56,7 +56,8 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
     bool keep = n->flags & SQI_KEEP;
     size_t bytes = sqi_bytes(t, n->shape);
     if (!keep || !slot->owned) {
-        slot->at = sqi_arena_alloc(keep ? &g->arena : &t->scratch, &t->pool, bytes);
+        bool tail = s->lane == SQI_LANE_USER && g->ordinal == t->tail_ordinal;
+        slot->at = sqi_arena_alloc(keep ? &g->arena : tail ? &t->tail : &t->scratch, &t->pool, bytes);
         slot->owned = keep && slot->at;
         if (!slot->at) return sq_post(t, SQ_ENOMEM, "out of memory for a gradient of %zu bytes", bytes), NULL;
     }
@@ -139,6 +140,10 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
     uint64_t from = sqi_ordinal(y.id);
     t->sweep[s->lane]++;
     sqi_segment *g = sqi_segment_find(t, from);
+    if (s->lane == SQI_LANE_USER) {
+        sqi_arena_clear(&t->tail, &t->pool);
+        t->tail_ordinal = g->step >= 0 ? from : 0;
+    }
     bool ok = g->nodes[sqi_index(y.id)].flags & SQI_NEEDS ? plant(s, g, sqi_index(y.id), f, d) : true;
     if (ok && g != t->root) {
         ok = reverse_segment(s, g, sqi_index(y.id));

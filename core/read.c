@@ -129,8 +129,9 @@ static bool post_no_gradient(sq_tape *t, const sqi_node *n)
 }
 
 /* Finds the gradient of v in *at, NULL for zeros; false after posting. */
-static bool grad_of(sq_tape *t, const sqi_node *n, const void **at)
+static bool grad_of(sq_var v, const sqi_node *n, const void **at)
 {
+    sq_tape *t = v.tape;
     const sqi_slot *slot = &n->grad[SQI_LANE_USER];
     *at = NULL;
     if (!(n->flags & SQI_NEEDS)) return post_no_gradient(t, n);
@@ -143,7 +144,8 @@ static bool grad_of(sq_tape *t, const sqi_node *n, const void **at)
         return grads_valid(t);
     }
     bool touched = t->sweep[SQI_LANE_USER] && slot->stamp == t->sweep[SQI_LANE_USER];
-    if (!(n->flags & SQI_KEEP) || (touched && !slot->owned))
+    bool tail = sqi_ordinal(v.id) == t->tail_ordinal;
+    if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
         return sq_post(t, SQ_EGRAD,
                        "the gradient of this variable was not kept: mark it with sq_keep_grad before the sweep");
     if (touched) *at = slot->at;
@@ -154,14 +156,14 @@ double sq_grad_item(sq_var v)
 {
     const sqi_node *n = node_for(v, "grad");
     const void *g;
-    return n && grad_of(v.tape, n, &g) ? item(v.tape, n->shape, g) : (double)NAN;
+    return n && grad_of(v, n, &g) ? item(v.tape, n->shape, g) : (double)NAN;
 }
 
 sq_status sq_grad_copy_f32(sq_var v, float *out)
 {
     const sqi_node *n = node_for(v, "grad");
     const void *g;
-    if (n && has_room(v.tape, n, out) && grad_of(v.tape, n, &g))
+    if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f32(v.tape, sq_shape_size(n->shape), g, out);
     return sq_tape_status(v.tape);
 }
@@ -170,7 +172,7 @@ sq_status sq_grad_copy_f64(sq_var v, double *out)
 {
     const sqi_node *n = node_for(v, "grad");
     const void *g;
-    if (n && has_room(v.tape, n, out) && grad_of(v.tape, n, &g))
+    if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f64(v.tape, sq_shape_size(n->shape), g, out);
     return sq_tape_status(v.tape);
 }
@@ -179,7 +181,7 @@ double sq_grad_norm(sq_var v)
 {
     const sqi_node *n = node_for(v, "grad");
     const void *g;
-    return n && grad_of(v.tape, n, &g) ? norm(v.tape, sq_shape_size(n->shape), g) : (double)NAN;
+    return n && grad_of(v, n, &g) ? norm(v.tape, sq_shape_size(n->shape), g) : (double)NAN;
 }
 
 void *sq_grads(sq_tape *t)

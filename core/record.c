@@ -194,7 +194,7 @@ static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *at
     bool ok = op->shape(t, n, t->call_shapes, attr, out) && !t->error.status;
     char text[SQ_SHAPE_TEXT];
     if (ok && !sq_shape_valid(*out))
-        ok = sq_post(t, SQ_ERANGE, "the result is too large: %s", sq_shape_text(*out, text));
+        ok = sq_post(t, SQ_ESHAPE, "the result is too large: %s", sq_shape_text(*out, text));
     t->naming = 0;
     return ok;
 }
@@ -259,7 +259,7 @@ static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape sh
     if (sq_shape_valid(shape))
         n.value = sqi_tape_alloc(t, sqi_bytes(t, shape));
     else
-        sq_post(t, SQ_ERANGE, "%s is no possible shape", sq_shape_text(shape, text));
+        sq_post(t, SQ_ESHAPE, "%s is no possible shape", sq_shape_text(shape, text));
     return n;
 }
 
@@ -371,12 +371,25 @@ sq_var sq_name(sq_var v, const char *name)
     return v;
 }
 
+static bool used_already(const sq_tape *t, uint64_t id)
+{
+    const sqi_segment *s = sqi_segment_find(t, sqi_ordinal(id));
+    for (uint32_t i = 0; i < s->n_operands; i++)
+        if (s->operands[i] == sqi_index(id)) return true;
+    return s->nodes[sqi_index(id)].imported != 0;
+}
+
 sq_var sq_keep_grad(sq_var v)
 {
     sq_tape *t = v.tape;
     if (!sqi_begin(t, "keep_grad")) return v;
     sqi_node *n = sqi_node_of(t, v, "the variable");
     if (!n) return sqi_none(t);
-    n->flags |= SQI_KEEP;
+    bool of_constants = !(n->flags & SQI_NEEDS) && n->op != &sqi_op_use;
+    if (of_constants && used_already(t, v.id)) {
+        sq_post(t, SQ_EGRAD, "the variable comes from constants and was used before it was marked");
+        return sqi_none(t);
+    }
+    n->flags |= of_constants ? SQI_KEEP | SQI_NEEDS : SQI_KEEP;
     return v;
 }

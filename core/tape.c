@@ -199,6 +199,15 @@ sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n)
 
 /* ---- Making and ending --------------------------------------------------------------------- */
 
+/* A mistake that reset does not mend. */
+static void check_params(sq_tape *t)
+{
+    t->doing = "tape";
+    if (t->params && sq_params_dtype(t->params) != t->dtype)
+        sq_post(t, SQ_EDTYPE, "the tape is %s but its params are %s: use sq_params_clone",
+                sq_dtype_name(t->dtype), sq_dtype_name(sq_params_dtype(t->params)));
+}
+
 sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params)
 {
     sq_tape *t = calloc(1, sizeof *t);
@@ -215,9 +224,7 @@ sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params)
     t->doing = "tape";
     if (dtype != SQ_F32 && dtype != SQ_F64)
         sq_post(t, SQ_EDTYPE, "%d is no precision: SQ_F32 or SQ_F64", (int)dtype);
-    else if (params && sq_params_dtype(params) != dtype)
-        sq_post(t, SQ_EDTYPE, "the tape is %s but its params are %s: use sq_params_clone",
-                sq_dtype_name(dtype), sq_dtype_name(sq_params_dtype(params)));
+    check_params(t);
     return t;
 }
 
@@ -228,6 +235,8 @@ static void release_all(sq_tape *t)
     if (t->root) sqi_segment_release(t, t->root);
     t->root = t->current = NULL;
     sqi_arena_clear(&t->scratch, &t->pool);
+    sqi_arena_clear(&t->tail, &t->pool);
+    t->tail_ordinal = 0;
 }
 
 void sq_tape_free(sq_tape *t)
@@ -259,6 +268,7 @@ void sq_tape_reset(sq_tape *t)
     bool opened = root_open(t); /* takes the segment just released: cannot fail */
     assert(opened);
     (void)opened;
+    check_params(t);
 }
 
 sq_dtype sq_tape_dtype(const sq_tape *t) { return t ? t->dtype : SQ_F32; }

@@ -14,9 +14,10 @@
  *     root) is forgotten only by reset.
  *  4. Sweeps repeat. Every reverse sweep starts with fresh interior gradients; gradients of
  *     weights and leaves accumulate until zeroed. Afterwards the gradients of leaves, of states
- *     (whatever crosses a step border) and of variables named or marked sq_keep_grad are
- *     readable and hold the last sweep's value. Values are never overwritten by a sweep. After a
- *     failed sweep the weight gradients are invalid until zeroed.
+ *     (whatever crosses a step border; in the step that holds the loss, whatever still may) and
+ *     of variables named or marked sq_keep_grad are readable and hold the last sweep's value.
+ *     Values are never overwritten by a sweep. After a failed sweep the gradients of weights and
+ *     leaves are invalid until zeroed.
  *  5. Weights belong to sq_params (params.h) and are versioned. A weight variable taken before
  *     an update cannot be used for new recording: call sq_use again.
  *  6. Weight gradients lie in one flat block laid out like the params.
@@ -122,7 +123,9 @@ SQ_API sq_var sq_detach(sq_var v);
 /* Names a variable (for messages, reports) and keeps its gradient. The string is copied. */
 SQ_API sq_var sq_name(sq_var v, const char *name);
 
-/* Keeps v's gradient readable after a sweep. Mark before the sweep. */
+/* Keeps v's gradient readable after a sweep. Mark before the sweep; something that comes from
+ * constants alone, an initial state of zeros say, before its first use: it gets a gradient then
+ * (SQ_EGRAD when it is too late). */
 SQ_API sq_var sq_keep_grad(sq_var v);
 
 /* ---- Sweeps ----------------------------------------------------------------------------- */

@@ -12,10 +12,11 @@
  *     the import's shape and address. A cut turns an import whose source dies into a constant.
  *   - A use refers to a weight of the tape's params; its segment holds a reference to the version
  *     of the weights whose memory it points to.
- *   - NEEDS is set when some leaf or unfrozen weight reaches the node; gradients flow only there.
+ *   - NEEDS is set when some leaf, unfrozen weight or marked variable reaches the node; gradients
+ *     flow only there.
  *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the last
  *     zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch memory
- *     that is reused for every segment.
+ *     that is reused for every segment; those of the step that holds the loss in the tail.
  * A gradient reaching an import is added straight to its source's: no copy, and T steps that
  * slice one [T,B,I] input cost O(T), not O(T^2). */
 #ifndef SQ_CORE_TAPE_IMPL_H
@@ -31,7 +32,7 @@
 enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
 
 enum {
-    SQI_NEEDS = 1, /* a leaf or an unfrozen weight reaches it */
+    SQI_NEEDS = 1, /* a leaf, an unfrozen weight or a marked variable reaches it */
     SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
     SQI_STATE = 4  /* declared the state of a recurrence: an immediate sweep stops here */
 };
@@ -108,6 +109,8 @@ struct sq_tape {
     size_t hints[3]; /* arena hints of root, steps, and what lies between steps */
     sqi_pool pool;
     sqi_arena scratch;
+    sqi_arena tail;        /* gradients of the step that holds the loss: kept until the next sweep */
+    uint64_t tail_ordinal; /* that step's segment, or 0 */
     size_t array_bytes; /* allocated outside the pool */
 
     uint64_t sweep[SQI_N_LANES]; /* stamp of the last sweep */

@@ -25,7 +25,6 @@ static bool check_operands(report *r, const sqi_segment *s, uint32_t i)
         if (o < 1 || o >= i) return broken(r, s, i, "an operand is not an earlier node");
         needs |= s->nodes[o].flags & SQI_NEEDS;
     }
-    if (n->op == &sqi_op_detach && n->flags & SQI_NEEDS) return broken(r, s, i, "a gradient flows through detach");
     if (needs && !(n->flags & SQI_NEEDS) && n->op != &sqi_op_detach)
         return broken(r, s, i, "an operand wants a gradient, the node does not");
     return true;
@@ -72,7 +71,8 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
     if (!sq_shape_valid(n->shape)) return broken(r, s, i, "an impossible shape");
     if (n->n && n->op->shape && !n->op->forward) return broken(r, s, i, "an op without a forward");
     for (int lane = 0; lane < SQI_N_LANES; lane++)
-        if (n->grad[lane].owned && !(n->flags & SQI_KEEP)) return broken(r, s, i, "a kept gradient is not marked");
+        if (n->grad[lane].owned && !(n->flags & SQI_KEEP))
+            return broken(r, s, i, "a kept gradient is not marked");
     return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i);
 }
 

@@ -1,8 +1,7 @@
 /* matmul.c -- the three products: A B, A B^T and A^T B. No attributes.
  *
  * A has rank 2 to 4; its leading axes are flattened to R rows, so a sequence [T,B,I] is
- * multiplied as one [T*B,I] matrix. The derivatives of each product are the other two, so the three close
- * the table:
+ * multiplied as one [T*B,I] matrix. The derivatives of each product are the other two:
  *     Y = A B       gA = gY B^T      gB = A^T gY
  *     Y = A B^T     gA = gY B        gB = gY^T A
  *     Y = A^T B     gA = B gY^T      gB = A gY */

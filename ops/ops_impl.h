@@ -1,9 +1,9 @@
 /* ops_impl.h -- what the files of ops share: the descriptors, and the common views of shapes.
  *
  * Every row of ops.def has one descriptor, sq_op_NAME. Structural ops see a tensor along an
- * axis as a box [outer, n, inner]: outer is the product of the sizes before the axis, inner of those
- * after it; element (o,i,j) lies at (o n + i) inner + j. Shape rules post one sentence and
- * return false; what they let through, forward and the derivatives do not check again. */
+ * axis as a box [outer, n, inner]: outer is the product of the sizes before the axis, inner of
+ * those after it; element (o,i,j) lies at (o n + i) inner + j. Shape rules post one sentence
+ * and return false; what they let through, forward and the derivatives do not check again. */
 #ifndef SQ_OPS_OPS_IMPL_H
 #define SQ_OPS_OPS_IMPL_H
 

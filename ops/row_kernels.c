@@ -1,8 +1,9 @@
 /* row_kernels.c -- the loops of row_tmpl.h, for float and for double.
  *
  * The build compiles this file once per instruction set and names it in SQ_ISA. exp and sigmoid
- * of floats are straight-line arithmetic (vmath.h), so their loops vectorise; in double they are
- * libm's. With -ffp-contract=off no table fuses a multiply and an add: all agree to the bit. */
+ * of floats are straight-line arithmetic (vmath.h), so their loops vectorise; in double they
+ * are libm's. With -ffp-contract=off no table fuses a multiply and an add: all tables agree to
+ * the bit. */
 #include "ops/row_kernels.h"
 
 #include "core/kernels/vmath.h"

@@ -1,9 +1,9 @@
 /* row_kernels.h -- the loops of ops that need exp, log or max: one table per instruction set
  * and precision, chosen by the kernels of the call.
  *
- * A row is the n elements along an axis of a box [outer, n, inner]; there are outer * inner of
- * them. Sums along a row run over 16 partial sums whatever the instruction set, in the same order, so
- * all tables give the same bits. Every `..._vjp` and `..._jvp` adds. */
+ * A row is the n elements along an axis of a box [outer, n, inner]; there are outer * inner
+ * rows. Sums along a row run over 16 partial sums whatever the instruction set, in the same
+ * order, so all tables give the same bits. Every `..._vjp` and `..._jvp` adds. */
 #ifndef SQ_OPS_ROW_KERNELS_H
 #define SQ_OPS_ROW_KERNELS_H
 

@@ -8,8 +8,8 @@
  *     reshape  k[0..4] shape                  reshape back
  *     permute  k[i] axis of x that becomes i  permute back
  *
- * reshape never moves a byte; slice moves none when only axes of size 1 precede its axis (`view`).
- * All are linear: forward and jvp are one walk, and vjp is that walk backwards. */
+ * reshape never moves a byte; slice moves none when only axes of size 1 precede its axis (see
+ * `view`). All are linear: forward and jvp are one walk, and vjp is that walk backwards. */
 #include "core/tape_impl.h"
 #include "ops/ops_impl.h"
 

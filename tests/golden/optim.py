@@ -4,9 +4,9 @@
     python3 tests/golden/optim.py > tests/golden/optim.h
 
 Two weights, W [3,2] in group 0 and b [4] in group 1, are updated seven times with fixed random
-gradients by every optimizer under every option. In a case with `late` > 0 b has no gradient during
-that many updates, as a weight that is frozen then or added afterwards. In a case with `halving` the
-rate is halved after every update.
+gradients by every optimizer under every option. In a case with `late` > 0 b has no gradient
+during that many updates, as a weight that is frozen then or added afterwards. In a case with
+`halving` the rate is halved after every update.
 
 Made with PyTorch 1.13.0 (python3-torch of Debian 12).
 """
@@ -36,8 +36,10 @@ CASES = [
     ("sgd_decay", "SGD", {"rate": 0.1, "decay": 0.2}),
     ("sgd_momentum", "SGD", {"rate": 0.1, "momentum": 0.9}),
     ("sgd_nesterov", "SGD", {"rate": 0.1, "momentum": 0.8, "nesterov": True}),
-    ("sgd_nesterov_decay", "SGD", {"rate": 0.1, "momentum": 0.8, "nesterov": True, "decay": 0.1}),
-    ("sgd_groups", "SGD", {"rate": 0.1, "momentum": 0.5, "decay": 0.1, "factor1": 0.25, "decay1": 0.3}),
+    ("sgd_nesterov_decay", "SGD",
+     {"rate": 0.1, "momentum": 0.8, "nesterov": True, "decay": 0.1}),
+    ("sgd_groups", "SGD",
+     {"rate": 0.1, "momentum": 0.5, "decay": 0.1, "factor1": 0.25, "decay1": 0.3}),
     ("sgd_group_without_decay", "SGD", {"rate": 0.1, "decay": 0.4, "decay1": 0.0}),
     ("sgd_late", "SGD", {"rate": 0.1, "momentum": 0.9, "late": 3}),
     ("sgd_halving", "SGD", {"rate": 0.2, "momentum": 0.9, "halving": True}),
@@ -67,12 +69,16 @@ def optimizer(kind, o, W, b):
     rate = o.get("rate", RATE[kind])
     decay = max(0.0, o.get("decay", 0.01 if kind == "ADAMW" else 0.0))
     options = {"lr": rate, "weight_decay": decay}
-    for ours, theirs in (("momentum", "momentum"), ("nesterov", "nesterov"), ("alpha", "alpha"), ("eps", "eps")):
-        if ours in o:
-            options[theirs] = o[ours]
+    for name in ("momentum", "nesterov", "alpha", "eps"):
+        if name in o:
+            options[name] = o[name]
     if "beta1" in o:
         options["betas"] = (o["beta1"], o["beta2"])
-    second = {"params": [b], "lr": rate * o.get("factor1", 1.0), "weight_decay": o.get("decay1", decay)}
+    second = {
+        "params": [b],
+        "lr": rate * o.get("factor1", 1.0),
+        "weight_decay": o.get("decay1", decay),
+    }
     return MAKE[kind]([{"params": [W]}, second], **options)
 
 
@@ -93,8 +99,8 @@ def run(kind, o):
 
 
 def row(values):
-    return "{ " + ",\n      ".join(
-        ", ".join("%.17g" % v for v in values[i:i + 4]) for i in range(0, len(values), 4)) + " }"
+    lines = [values[i:i + 4] for i in range(0, len(values), 4)]
+    return "{ " + ",\n      ".join(", ".join("%.17g" % v for v in line) for line in lines) + " }"
 
 
 def literal(v):
@@ -140,13 +146,14 @@ def c_case(name, kind, o):
         fields.append(".group[1] = { " + ", ".join(group) + " }")
     extra = "".join(f" .{key} = {literal(o[key])}," for key in ("late", "halving") if key in o)
     rows = ",\n    ".join(row(r.tolist()) for r in run(kind, o))
-    return (f'  {{ .name = "{name}",{extra}\n    .options = {{ {", ".join(fields)} }},\n'
+    options = ",\n                 ".join(fields)
+    return (f'  {{ .name = "{name}",{extra}\n    .options = {{ {options} }},\n'
             f"    .weights = {{\n    {rows} }} }},")
 
 
 def main():
     print(HEAD % (UPDATES, *SIZES, N))
-    print(f"static const double golden_start[GOLDEN_N] = {row(START.tolist())};\n")
+    print(f"static const double golden_start[GOLDEN_N] =\n    {row(START.tolist())};\n")
     rows = ",\n    ".join(row(r) for r in GRADS.tolist())
     print(f"static const double golden_grads[GOLDEN_UPDATES][GOLDEN_N] = {{\n    {rows}\n}};")
     print(TYPES)

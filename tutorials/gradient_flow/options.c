@@ -18,8 +18,8 @@
 /* Where the build found the data; a program that was moved looks below the present folder. */
 static const char *bundled(void)
 {
-#ifdef SQ_DATA_DIR
-    static const char built[] = SQ_DATA_DIR "/sunspots_yearly.csv";
+#ifdef SEQGRAD_DATA
+    static const char built[] = SEQGRAD_DATA "/sunspots_yearly.csv";
     if (!access(built, R_OK)) return built;
 #endif
     return BUNDLED;

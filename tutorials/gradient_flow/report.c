@@ -24,7 +24,7 @@ int traces_of(const flow *flows, int n, trace out[MAX_COLUMNS_SHOWN])
 
 decades decades_of(const trace *traces, int n)
 {
-    double least = INFINITY, most = 0;
+    double least = HUGE_VAL, most = 0;
     for (int i = 0; i < n; i++)
         for (int64_t back = 0; back < traces[i].f->steps; back++) {
             double v = flow_total(traces[i].f, traces[i].state, back);
