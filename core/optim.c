@@ -122,8 +122,8 @@ static bool groups_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
         bool fits = g->rate_factor >= 0 && g->rate_factor < HUGE_VAL && g->decay < HUGE_VAL;
         if (!fits) {
             sqi_error_post(e, SQ_EVALUE,
-                           "optimizer %s: group %d has rate factor %g and decay %g: both must be"
-                           " finite and the factor not negative",
+                           "optimizer %s: group %d has rate factor %g and decay %g: both must"
+                           " be finite and the factor not negative",
                            k->name, i, g->rate_factor, g->decay);
             return false;
         }

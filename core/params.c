@@ -125,8 +125,6 @@ static bool renew(sq_params *p, size_t bytes)
         return true;
     }
     sqi_version *v = block_for(p, grows ? bytes + bytes / 2 : old->bytes);
-    if (!v && grows)
-        v = block_for(p, bytes);
     if (!v)
         return false;
     memcpy(v->data, old->data, bytes_of(p, p->size));

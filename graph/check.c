@@ -265,7 +265,8 @@ static sq_status run(problem *p)
     for (int64_t k = 0; !p->status && k < p->n_args; k++) {
         const argument *a = &p->args[k];
         for (int64_t i = 0; !p->status && i < sq_shape_size(a->shape); i++) {
-            if (judge(p->result, a, i, difference(p, a, i))) worst = a;
+            double numeric = difference(p, a, i);
+            if (!p->status && judge(p->result, a, i, numeric)) worst = a;
         }
     }
     if (!p->status) tell(p, worst);

@@ -24,6 +24,8 @@ struct sq_unrolled {
 
 /* ---- Before the first step ----------------------------------------------------------------- */
 
+static bool has_value(sq_var v) { return v.tape && sqi_index(v.id); }
+
 static bool cell_is_sane(sq_tape *t, const sq_cell *cell)
 {
     if (!cell || !cell->step || cell->n_states < 0 || (cell->n_states && !cell->width))
@@ -38,10 +40,10 @@ static bool find_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *
     *steps = o->steps;
     *batch = o->batch;
     for (int32_t k = cell->n_states - 1; state0 && k >= 0; k--) {
-        sq_shape s = state0[k].tape ? sq_shape_of(state0[k]) : sq_scalar();
+        sq_shape s = has_value(state0[k]) ? sq_shape_of(state0[k]) : sq_scalar();
         if (s.rank == 2) *batch = s.dim[0];
     }
-    if (x.tape) {
+    if (has_value(x)) {
         sq_shape s = sq_shape_of(x);
         char text[SQ_SHAPE_TEXT];
         if (t->error.status) return false;
@@ -74,8 +76,8 @@ static bool check_state(sq_tape *t, const sq_cell *cell, int32_t k, sq_var v, in
 static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
 {
     for (int32_t k = 0; k < u->n_states; k++) {
-        bool given = state0 && state0[k].tape;
-        u->state[k] = given ? state0[k] : sq_zeros(u->tape, sq_mat(batch, u->cell.width[k]));
+        bool given = state0 && has_value(state0[k]);
+        u->state[k] = given ? state0[k] : sq_keep_grad(sq_zeros(u->tape, sq_mat(batch, u->cell.width[k])));
         if (!check_state(u->tape, &u->cell, k, u->state[k], batch)) return false;
     }
     return true;
@@ -85,7 +87,7 @@ static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
 
 static sq_var input_at(sq_var x, int64_t i)
 {
-    if (!x.tape) return x;
+    if (!has_value(x)) return x;
     sq_shape s = sq_shape_of(x);
     return sq_reshape(sq_slice(x, 0, i, 1), sq_mat(s.dim[1], s.dim[2]));
 }
@@ -102,7 +104,7 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
         if (!check_state(t, &u->cell, k, state[k], batch)) return false;
         sqi_mark_state(state[k]);
     }
-    u->output[i] = y.tape ? sq_keep_grad(sq_reshape(y, sq_shape_of(y))) : y;
+    u->output[i] = has_value(y) ? sq_keep_grad(sq_reshape(y, sq_shape_of(y))) : y;
     return !t->error.status;
 }
 

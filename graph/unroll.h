@@ -45,7 +45,8 @@ SQ_API sq_var sq_unrolled_outputs(const sq_unrolled *u);
 /* Step i's output, 0 <= i < T. Its gradient is immediate. */
 SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
 
-/* State k after step i; i = -1 is the initial state. Its gradient is total. */
+/* State k after step i; i = -1 is the initial state. Its gradient is total. (An initial state
+ * given as a constant has none: make it with sq_leaf, or leave it out.) */
 SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The states after the last step, n_states of them, ready to be carried on: as state0 of the

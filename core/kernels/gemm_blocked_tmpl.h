@@ -76,7 +76,10 @@ static inline __attribute__((always_inline)) void OF_REAL(run)(const tile *t, co
     for (int i = 0; i < mr; i++) __builtin_prefetch(t->c + i * t->c_row, 1);
     OF_REAL(multiply)(t, mr, nv, sum);
     if (t->lanes < nv * VL) {
-        OF_REAL(store_edge)(t, mr, sum);
+        vec edge[MAX_ROWS]; /* a copy, for the sums stay in registers only without an address */
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) edge[i] = sum[i * nv];
+        OF_REAL(store_edge)(t, mr, edge);
         return;
     }
 #pragma GCC unroll 16

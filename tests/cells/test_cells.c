@@ -230,7 +230,7 @@ Test(cells, forget_bias)
     sq_params_free(p);
 }
 
-/* Gates are named, so their gradients stay readable after a sweep. */
+/* Gates are named: a message about one says which. */
 Test(cells, gates_carry_their_names)
 {
     layer w;

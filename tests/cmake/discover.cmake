@@ -22,7 +22,7 @@ foreach(line IN LISTS lines)
       "add_test(${id} [==[${EXE}]==] --jobs 1 --verbose --color=never --filter [==[${suite}/${test}]==])\n"
       "set_tests_properties(${id} PROPERTIES TIMEOUT 120 "
       "FAIL_REGULAR_EXPRESSION [==[Tested: 0 ;ERROR: [A-Za-z]+Sanitizer;runtime error: ]==] "
-      "SKIP_REGULAR_EXPRESSION [==[SKIP. ${suite}::${test}]==] ENVIRONMENT [==[${ENVIRONMENT}]==])\n")
+      "SKIP_REGULAR_EXPRESSION [==[SKIP. ${suite}::${test}: ]==] ENVIRONMENT [==[${ENVIRONMENT}]==])\n")
   endif()
 endforeach()
 if(body STREQUAL "")

@@ -432,17 +432,22 @@ Test(move, random_boxes)
         }
 }
 
-/* The same 5 x 77 numbers summed over their rows, lying by rows, by columns, with gaps, one column
- * alone, and in every table: the same bits. */
+/* The same 77 x 21 numbers summed over their rows, lying by rows, by columns, with gaps, in groups
+ * of seven rows with gaps between, one column alone, and in every table: the same bits. */
 Test(move, sums_depend_on_length_only)
 {
-    enum { ROWS = 77, COLS = 5 };
+    enum { ROWS = 77, COLS = 21 };
     static float by_row[ROWS * COLS], by_col[COLS * ROWS], gaps[ROWS * 100];
+    static float row_groups[11 * 150], col_groups[COLS * 11 * 9];
     float want[COLS];
     rng r = { 9 };
     randomise(SQ_F32, by_row, ROWS * COLS, &r);
-    for (int i = 0; i < ROWS * COLS; i++)
-        by_col[i % COLS * ROWS + i / COLS] = gaps[i / COLS * 100 + i % COLS] = by_row[i];
+    for (int i = 0; i < ROWS * COLS; i++) {
+        int row = i / COLS, col = i % COLS;
+        by_col[col * ROWS + row] = gaps[row * 100 + col] = by_row[i];
+        row_groups[row / 7 * 150 + row % 7 * COLS + col] = by_row[i];
+        col_groups[col * 99 + row / 7 * 9 + row % 7] = by_row[i];
+    }
     for (int j = 0; j < COLS; j++) {
         float p[8] = { 0 };
         for (int s = 0; s < ROWS; s++) p[s % 8] += by_row[s * COLS + j];
@@ -453,8 +458,9 @@ Test(move, sums_depend_on_length_only)
         { { 1, 1, COLS, ROWS }, NULL, { 0, 0, 1, 0 }, by_col, { 0, 0, ROWS, 1 }, true },
         { { 1, 7, 11, COLS }, NULL, { 0, 0, 0, 1 }, by_row, { 0, 11 * COLS, COLS, 1 }, true },
         { { 11, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, gaps, { 700, 1, 0, 100 }, true },
-        { { 11, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, by_col, { 7, ROWS, 0, 1 }, true },
+        { { 1, 11, 7, COLS }, NULL, { 0, 0, 0, 1 }, row_groups, { 0, 150, COLS, 1 }, true },
         { { ROWS, 1, 1, 1 }, NULL, { 0, 0, 0, 0 }, gaps, { 100, 0, 0, 0 }, true },
+        { { 11, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, col_groups, { 9, 99, 0, 1 }, true },
         { { ROWS, 1, 1, 100 }, NULL, { 0, 0, 0, 1 }, gaps, { 100, 0, 0, 1 }, true },
     };
     FOR_TABLES(k)

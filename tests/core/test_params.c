@@ -101,7 +101,7 @@ Test(params, the_block_is_aligned_and_zeros_follow_it)
             sqi_version *held = i % 3 == 0 ? sqi_params_retain(p) : NULL;
             sq_weight_set_f64(p, sq_params_add(p, name, sq_vec(i)), ones);
             const char *block = sq_params_view(p);
-            cr_expect((uintptr_t)block % 64 == 0);
+            cr_expect(0 == (uintptr_t)block % 64);
             EXPECT_SAME_BITS(block + params_bytes(p), zeros, 64, "bytes behind the block");
             if (held) sqi_version_release(p, held);
         }
@@ -157,11 +157,11 @@ Test(params, refused_weights)
     sq_params_free(n.p);
 }
 
-/* Each is possible alone. No machine has the memory for one, and their sum overflows. */
+/* Each is a possible shape, but together with the 16 elements before it there are too many. */
 Test(params, weights_too_large_are_out_of_memory)
 {
     three n = three_new(SQ_F64);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 16; i++) {
         cr_expect(sq_params_add(n.p, "huge", sq_vec(PTRDIFF_MAX / 32 - i)).id == 0);
         EXPECT_PARAMS_ERROR(n.p, SQ_ENOMEM, "\"huge\"");
     }
@@ -214,7 +214,7 @@ Test(params, the_first_error_stays_and_later_changes_do_nothing)
     cr_expect(sq_weight_get_f64(n.p, n.W, back) == SQ_OK, "reading is no change");
     EXPECT_SAME_BITS(back, ramp, sizeof back, "W");
     cr_expect(sq_params_version(n.p) == version && sq_params_count(n.p) == 3);
-    cr_expect(!sq_weight_frozen(n.p, n.W) && sq_weight_group(n.p, n.W) == 0);
+    cr_expect(sq_weight_group(n.p, n.W) == 0 && !sq_weight_frozen(n.p, n.W));
     sq_params_clear_error(n.p);
     cr_expect(sq_params_add(n.p, "fine", sq_vec(1)).id == 4);
     sq_params_free(n.p);
@@ -232,7 +232,7 @@ Test(params, groups_and_frozen_marks)
     EXPECT_PARAMS_ERROR(n.p, SQ_ERANGE, "group -1");
     cr_expect(sq_weight_group(n.p, n.b) == SQ_MAX_GROUPS - 1);
     cr_expect(sq_weight_set_frozen(n.p, n.b, true) == SQ_OK && sq_weight_frozen(n.p, n.b));
-    cr_expect(!sq_weight_frozen(n.p, n.W));
+    cr_expect(sq_weight_frozen(n.p, n.W) == false);
     cr_expect(sq_weight_set_frozen(n.p, n.b, false) == SQ_OK && !sq_weight_frozen(n.p, n.b));
     sq_params_free(n.p);
 }
@@ -317,10 +317,10 @@ Test(params, a_held_version_keeps_its_values)
     cr_assert(w != NULL && w != old->data);
     EXPECT_SAME_BITS(w, old->data, 16 * sizeof *w, "the new version starts as a copy and");
     w[0] = 100;
-    cr_expect(((const double *)old->data)[0] == 1);
+    cr_expect(1 == ((const double *)old->data)[0]);
     cr_expect(old->number == number && sq_params_version(n.p) > number);
     cr_expect(sq_params_update(n.p) == w, "the new one is held by nobody");
-    sq_weight_set(n.p, n.b, (double[]){ 7, 8, 9 });
+    sq_weight_set_f64(n.p, n.b, (double[]){ 7, 8, 9 });
     sq_params_add(n.p, "more", sq_vec(1000));
     EXPECT_SAME_BITS(old->data, ramp, 12 * sizeof *w, "W of the held version");
     EXPECT_SAME_BITS((const double *)old->data + 12, ramp, 3 * sizeof *w, "b of it");
@@ -375,7 +375,7 @@ Test(params, a_version_may_be_held_several_times)
         w[0] = 50 + i;
         sqi_version_release(n.p, now);
     }
-    cr_expect(((const double *)b->data)[0] == 1);
+    cr_expect(1 == ((const double *)b->data)[0]);
     sqi_version_release(n.p, b);
     sq_params_free(n.p);
 }
@@ -385,7 +385,7 @@ Test(params, a_version_may_be_held_several_times)
 Test(params, clones_are_equal_and_apart)
 {
     three n = three_new(SQ_F64);
-    sq_weight_set(n.p, n.b, (double[]){ 0.1, -1e30, 1e-30 });
+    sq_weight_set_f64(n.p, n.b, (double[]){ 0.1, -1e30, 1e-30 });
     sq_weight_set_group(n.p, n.W, 3);
     sq_weight_set_frozen(n.p, n.b, true);
     sq_params *same = sq_params_clone(n.p, SQ_F64), *single = sq_params_clone(n.p, SQ_F32);
@@ -409,7 +409,7 @@ Test(params, clones_are_equal_and_apart)
     }
     EXPECT_SAME_BITS(sq_params_view(same), sq_params_view(n.p), params_bytes(same), "copies");
     *(double *)sq_params_update(same) = 77;
-    cr_expect(*(const double *)sq_params_view(n.p) == 1);
+    cr_expect(1 == *(const double *)sq_params_view(n.p));
     cr_expect(sq_params_add(same, "more", sq_vec(2)).id == 4 && sq_params_count(n.p) == 3);
     for (int i = 0; i < 3; i++) sq_params_free(all[i]);
     sq_params_free(n.p);
@@ -438,7 +438,7 @@ Test(params, summary)
     sq_weight b = sq_params_add(p, "b", sq_vec(2));
     float ones[12] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
     sq_weight_set(p, W, ones);
-    sq_weight_set(p, b, ((float[]){ 2, 0 }));
+    sq_weight_set_f32(p, b, (float[]){ 2, 0 });
     sq_weight_set_frozen(p, b, true);
     sq_weight_set_group(p, W, 10);
     const char *want = "name       shape  count  bytes    norm  group\n"

@@ -40,7 +40,8 @@ Test(random, a_number_is_a_function_of_its_place)
     for (uint64_t i = 50; i-- > 0;) {
         cr_expect(sq_random_normal(again, 3, i) == forward[i]);
         cr_expect(sq_random_bits(r, i, 3) == sq_random_bits(again, i, 3));
-        cr_expect(sq_random_uniform(r, i, 3) == (double)(sq_random_bits(r, i, 3) >> 11) * 0x1p-53);
+        double u = (double)(sq_random_bits(r, i, 3) >> 11) * 0x1p-53;
+        cr_expect(sq_random_uniform(r, i, 3) == u);
     }
 }
 
@@ -94,8 +95,8 @@ static void expect_moment(draw *f, int power, double want, double variance)
     double error = 4.5 * sqrt(variance / 200000);
     for (uint64_t seed = 0; seed < 3; seed++) {
         double got = moment(f, sq_random_stream(seed, 0, 0, 0), power);
-        cr_expect(fabs(got - want) <= error, "moment %d: got %g, want %g +- %g", power, got, want,
-                  error);
+        cr_expect(fabs(got - want) <= error, "moment %d: got %g, want %g +- %g", power, got,
+                  want, error);
     }
 }
 
@@ -111,7 +112,8 @@ Test(random, moments_of_the_normal)
 {
     const double moments[] = { 1, 0, 1, 0, 3, 0, 15, 0, 105 };
     for (int k = 1; k <= 4; k++)
-        expect_moment(sq_random_normal, k, moments[k], moments[2 * k] - moments[k] * moments[k]);
+        expect_moment(sq_random_normal, k, moments[k],
+                      moments[2 * k] - moments[k] * moments[k]);
 }
 
 Test(random, uniform_stays_below_one_and_normal_is_finite)

@@ -45,16 +45,17 @@ Test(shape, valid_and_impossible_shapes)
         sq_shape3(INT64_MAX, 2, 0),
     };
     for (int i = 0; i < COUNT(impossible); i++)
-        cr_expect(!sq_shape_valid(impossible[i]), "impossible %d", i);
+        cr_expect(sq_shape_valid(impossible[i]) == false, "impossible %d", i);
 }
 
 Test(shape, equality_looks_at_used_axes_only)
 {
     cr_expect(sq_shape_equal(sq_scalar(), sq_scalar()));
     cr_expect(sq_shape_equal(sq_mat(2, 3), sq_mat(2, 3)));
-    cr_expect(!sq_shape_equal(sq_mat(2, 3), sq_mat(3, 2)));
-    cr_expect(!sq_shape_equal(sq_vec(1), sq_scalar()));
-    cr_expect(!sq_shape_equal(sq_vec(3), sq_mat(1, 3)));
+    cr_expect(sq_shape_equal(sq_mat(2, 3), sq_mat(3, 2)) == false);
+    cr_expect(sq_shape_equal(sq_vec(1), sq_scalar()) == false);
+    cr_expect(sq_shape_equal(sq_scalar(), sq_vec(1)) == false);
+    cr_expect(sq_shape_equal(sq_vec(3), sq_mat(1, 3)) == false);
     sq_shape odd = sq_vec(4);
     odd.dim[2] = 99;
     cr_expect(sq_shape_equal(odd, sq_vec(4)));
@@ -126,13 +127,13 @@ Test(shape, broadcast_is_numpys_rule)
     cr_expect(sq_shape_equal(out, sq_mat(4, 3)));
     cr_expect(sq_shape_broadcast(sq_vec(0), sq_scalar(), &out));
     cr_expect(sq_shape_equal(out, sq_vec(0)));
-    cr_expect(!sq_shape_broadcast(sq_vec(0), sq_vec(2), &out));
+    cr_expect(sq_shape_broadcast(sq_vec(0), sq_vec(2), &out) == false);
 }
 
 Test(shape, broadcast_refuses_what_would_not_fit_an_object)
 {
     sq_shape out = sq_scalar();
     const int64_t n = INT64_C(1) << 35;
-    cr_expect(!sq_shape_broadcast(sq_mat(n, 1), sq_mat(1, n), &out));
+    cr_expect(sq_shape_broadcast(sq_mat(n, 1), sq_mat(1, n), &out) == false);
     cr_expect(sq_shape_equal(out, sq_scalar()));
 }

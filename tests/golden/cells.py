@@ -4,8 +4,8 @@
     python3 tests/golden/cells.py > tests/golden/cells.h
 
 nn.RNN, nn.LSTM and nn.GRU give the tanh and relu RNN, the LSTM, the reset-after GRU and the
-two-layer stacks. PyTorch has no sigmoid RNN, no reset-before GRU and no MGU: those are written out
-here, one equation per line, and differentiated by its autograd.
+two-layer stacks. PyTorch has no sigmoid RNN, no reset-before GRU and no MGU: those are written
+out here, one equation per line, and differentiated by its autograd.
 
 The loss is sum(outputs * a) + sum_k(last state k * b_k) with fixed random a and b. Weights are
 written under seqgrad's names and in its layout, W [in,out]; PyTorch's two biases are summed,
@@ -76,7 +76,8 @@ def add_torch_weights(c, net, layer):
         name = lambda letter: f"l{layer}.{letter}{tail}"
         own_d = c.kind == "gru_after" and gate == "n"
         c.weights.append((name("W"), W.data[part].T, W.grad[part].T))
-        c.weights.append((name("b"), b.data[part] + (0 if own_d else d.data[part]), b.grad[part]))
+        bias = b.data[part] if own_d else b.data[part] + d.data[part]
+        c.weights.append((name("b"), bias, b.grad[part]))
         c.weights.append((name("U"), U.data[part].T, U.grad[part].T))
         if own_d:
             c.weights.append((name("d"), d.data[part], d.grad[part]))

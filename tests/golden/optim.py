@@ -100,7 +100,8 @@ def run(kind, o):
 
 def row(values):
     lines = [values[i:i + 4] for i in range(0, len(values), 4)]
-    return "{ " + ",\n      ".join(", ".join("%.17g" % v for v in line) for line in lines) + " }"
+    lines = [", ".join("%.17g" % v for v in line) for line in lines]
+    return "{ " + ",\n      ".join(lines) + " }"
 
 
 def literal(v):

@@ -45,9 +45,7 @@ static const sq_op wrong_op = {
 
 Test(check_op, right_and_wrong)
 {
-    sq_sample sample = {
-        2, 1, 2, { sq_mat(2, 3), sq_mat(2, 3) }, { { 0 }, { 0 }, NULL, NULL, 0, NULL, 0 }
-    };
+    sq_sample sample = { .n = 2, .lo = 1, .hi = 2, .in = { sq_mat(2, 3), sq_mat(2, 3) } };
     sq_check_result r;
     cr_assert(sq_check_op(&right_op, &sample, NULL, &r) == SQ_OK, "%s", r.text);
     cr_expect(r.ok, "%s", r.text);
@@ -64,10 +62,44 @@ Test(check_op, right_and_wrong)
     EXPECT_CONTAINS(r.text, " (worst of 12)");
 }
 
+/* A gradient that is not a number is worse than any that is wrong by an amount. */
+static void nan_vjp(const sq_call *c, int32_t k)
+{
+    wrong_vjp(c, k);
+    if (k == 0) ((double *)c->gx[0])[1] = nan("");
+}
+
+Test(check_op, not_a_number)
+{
+    const sq_op op = {
+        .name = "nan", .arity = 2, .shape = same_shapes, .forward = product, .vjp = nan_vjp
+    };
+    sq_sample sample = { .n = 2, .lo = 1, .hi = 2, .in = { sq_vec(3), sq_vec(3) } };
+    sq_check_result r;
+    cr_assert(sq_check_op(&op, &sample, NULL, &r) == SQ_OK, "%s", r.text);
+    cr_expect(r.ok == false && isnan(r.analytic) && isinf(r.worst), "%s", r.text);
+    EXPECT_CONTAINS(r.text, "nan: operand 1, element 1: sweep ");
+}
+
+/* Two operands get unlike values: else d(a - b)^2 would be 0 everywhere. The elements of a
+ * result are combined with unlike numbers: else softmax, whose elements sum to 1, would be
+ * constant. */
+Test(check_op, nothing_cancels)
+{
+    sq_sample error = { .n = 2, .lo = -1, .hi = 1, .in = { sq_vec(4), sq_vec(4) } };
+    sq_sample soft = { .n = 1, .lo = -1, .hi = 1, .in = { sq_vec(4) } };
+    sq_check_result r;
+    cr_assert(sq_check_op(sq_op_find("squared_error"), &error, NULL, &r) == SQ_OK, "%s",
+              r.text);
+    cr_expect(r.ok && fabs(r.numeric) > 1e-3, "%s", r.text);
+    cr_assert(sq_check_op(sq_op_find("softmax"), &soft, NULL, &r) == SQ_OK, "%s", r.text);
+    cr_expect(r.ok && fabs(r.numeric) > 1e-3, "%s", r.text);
+}
+
 /* The drawn values lie in the sample's interval, and another seed draws others. */
 Test(check_op, draws_from_the_interval)
 {
-    sq_sample sample = { 1, 5, 6, { sq_vec(40) }, { { 0 }, { 0 }, NULL, NULL, 0, NULL, 0 } };
+    sq_sample sample = { .n = 1, .lo = 5, .hi = 6, .in = { sq_vec(40) } };
     sq_check_result r, s;
     cr_assert(sq_check_op(sq_op_find("log"), &sample, NULL, &r) == SQ_OK, "%s", r.text);
     cr_expect(r.ok, "%s", r.text);
@@ -295,12 +327,13 @@ Test(check_cell, names_a_weight)
     sq_params_free(p);
 }
 
-/* A state by its name: h' = x + detach(h) is wrong in the initial state and in every x but the
- * last. With x of no elements only the state is left. */
+/* A state that is passed on without its gradient, and does not reach the output: only the last
+ * state, which is a part of what is differentiated, shows it. */
 static sq_var cut_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
-    (void)t, (void)self, (void)x;
-    return *h = sq_detach(*h);
+    (void)self, (void)x;
+    *h = sq_detach(*h);
+    return sq_zeros(t, sq_scalar());
 }
 
 Test(check_cell, names_a_state)

@@ -23,8 +23,8 @@ double rmse(const double *truth, const double *guess, int64_t n)
     return sqrt(sum / (double)n);
 }
 
-/* The normal equations A^T A c = A^T y of rows (1, y_(t-1), y_(t-2)). The values are centred and
- * scaled by k so that the conditioning does not depend on their unit. */
+/* The normal equations A^T A c = A^T y of rows (1, y_(t-1), y_(t-2)). The values are centred
+ * and scaled by k so that the conditioning does not depend on their unit. */
 static equations normal_equations(const series *s, int64_t n, scale k)
 {
     equations e = { 0 };

@@ -6,7 +6,15 @@
 
 #include <math.h>
 
-enum { WIDTH = 860, HEIGHT = 420, LEFT = 76, RIGHT = 16, TOP = 44, BOTTOM = 56, LEGEND_STEP = 128 };
+enum {
+    WIDTH = 860,
+    HEIGHT = 420,
+    LEFT = 76,
+    RIGHT = 16,
+    TOP = 44,
+    BOTTOM = 56,
+    LEGEND_STEP = 128
+};
 
 static double at_x(const chart *c, double x)
 {
@@ -18,7 +26,7 @@ static double at_y(const chart *c, double y)
 {
     double share = c->log_y ? (log10(y) - log10(c->lo)) / (log10(c->hi) - log10(c->lo))
                             : (y - c->lo) / (c->hi - c->lo);
-    return HEIGHT - BOTTOM - fmin(fmax(share, 0), 1) * (HEIGHT - TOP - BOTTOM);
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
 }
 
 void html_text(FILE *out, const char *text)
@@ -40,13 +48,15 @@ double chart_step(double span, int n)
 
 static void x_axis(FILE *out, const chart *c)
 {
-    double last = c->x0 + (double)(c->n - 1), step = fmax(1, chart_step(fmax(1, last - c->x0), 12));
+    double last = c->x0 + (double)(c->n - 1),
+           step = fmax(1, chart_step(fmax(1, last - c->x0), 12));
     for (double x = ceil(c->x0 / step) * step; x <= last; x += step)
-        fprintf(out, "<path class='grid' d='M%.1f %d V%d'/><text class='tick' x='%.1f' y='%d' "
+        fprintf(out,
+                "<path class='grid' d='M%.1f %d V%d'/><text class='tick' x='%.1f' y='%d' "
                 "text-anchor='middle'>%.0f</text>\n",
                 at_x(c, x), TOP, HEIGHT - BOTTOM, at_x(c, x), HEIGHT - BOTTOM + 18, x);
-    fprintf(out, "<text class='axis' x='%d' y='%d' text-anchor='middle'>", (LEFT + WIDTH - RIGHT) / 2,
-            HEIGHT - 12);
+    fprintf(out, "<text class='axis' x='%d' y='%d' text-anchor='middle'>",
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12);
     html_text(out, c->x_title);
     fputs("</text>\n", out);
 }
@@ -54,8 +64,8 @@ static void x_axis(FILE *out, const chart *c)
 static void y_tick(FILE *out, const chart *c, double y)
 {
     double at = at_y(c, y);
-    fprintf(out, "<path class='grid' d='M%d %.1f H%d'/><text class='tick' x='%d' y='%.1f' text-anchor='end'>",
-            LEFT, at, WIDTH - RIGHT, LEFT - 8, at + 4);
+    fprintf(out, "<path class='grid' d='M%d %.1f H%d'/>", LEFT, at, WIDTH - RIGHT);
+    fprintf(out, "<text class='tick' x='%d' y='%.1f' text-anchor='end'>", LEFT - 8, at + 4);
     if (c->log_y)
         fprintf(out, "10<tspan dy='-5' font-size='9'>%.0f</tspan></text>\n", log10(y));
     else
@@ -66,18 +76,25 @@ static void y_axis(FILE *out, const chart *c)
 {
     if (c->log_y) {
         double lo = log10(c->lo), hi = log10(c->hi), step = fmax(1, chart_step(hi - lo, 8));
-        for (double e = ceil(lo / step) * step; e <= hi + .5; e += step) y_tick(out, c, pow(10, e));
+        for (double e = ceil(lo / step) * step; e <= hi + .5; e += step)
+            y_tick(out, c, pow(10, e));
     } else {
         double step = chart_step(c->hi - c->lo, 8);
-        for (double y = ceil(c->lo / step) * step; y <= c->hi + 1e-9 * step; y += step) y_tick(out, c, y);
+        for (double y = ceil(c->lo / step) * step; y <= c->hi + 1e-9 * step; y += step)
+            y_tick(out, c, y);
     }
     int middle = (TOP + HEIGHT - BOTTOM) / 2;
-    fprintf(out, "<text class='axis' transform='translate(18 %d) rotate(-90)' text-anchor='middle'>", middle);
+    fprintf(out,
+            "<text class='axis' transform='translate(18 %d) rotate(-90)' text-anchor='middle'>",
+            middle);
     html_text(out, c->y_title);
     fputs("</text>\n", out);
 }
 
-static bool drawable(const chart *c, double y) { return isfinite(y) && (y > 0 || !c->log_y); }
+static bool drawable(const chart *c, double y)
+{
+    return isfinite(y) && (!c->log_y || y >= c->lo);
+}
 
 static void draw_curve(FILE *out, const chart *c, const curve *v)
 {
@@ -86,7 +103,8 @@ static void draw_curve(FILE *out, const chart *c, const curve *v)
     for (int64_t i = 0; i < c->n; i++) {
         double y = v->y[i * v->y_step];
         if (drawable(c, y))
-            fprintf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', at_x(c, c->x0 + (double)i), at_y(c, y));
+            fprintf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', at_x(c, c->x0 + (double)i),
+                    at_y(c, y));
         pen_down = drawable(c, y);
     }
     fputs("'/>\n", out);
@@ -108,15 +126,17 @@ static void legend(FILE *out, const chart *c)
 
 void chart_write(FILE *out, const chart *c)
 {
-    fprintf(out, "<svg viewBox='0 0 %d %d' role='img' aria-labelledby='%s-title %s-desc'>\n<title id='%s-title'>",
-            WIDTH, HEIGHT, c->id, c->id, c->id);
+    fprintf(out, "<svg viewBox='0 0 %d %d' role='img' aria-labelledby='%s-title %s-desc'>\n",
+            WIDTH, HEIGHT, c->id, c->id);
+    fprintf(out, "<title id='%s-title'>", c->id);
     html_text(out, c->title);
     fprintf(out, "</title>\n<desc id='%s-desc'>", c->id);
     html_text(out, c->description);
     fputs("</desc>\n", out);
     x_axis(out, c);
     y_axis(out, c);
-    fprintf(out, "<path class='frame' d='M%d %dV%dH%d'/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
+    fprintf(out, "<path class='frame' d='M%d %dV%dH%d'/>\n", LEFT, TOP, HEIGHT - BOTTOM,
+            WIDTH - RIGHT);
     for (int i = 0; i < c->n_curves; i++) draw_curve(out, c, &c->curve[i]);
     legend(out, c);
     fputs("</svg>\n", out);

@@ -9,23 +9,23 @@
 enum { MAX_CURVES = 6 };
 
 /* Point i of a curve lies at x = x0 + i * x_step; y[i * y_step], so that arrays may be read
- * backwards. A point that is not finite, or not positive on a logarithmic axis, is left out. */
+ * backwards. A point that is not finite, or below a logarithmic axis, is left out. */
 typedef struct curve {
     const char *name;
-    int style;         /* 1..6: colour and dashes */
+    int style; /* 1..6: colour and dashes */
     const double *y;
     int64_t y_step;
-    int64_t mark;      /* a dot at this point; -1: none */
+    int64_t mark; /* a dot at this point; -1: none */
 } curve;
 
 typedef struct chart {
-    const char *id;    /* unique in the page */
+    const char *id;                  /* unique in the page */
     const char *title, *description; /* for readers who do not see the plot */
     const char *x_title, *y_title;
     bool log_y;
-    double lo, hi;     /* of y; powers of ten on a logarithmic axis */
+    double lo, hi; /* of y; powers of ten on a logarithmic axis */
     double x0;
-    int64_t n;         /* points of every curve */
+    int64_t n; /* points of every curve */
     int n_curves;
     curve curve[MAX_CURVES];
 } chart;

@@ -5,8 +5,8 @@
  *
  *     dL/dh_t = (dh_(t+1)/dh_t)^T ... (dh_T/dh_(T-1))^T dL/dh_T
  *
- * A ledger holds that total gradient for every step and every state, and beside it the immediate
- * one, which here is zero everywhere but at the last step. */
+ * A ledger holds that total gradient for every step and state, and beside it the immediate one,
+ * which here is zero everywhere but at the last step. */
 #include "flow.h"
 
 #include "say.h"
@@ -59,7 +59,10 @@ void flow_free(flow *f)
     }
 }
 
-double flow_total(const flow *f, int state, int64_t back) { return f->total[state][f->steps - 1 - back]; }
+double flow_total(const flow *f, int state, int64_t back)
+{
+    return f->total[state][f->steps - 1 - back];
+}
 
 int64_t flow_reach(const flow *f, int state, double share)
 {

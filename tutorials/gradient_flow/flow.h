@@ -8,9 +8,9 @@ enum { MAX_STATES = 2 };
 
 /* |dL/dh_t| for the steps 0..steps-1 of one window; the loss is on the last step only. */
 typedef struct flow {
-    char title[24];            /* "LSTM" */
-    const char *moment;        /* "trained" or "initial": when it was measured */
-    int64_t steps, first;      /* first: index in the series of step 0 */
+    char title[24];       /* "LSTM" */
+    const char *moment;   /* "trained" or "initial": when it was measured */
+    int64_t steps, first; /* first: index in the series of step 0 */
     int n_states;
     char state[MAX_STATES][8]; /* "h", "c" */
     double *total[MAX_STATES], *immediate[MAX_STATES];

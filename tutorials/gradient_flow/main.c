@@ -35,15 +35,16 @@ static void check_cell(const options *o)
 static void check_length(const series *s, const options *o)
 {
     int64_t training = o->window + 1 > MIN_TRAINING ? o->window + 1 : MIN_TRAINING;
+    const char *part = o->validate ? " besides the held-out ones" : "";
     if (s->n < HELD_OUT + training)
-        die("%s has %lld values of %s%s, which is too short: training windows of %lld steps and %d "
-            "held-out values need at least %lld", s->file, (long long)s->n, s->name,
-            o->validate ? " besides the held-out ones" : "", (long long)o->window, HELD_OUT,
+        die("%s has %lld values of %s%s: too short for training windows of %lld steps and %d "
+            "held-out values, which need %lld",
+            s->file, (long long)s->n, s->name, part, (long long)o->window, HELD_OUT,
             (long long)(HELD_OUT + training));
     if (s->n < o->steps + 1)
-        die("%s has %lld values of %s%s, which is too short: a window of %lld steps and the value "
-            "after it need at least %lld", s->file, (long long)s->n, s->name,
-            o->validate ? " besides the held-out ones" : "", (long long)o->steps, (long long)(o->steps + 1));
+        die("%s has %lld values of %s%s: too short for a window of %lld steps and the value "
+            "after it",
+            s->file, (long long)s->n, s->name, part, (long long)o->steps);
 }
 
 static int ascending(const void *a, const void *b)
@@ -62,7 +63,7 @@ static double median_of(const double *v, int64_t n)
     return median;
 }
 
-/* One training: fills the report's place for this seed, and the gradients when it is the first. */
+/* One training: its error, and with the first seed also its forecasts and its gradients. */
 static void run_seed(report *r, int kind, int64_t i)
 {
     const options *o = r->o;
@@ -81,8 +82,10 @@ static void run_seed(report *r, int kind, int64_t i)
     forecast_held_out(m, l, o->window, guess);
     if (i == 0) r->trained[r->n_cells] = flow_of(m, l, o->steps, name, "trained");
     s->rmse[i] = rmse(l->s->value + l->n_train, guess, held_out);
-    if (i == 0) s->guess = guess;
-    else free(guess);
+    if (i == 0)
+        s->guess = guess;
+    else
+        free(guess);
     model_free(m);
 }
 
@@ -145,6 +148,7 @@ int main(int argc, char **argv)
     free_report(&r);
     lesson_free(&l);
     series_free(&s);
-    if (fflush(stdout) || ferror(stdout)) die("cannot write to standard output: %s", strerror(errno));
+    if (fflush(stdout) || ferror(stdout))
+        die("cannot write to standard output: %s", strerror(errno));
     return 0;
 }

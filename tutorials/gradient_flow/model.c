@@ -26,9 +26,12 @@ static void make_lstm(model *m, int64_t hidden, uint64_t seed)
         m->cell = sq_lstm_cell(&m->weights.lstm);
 }
 
-const cell_kind cell_kinds[N_KINDS] = { { "rnn", "RNN" }, { "gru", "GRU" }, { "lstm", "LSTM" } };
+const cell_kind cell_kinds[N_KINDS] = { { "rnn", "RNN" },
+                                        { "gru", "GRU" },
+                                        { "lstm", "LSTM" } };
 
-static void (*const make[N_KINDS])(model *, int64_t, uint64_t) = { make_rnn, make_gru, make_lstm };
+static void (*const make[N_KINDS])(model *, int64_t, uint64_t) = { make_rnn, make_gru,
+                                                                   make_lstm };
 
 model *model_new(int kind, int64_t hidden, uint64_t seed)
 {

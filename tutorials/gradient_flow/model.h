@@ -31,7 +31,7 @@ typedef struct model {
 model *model_new(int kind, int64_t hidden, uint64_t seed);
 void model_free(model *m);
 
-/* Unrolls the cell from the state zero over z, T x B values. Dies with the library's sentence. */
+/* Unrolls the cell from the state zero over z, T x B values; dies with the tape's message. */
 const sq_unrolled *model_unroll(model *m, const double *z, int64_t steps, int64_t batch,
                                 sq_outputs outputs);
 

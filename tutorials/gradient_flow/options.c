@@ -38,19 +38,25 @@ typedef struct option {
 #define AT(field) offsetof(options, field)
 
 static const option table[] = {
-    { "--data", "FILE.csv", TEXT, AT(data), 0, 0, "the series; default: the bundled sunspot numbers" },
-    { "--column", "NAME|N", TEXT, AT(column), 0, 0, "its column, by name or number from 1 [the last]" },
+    { "--data", "FILE.csv", TEXT, AT(data), 0, 0,
+      "the series; default: the bundled sunspot numbers" },
+    { "--column", "NAME|N", TEXT, AT(column), 0, 0,
+      "its column, by name or number from 1 [the last]" },
     { "--cell", "CELL", TEXT, AT(cell), 0, 0, "rnn, gru, lstm or all [all]" },
     { "--hidden", "N", COUNT, AT(hidden), 1, 1024, "width of the hidden state [16]" },
     { "--steps", "N", COUNT, AT(steps), 2, 100000, "how far back gradients are shown [100]" },
-    { "--window", "N", COUNT, AT(window), 2, 10000, "length of the training windows [33]" },
+    { "--window", "N", COUNT, AT(window), 2, 10000, "length of the training windows [22]" },
     { "--updates", "N", COUNT, AT(updates), 1, 10000000, "weight updates per training [400]" },
     { "--rate", "X", REAL, AT(rate), 1e-9, 10, "highest learning rate [0.01]" },
     { "--seed", "N", COUNT, AT(seed), 0, 9e15, "seed of the first training [1]" },
-    { "--seeds", "N", COUNT, AT(seeds), 1, 1000, "trainings per cell; prints every one and the median [1]" },
-    { "--csv", "FILE", TEXT, AT(csv), 0, 0, "gradients by step [gradient_flow.csv; none: no file]" },
-    { "--html", "FILE", TEXT, AT(html), 0, 0, "the page of curves [gradient_flow.html; none: no file]" },
-    { "--validate", NULL, SWITCH, AT(validate), 0, 0, "pretend the series ends before the held-out part" },
+    { "--seeds", "N", COUNT, AT(seeds), 1, 1000,
+      "trainings per cell; prints every one and the median [1]" },
+    { "--csv", "FILE", TEXT, AT(csv), 0, 0,
+      "gradients by step [gradient_flow.csv; none: no file]" },
+    { "--html", "FILE", TEXT, AT(html), 0, 0,
+      "the page of curves [gradient_flow.html; none: no file]" },
+    { "--validate", NULL, SWITCH, AT(validate), 0, 0,
+      "pretend the series ends before the held-out part" },
     { "--quiet", NULL, SWITCH, AT(quiet), 0, 0, "no progress, no table of gradients" },
     { "--help", NULL, SWITCH, AT(help), 0, 0, "this text" },
 };
@@ -61,14 +67,16 @@ enum { N_OPTIONS = sizeof table / sizeof *table };
 static const option *find(const char *arg, size_t length)
 {
     for (int i = 0; i < N_OPTIONS; i++)
-        if (strlen(table[i].name) == length && !memcmp(table[i].name, arg, length)) return &table[i];
+        if (strlen(table[i].name) == length && !memcmp(table[i].name, arg, length))
+            return &table[i];
     return NULL;
 }
 
 static void check_range(const option *o, const char *text, double value)
 {
     if (value >= o->lo && value <= o->hi) return;
-    die_usage("%s %s is out of range: it must be from %.15g to %.15g", o->name, text, o->lo, o->hi);
+    die_usage("%s %s is out of range: it must be from %.15g to %.15g", o->name, text, o->lo,
+              o->hi);
 }
 
 static int64_t read_count(const option *o, const char *text)
@@ -130,21 +138,31 @@ static int read_one(options *into, char **argv, int i)
 
 options options_read(int argc, char **argv)
 {
-    options o = { .data = bundled(), .cell = "all", .csv = "gradient_flow.csv",
-                  .html = "gradient_flow.html", .hidden = 16, .steps = 100, .window = 33,
-                  .updates = 400, .seed = 1, .seeds = 1, .rate = 0.01 };
+    options o = { .data = bundled(),
+                  .cell = "all",
+                  .csv = "gradient_flow.csv",
+                  .html = "gradient_flow.html",
+                  .hidden = 16,
+                  .steps = 100,
+                  .window = 22,
+                  .updates = 400,
+                  .seed = 1,
+                  .seeds = 1,
+                  .rate = 0.01 };
     for (int i = 1; i < argc;) i += read_one(&o, argv, i);
     return o;
 }
 
 void options_help(void)
 {
-    puts("gradient_flow -- an RNN, a GRU and an LSTM learn to forecast a series one value ahead;\n"
-         "then the gradient of one loss is followed back through time.\n\n"
-         "usage: gradient_flow [options]\n");
+    puts(
+        "gradient_flow -- an RNN, a GRU and an LSTM learn to forecast a series one step ahead;\n"
+        "then the gradient of one loss is followed back through time.\n\n"
+        "usage: gradient_flow [options]\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         char left[32];
-        snprintf(left, sizeof left, "%s %s", table[i].name, table[i].argument ? table[i].argument : "");
+        snprintf(left, sizeof left, "%s %s", table[i].name,
+                 table[i].argument ? table[i].argument : "");
         printf("  %-18s  %s\n", left, table[i].help);
     }
     puts("\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.");

@@ -16,9 +16,9 @@ typedef struct options {
     int64_t window;     /* length of the training windows */
     int64_t updates;    /* of the weights, per training */
     int64_t seed;
-    int64_t seeds;      /* trainings per cell, with seeds seed, seed+1, ... */
-    double rate;        /* the highest learning rate */
-    bool validate;      /* leave the held-out values out altogether: to choose settings by */
+    int64_t seeds; /* trainings per cell, with seeds seed, seed+1, ... */
+    double rate;   /* the highest learning rate */
+    bool validate; /* leave the held-out values out altogether: to choose settings by */
     bool quiet;
     bool help;
 } options;

@@ -1,6 +1,6 @@
 /* progress.c -- one line that is redrawn at most twenty times a second:
  *
- *     GRU   [###############.........]  251/400  loss 0.1143  rate 0.0034   0.8 s left
+ *     GRU    [###########.......]  251/400  loss 0.114    rate 0.0034   0.8 s left
  *
  * Where stderr is not a terminal (a log, a test) four plain lines tell the same. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime, isatty */
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDTH = 22 };
+enum { WIDTH = 18, LINE = 79 };
 
 static double now(void)
 {
@@ -26,19 +26,21 @@ progress progress_begin(const char *title, int64_t total, bool quiet)
 {
     const char *term = getenv("TERM");
     bool live = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
-    return (progress){ .title = title, .total = total, .shown = !quiet, .live = live, .began = now() };
+    return (progress){
+        .title = title, .total = total, .shown = !quiet, .live = live, .began = now()
+    };
 }
 
 static void draw(const progress *p, int64_t done, double loss, double rate, double left)
 {
-    char bar[WIDTH + 1];
+    char bar[WIDTH + 1], line[2 * LINE];
     int full = (int)(done * WIDTH / p->total);
     memset(bar, '.', WIDTH);
     memset(bar, '#', (size_t)full);
     bar[WIDTH] = 0;
-    fprintf(stderr, "%s%-6s [%s] %5lld/%lld  loss %-8.3g rate %-8.2g %6.1f s left%s",
-            p->live ? "\r" : "", p->title, bar, (long long)done, (long long)p->total, loss, rate, left,
-            p->live ? "\033[K" : "\n");
+    snprintf(line, sizeof line, "%-6s [%s] %4lld/%lld  loss %-8.3g rate %-8.2g %.*f s left",
+             p->title, bar, (long long)done, (long long)p->total, loss, rate, left < 10, left);
+    fprintf(stderr, p->live ? "\r%.*s\033[K" : "%.*s\n", LINE, line);
     fflush(stderr);
 }
 

@@ -45,13 +45,16 @@ const char *reach_sentence(const trace *c, const char *unit, char *buf, size_t n
     double decay = flow_decay(c->f, c->state);
     char where[64];
     if (reach < 0)
-        snprintf(where, sizeof where, "not below 1 %% within %lld %ss", (long long)c->f->steps, unit);
+        snprintf(where, sizeof where, "not below 1 %% within %lld %ss", (long long)c->f->steps,
+                 unit);
     else
-        snprintf(where, sizeof where, "below 1 %% after %lld %s%s", (long long)reach, unit, reach == 1 ? "" : "s");
+        snprintf(where, sizeof where, "below 1 %% after %lld %s%s", (long long)reach, unit,
+                 reach == 1 ? "" : "s");
     if (decay < 1)
-        snprintf(buf, n, "%s; x %.2f per %s, half every %.1f", where, decay, unit, log(.5) / log(decay));
+        snprintf(buf, n, "%s; x %.2f a %s, half-life %.1f %ss", where, decay, unit,
+                 log(.5) / log(decay), unit);
     else
-        snprintf(buf, n, "%s; x %.2f per %s: it does not shrink", where, decay, unit);
+        snprintf(buf, n, "%s; x %.2f a %s", where, decay, unit);
     return buf;
 }
 

@@ -9,7 +9,7 @@
 typedef struct score {
     const char *title;
     int64_t n_seeds;
-    double *rmse;  /* held out, by seed */
+    double *rmse; /* held out, by seed */
     double median;
     double *guess; /* forecasts of the held-out values by the first seed */
 } score;
@@ -35,13 +35,13 @@ typedef struct trace {
 /* All states of n cells in order; returns how many. */
 int traces_of(const flow *flows, int n, trace out[MAX_COLUMNS_SHOWN]);
 
-/* The whole powers of ten that enclose all positive gradients of the traces, at most 16 decades. */
+/* The powers of ten that enclose all positive gradients of the traces, at most 16 decades. */
 typedef struct decades {
     int lo, hi;
 } decades;
 decades decades_of(const trace *traces, int n);
 
-/* The sentence on how far a trace reaches: "below 1 % after 14 years, x 0.71 per year ...". */
+/* How far a trace reaches: "below 1 % after 14 years; x 0.71 a year, ...". */
 const char *reach_sentence(const trace *c, const char *unit, char *buf, size_t n);
 
 /* The gradients as comma-separated values, for other programs. */

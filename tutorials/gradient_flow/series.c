@@ -57,14 +57,17 @@ static char *quoted_cell(table *t, int column)
     char *from = t->at + 1, *cell = from, *to = from;
     int64_t line = t->line;
     for (;; from++) {
-        if (!*from) die("%s: line %lld, column %d: a quote is never closed", t->file, (long long)line, column);
+        if (!*from)
+            die("%s: line %lld, column %d: a quote is never closed", t->file, (long long)line,
+                column);
         if (*from == '\n') t->line++;
         if (*from == '"' && *++from != '"') break;
         *to++ = *from;
     }
     t->at = from + strspn(from, " \t");
     if (*t->at && !strchr(",\r\n", *t->at))
-        die("%s: line %lld, column %d: text follows a closing quote", t->file, (long long)t->line, column);
+        die("%s: line %lld, column %d: text follows a closing quote", t->file,
+            (long long)t->line, column);
     *to = 0;
     return cell;
 }
@@ -102,12 +105,13 @@ static bool next_row(table *t)
     t->row_line = t->line;
     int n = 0;
     for (bool last = false; !last; n++) {
-        if (n == MAX_COLUMNS) die("%s: line %lld has more than %d columns", t->file, (long long)t->row_line, n);
+        if (n == MAX_COLUMNS)
+            die("%s: line %lld has more than %d columns", t->file, (long long)t->row_line, n);
         t->cell[n] = next_cell(t, n + 1, &last);
     }
     if (t->columns && n != t->columns)
-        die("%s: line %lld has %d column%s, but the first has %d", t->file, (long long)t->row_line, n,
-            n == 1 ? "" : "s", t->columns);
+        die("%s: line %lld has %d column%s, but the first has %d", t->file,
+            (long long)t->row_line, n, n == 1 ? "" : "s", t->columns);
     t->columns = n;
     return true;
 }
@@ -143,16 +147,19 @@ static double number_at(const table *t, int c, const char *name)
 {
     const char *text = t->cell[c];
     char where[128];
-    snprintf(where, sizeof where, "line %lld, column %d (%.40s)", (long long)t->row_line, c + 1, name);
+    snprintf(where, sizeof where, "line %lld, column %d (%.40s)", (long long)t->row_line, c + 1,
+             name);
     if (!*text) die("%s: %s is empty", t->file, where);
     char *end;
     double value = strtod(text, &end);
-    if (!*end && !isfinite(value)) die("%s: %s: \"%.*s\" is not a finite number", t->file, where, MAX_SHOWN, text);
-    if (!is_number(text)) die("%s: %s: \"%.*s\" is not a number", t->file, where, MAX_SHOWN, text);
+    if (!*end && !isfinite(value))
+        die("%s: %s: \"%.*s\" is not a finite number", t->file, where, MAX_SHOWN, text);
+    if (!is_number(text))
+        die("%s: %s: \"%.*s\" is not a number", t->file, where, MAX_SHOWN, text);
     return value;
 }
 
-/* Appends the present row. A year is taken from the first column where that is a whole number. */
+/* Appends the present row; its year, if the series is dated, is the first column. */
 static void append(series *s, int64_t *room, const table *t, int column, bool dated)
 {
     if (s->n == *room) {
@@ -185,7 +192,8 @@ series series_read(const char *file, const char *column)
     if (!next_row(&t)) die("%s is empty", file);
     memcpy(t.header, t.cell, (size_t)t.columns * sizeof *t.cell);
     int c = find_column(&t, column);
-    bool headed = !is_number(t.header[c]), dated = headed && c && !strcasecmp(t.header[0], "year");
+    bool headed = !is_number(t.header[c]),
+         dated = headed && c && !strcasecmp(t.header[0], "year");
     char number[32];
     snprintf(number, sizeof number, "column %d", c + 1);
     s.name = copy_of(headed ? t.header[c] : number);
@@ -215,7 +223,8 @@ scale scale_of(const series *s, int64_t n)
     scale k = { .mean = sum / (double)n };
     for (int64_t i = 0; i < n; i++) squares += (s->value[i] - k.mean) * (s->value[i] - k.mean);
     k.deviation = sqrt(squares / (double)n);
-    if (!isfinite(k.deviation)) die("%s: the numbers of %s are too large to scale", s->file, s->name);
+    if (!isfinite(k.deviation))
+        die("%s: the numbers of %s are too large to scale", s->file, s->name);
     if (k.deviation <= 1e-12 * fabs(k.mean) || !(k.deviation > 0))
         die("%s: the %lld training values of %s are all %g: there is nothing to learn", s->file,
             (long long)n, s->name, s->value[0]);

@@ -7,12 +7,12 @@
 
 typedef struct series {
     const char *file;
-    char *name;        /* of the column; "column 2" in a file without a header */
-    bool dated;        /* the first column is called "year" */
-    const char *unit;  /* "year" then, "step" otherwise */
+    char *name;       /* of the column; "column 2" in a file without a header */
+    bool dated;       /* the first column is called "year" */
+    const char *unit; /* "year" then, "step" otherwise */
     int64_t n;
     double *value;
-    int64_t *label;    /* the year, or 1, 2, ... */
+    int64_t *label; /* the year, or 1, 2, ... */
 } series;
 
 /* Reads a column, by name or by number from 1; NULL is the last. Dies with the line and the

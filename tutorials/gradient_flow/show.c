@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE = 79, LABELS = 11, NUMBER = 8, MAX_BAR = 30, SEEDS_PER_LINE = 7 };
+enum { LINE = 79, LABELS = 11, NUMBER = 8, MAX_BAR = 30, SEEDS_PER_LINE = 5 };
 
 void show_task(const report *r)
 {
@@ -25,21 +25,22 @@ void show_task(const report *r)
     printf("learned from: %lld to %lld; held out: %lld to %lld\n\n", (long long)s->label[0],
            (long long)s->label[n - 1], (long long)s->label[n], (long long)s->label[s->n - 1]);
     printf("Forecasting the next %s: root mean squared error on the held-out part\n", s->unit);
-    for (int i = 0; i < N_BASELINES; i++) printf("  %-24s %8.2f\n", r->base[i].name, r->base[i].rmse);
+    for (int i = 0; i < N_BASELINES; i++)
+        printf("  %-24s %8.2f\n", r->base[i].name, r->base[i].rmse);
     fflush(stdout);
 }
 
 void show_score(const score *s)
 {
-    if (s->n_seeds == 1) {
-        printf("  %-24s %8.2f\n", s->title, s->median);
-    } else {
-        printf("  %s, median of %-11lld %8.2f   seeds:", s->title, (long long)s->n_seeds, s->median);
-        for (int64_t i = 0; i < s->n_seeds; i++)
-            printf("%s %.2f", i && i % SEEDS_PER_LINE == 0 ? "\n                                             " : "",
-                   s->rmse[i]);
-        printf("\n");
+    char label[64];
+    snprintf(label, sizeof label, s->n_seeds == 1 ? "%s" : "%s, median of %lld", s->title,
+             (long long)s->n_seeds);
+    printf("  %-24s %8.2f", label, s->median);
+    for (int64_t i = 0; i < s->n_seeds && s->n_seeds > 1; i++) {
+        if (i % SEEDS_PER_LINE == 0) printf(i ? "\n%44s" : "%9s", i ? "" : "seeds:");
+        printf(" %.2f", s->rmse[i]);
     }
+    printf("\n");
     fflush(stdout);
 }
 
@@ -49,50 +50,60 @@ static bool blocks_wanted(void)
     return isatty(STDOUT_FILENO) && !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
-/* A bar of `share` of `width` characters, and blanks up to the width. */
-static void draw_bar(double share, int width, bool blocks)
+/* A bar of `share` of `width` characters; returns how many it took. */
+static int draw_bar(double share, int width, bool blocks)
 {
     static const char *const eighth[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
-    int parts = blocks ? 8 : 1, length = (int)lround(share * width * parts);
+    int parts = blocks ? 8 : 1, length = (int)lround(share * width * parts), used = 0;
     if (length == 0 && share > 0) length = 1;
-    for (int i = 0; i < width; i++) {
-        int here = length - i * parts;
-        if (here <= 0)
-            putchar(' ');
-        else
-            fputs(blocks ? eighth[here > 8 ? 8 : here] : "#", stdout);
-    }
+    for (; length > 0; length -= parts, used++)
+        fputs(blocks ? eighth[length > 8 ? 8 : length] : "#", stdout);
+    return used;
 }
 
-static void draw_cell(double v, decades d, int width, bool blocks)
+/* " 1.2e-05 ####      ", with the blanks left away at the end of a line. */
+static void draw_cell(double v, decades d, int width, bool blocks, bool last)
 {
     double share = v > 0 ? (log10(v) - d.lo) / (d.hi - d.lo) : 0;
     char number[32];
     snprintf(number, sizeof number, v > 0 ? "%.1e" : "%g", v);
     printf(" %-*s", NUMBER, number);
-    draw_bar(fmin(fmax(share, 0), 1), width, blocks);
+    int used = draw_bar(fmin(fmax(share, 0), 1), width, blocks);
+    if (!last) printf("%*s", width - used, "");
+}
+
+/* Several cells are compared by their first state, h; a single one is shown with all it has. */
+static int columns_of(const report *r, trace column[MAX_COLUMNS_SHOWN])
+{
+    int n = traces_of(r->trained, r->n_cells, column), kept = 0;
+    for (int i = 0; i < n; i++)
+        if (r->n_cells == 1 || column[i].state == 0) column[kept++] = column[i];
+    return kept;
 }
 
 void show_flow(const report *r)
 {
     trace column[MAX_COLUMNS_SHOWN];
-    int n = traces_of(r->trained, r->n_cells, column);
+    int n = columns_of(r, column), width = (LINE - LABELS) / n - NUMBER - 1;
     decades d = decades_of(column, n);
-    int width = (LINE - LABELS) / n - NUMBER - 1;
     bool blocks = blocks_wanted();
     const series *s = r->l->s;
     const flow *f = &r->trained[0];
     if (width > MAX_BAR) width = MAX_BAR;
 
-    printf("\n|dL/dh_t|, where L is the squared error of the forecast for %s %lld alone;\n", s->unit,
-           (long long)s->label[f->first + f->steps]);
-    printf("bars are logarithmic: 1e%d is empty, 1e%d is full\n\n", d.lo, d.hi);
+    printf("\n|dL/dh_t|, where L is the squared error of the forecast for %s %lld alone;\n",
+           s->unit, (long long)s->label[f->first + f->steps]);
+    printf("bars are logarithmic: empty at 1e%d, full at 1e%d%s\n\n", d.lo, d.hi,
+           r->o->seeds > 1 ? "; first training of each cell" : "");
     printf("back %5s ", s->dated ? "year" : "row");
-    for (int i = 0; i < n; i++) printf(" %-*s", NUMBER + width, column[i].name);
+    for (int i = 0; i < n; i++)
+        printf(" %-*s", i == n - 1 ? 0 : NUMBER + width, column[i].name);
     for (int64_t back = 0; back < f->steps; back++) {
-        printf("\n%4lld %5lld ", (long long)back, (long long)s->label[f->first + f->steps - 1 - back]);
+        printf("\n%4lld %5lld ", (long long)back,
+               (long long)s->label[f->first + f->steps - 1 - back]);
         for (int i = 0; i < n; i++)
-            draw_cell(flow_total(column[i].f, column[i].state, back), d, width, blocks);
+            draw_cell(flow_total(column[i].f, column[i].state, back), d, width, blocks,
+                      i == n - 1);
     }
     printf("\n");
 }
@@ -104,7 +115,8 @@ static void show_reach_of(const flow *flows, int n, const char *when, const char
     int n_traces = traces_of(flows, n, c);
     printf("  %s\n", when);
     for (int i = 0; i < n_traces; i++)
-        printf("    %-7s %s\n", c[i].name, reach_sentence(&c[i], unit, sentence, sizeof sentence));
+        printf("    %-7s %s\n", c[i].name,
+               reach_sentence(&c[i], unit, sentence, sizeof sentence));
 }
 
 void show_reach(const report *r)

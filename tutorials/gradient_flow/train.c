@@ -4,8 +4,8 @@
  * forget the last recording, record a loss, sweep backwards through it, clip, set the rate, let
  * the optimizer move the weights, zero the gradients.
  *
- * The loss is that of many short windows at once. Each window starts from the state zero, so its
- * first forecasts are made from too little past to be judged: a third of the window warms up. */
+ * The loss is that of many short windows at once. Each starts from the state zero, so its first
+ * forecasts are made from too little past to be judged: a third of the window warms up. */
 #include "train.h"
 
 #include "progress.h"
@@ -45,7 +45,7 @@ static void windows_free(windows *w)
     free(w->y);
 }
 
-/* Starts are a function of seed, update and row alone: the same run again gives the same bits. */
+/* Starts are a function of seed, update and row: the same run again gives the same bits. */
 static void draw_windows(windows *w, const lesson *l, uint64_t seed, int64_t update)
 {
     sq_random random = sq_random_stream(seed, (uint64_t)update, 0, 0);
@@ -64,7 +64,8 @@ static sq_var window_loss(model *m, const windows *w)
 {
     int64_t skipped = w->steps / 3, judged = w->steps - skipped;
     sq_var y = model_forecast(m, model_unroll(m, w->x, w->steps, w->batch, SQ_OUTPUTS_ALL));
-    sq_var target = sq_input(m->tape, sq_shape3(judged, w->batch, 1), w->y + skipped * w->batch);
+    sq_var target =
+        sq_input(m->tape, sq_shape3(judged, w->batch, 1), w->y + skipped * w->batch);
     return sq_mse(sq_slice(y, 0, skipped, judged), target);
 }
 

@@ -1,0 +1,67 @@
+/* test_golden.c -- every op against PyTorch: value and gradients at seeds both frameworks share.
+ *
+ * The numbers are those of tests/golden/ops.h, in float64; float runs from the same numbers
+ * rounded. */
+#include "tests/support/support.h"
+
+#include "tests/golden/ops.h"
+
+enum { MOST_NUMBERS = 256 };
+
+/* max|a-b| <= tol max|b| over the tensor. */
+static void expect_close(const double *got, const double *want, int64_t n, double tol,
+                         const char *what, const golden_op *g)
+{
+    double error = 0, scale = 0;
+    for (int64_t i = 0; i < n; i++) {
+        error = fmax(error, isfinite(got[i]) ? fabs(got[i] - want[i]) : (double)INFINITY);
+        scale = fmax(scale, fabs(want[i]));
+    }
+    cr_expect(error <= tol * scale, "%s (case %d): %s differs by %g of %g", g->name,
+              (int)(g - golden_ops), what, error, scale);
+}
+
+static void check(const golden_op *g, sq_dtype dtype, double tol)
+{
+    double got[MOST_NUMBERS];
+    const sq_op *op = sq_op_find(g->name);
+    cr_assert(op != NULL, "%s", g->name);
+    sq_tape *t = sq_tape_new(dtype, NULL);
+    sq_var x[3];
+    for (int32_t k = 0; k < g->n; k++) {
+        cr_assert(sq_shape_size(g->in[k]) <= MOST_NUMBERS);
+        x[k] = sq_leaf(t, g->in[k], g->x[k]);
+    }
+    sq_var y = sq_apply(op, x, g->n, &g->attr);
+    cr_assert(sq_ok(y), "%s: %s", g->name, sq_message(t));
+    cr_assert(sq_shape_equal(sq_shape_of(y), g->out), "%s", g->name);
+    cr_assert(sq_copy(y, got) == SQ_OK);
+    expect_close(got, g->y, sq_shape_size(g->out), tol, "the value", g);
+    cr_assert(sq_backward_from(y, g->gy) == SQ_OK, "%s", sq_message(t));
+    for (int32_t k = 0; k < g->n; k++) {
+        cr_assert(sq_grad_copy(x[k], got) == SQ_OK);
+        expect_close(got, g->gx[k], sq_shape_size(g->in[k]), tol, "a gradient", g);
+    }
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+}
+
+Test(golden, double_agrees_with_pytorch)
+{
+    for (int i = 0; i < COUNT(golden_ops); i++) check(&golden_ops[i], SQ_F64, 1e-10);
+}
+
+Test(golden, float_agrees_with_pytorch_in_double)
+{
+    for (int i = 0; i < COUNT(golden_ops); i++) check(&golden_ops[i], SQ_F32, 1e-5);
+}
+
+Test(golden, no_op_is_left_out)
+{
+    for (const sq_op *const *op = sq_op_table(); *op; op++) {
+        int cases = 0;
+        for (int i = 0; i < COUNT(golden_ops); i++)
+            cases += strcmp(golden_ops[i].name, (*op)->name) == 0;
+        cr_expect(cases > 0, "%s has no golden value", (*op)->name);
+    }
+}
