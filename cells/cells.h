@@ -10,7 +10,7 @@
  *     sq_cell cell = sq_lstm_cell(&w);
  *
  * The init functions name the weights prefix.W_i and so on, draw every matrix and bias uniformly
- * from [-1/sqrt(H), 1/sqrt(H)) (init.h offers more), and return the params' status: SQ_EWEIGHT
+ * from [-1/sqrt(H), 1/sqrt(H)] (init.h offers more), and return the params' status: SQ_EWEIGHT
  * for a prefix used twice, SQ_ESHAPE for sizes below 0, SQ_ENOMEM. The struct must outlive every
  * use of its cell and must not be moved while in use; it owns no memory. */
 #ifndef SQ_CELLS_CELLS_H

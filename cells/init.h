@@ -15,7 +15,7 @@ SQ_BEGIN_DECLS
 
 SQ_API sq_status sq_init_zeros(sq_params *p, sq_weight w);
 SQ_API sq_status sq_init_constant(sq_params *p, sq_weight w, double value);
-/* Uniform in [-bound, bound). sq_init_uniform_hidden is the bound 1/sqrt(hidden) of recurrent
+/* Uniform in [-bound, bound]. sq_init_uniform_hidden is the bound 1/sqrt(hidden) of recurrent
  * cells. */
 SQ_API sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed);
 SQ_API sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden, uint64_t seed);

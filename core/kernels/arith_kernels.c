@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7)) */
-#define SUM8(p) ((((p)[0] + (p)[1]) + ((p)[2] + (p)[3])) + (((p)[4] + (p)[5]) + ((p)[6] + (p)[7])))
+#define SUM8(p) \
+    ((((p)[0] + (p)[1]) + ((p)[2] + (p)[3])) + (((p)[4] + (p)[5]) + ((p)[6] + (p)[7])))
 
 /* Axes of a move, outermost first, that has been brought into an order fit for looping. */
 typedef struct axis {
@@ -33,7 +34,7 @@ static void push(axes *s, axis a)
     }
 }
 
-/* Splits the box into the axes that y keeps and those it sums over. Returns the element count. */
+/* Splits the box into the axes that y keeps and those it sums over; counts its elements. */
 static int64_t split(const sqi_move *m, axes *kept, axes *summed)
 {
     int64_t count = 1;
@@ -65,10 +66,10 @@ static void pad(axes *s)
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)
-#define TABLE(d)                                                                            \
-    {                                                                                       \
-        SQI_JOIN(sqi_gemm_##d##_, SQ_ISA), move_##d, fill_##d, axpy_##d, sumsq_##d,         \
-            from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                              \
+#define TABLE(d)                                                                    \
+    {                                                                               \
+        SQI_JOIN(sqi_gemm_##d##_, SQ_ISA), move_##d, fill_##d, axpy_##d, sumsq_##d, \
+            from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                      \
     }
 
 const sq_kernels SQI_OF_ISA(sqi_kernels_) = {

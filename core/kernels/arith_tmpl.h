@@ -1,14 +1,15 @@
 /* arith_tmpl.h -- moves, sums and conversions; included once per `real`.
  *
  * A move is split into the axes that y keeps and those it sums over (stride 0 in y). Without
- * summed axes it is a copy: three outer loops around a row. With them, columns of y are summed a
- * strip at a time, so that the compiler vectorises across the strip; each column has its own
+ * summed axes it is a copy: three outer loops around a row. With them, columns of y are summed
+ * a strip at a time, so that the compiler vectorises across the strip. Each column has its own
  * eight partial sums, the s-th element of the sum going to partial s mod 8, so the structure of
  * a sum depends on its length alone. */
 
 /* ---- Copies ------------------------------------------------------------------------------ */
 
-static void OF_REAL(copy_row)(int64_t n, const real *restrict x, int64_t xs, real *restrict y, int64_t ys)
+static void OF_REAL(copy_row)(int64_t n, const real *restrict x, int64_t xs, real *restrict y,
+                              int64_t ys)
 {
     if (ys == 1 && xs == 1)
         for (int64_t i = 0; i < n; i++) y[i] = x[i];
@@ -18,7 +19,8 @@ static void OF_REAL(copy_row)(int64_t n, const real *restrict x, int64_t xs, rea
         for (int64_t i = 0; i < n; i++) y[i * ys] = x[i * xs];
 }
 
-static void OF_REAL(add_row)(int64_t n, const real *restrict x, int64_t xs, real *restrict y, int64_t ys)
+static void OF_REAL(add_row)(int64_t n, const real *restrict x, int64_t xs, real *restrict y,
+                             int64_t ys)
 {
     if (ys == 1 && xs == 1)
         for (int64_t i = 0; i < n; i++) y[i] += x[i];
@@ -35,7 +37,8 @@ static void OF_REAL(copy_box)(const axis *b, const real *x, real *y, bool add)
             for (int64_t k = 0; k < b[2].dim; k++) {
                 const real *from = x + i * b[0].x + j * b[1].x + k * b[2].x;
                 real *to = y + i * b[0].y + j * b[1].y + k * b[2].y;
-                (add ? OF_REAL(add_row) : OF_REAL(copy_row))(b[3].dim, from, b[3].x, to, b[3].y);
+                (add ? OF_REAL(add_row) : OF_REAL(copy_row))(b[3].dim, from, b[3].x, to,
+                                                             b[3].y);
             }
 }
 
@@ -145,11 +148,11 @@ static double OF_REAL(sumsq)(int64_t n, const void *x)
     return SUM8(p);
 }
 
-#define CONVERT(name, from_type, to_type, x_type, y_type)      \
-    static void OF_REAL(name)(int64_t n, x_type x, y_type y)   \
-    {                                                          \
-        const from_type *restrict from = x;                    \
-        to_type *restrict to = y;                              \
+#define CONVERT(name, from_type, to_type, x_type, y_type)         \
+    static void OF_REAL(name)(int64_t n, x_type x, y_type y)      \
+    {                                                             \
+        const from_type *restrict from = x;                       \
+        to_type *restrict to = y;                                 \
         for (int64_t i = 0; i < n; i++) to[i] = (to_type)from[i]; \
     }
 CONVERT(from_f32, float, real, const float *, void *)

@@ -1,19 +1,19 @@
 /* gemm_blocked_tmpl.h -- the blocked product in vector extensions; included once per `real`.
  *
- *          NV vectors                       C is cut into tiles of up to MR rows by NV vectors whose
- *        +-----------+                      sums stay in registers. A is never packed: its elements
- *   MR   |  tile     |  += A(rows, k)       are broadcast one by one. A panel of B, NV vectors wide,
- *        +-----------+     * B(k, panel)    is read where it lies when its rows are contiguous, or
- *                                           copied to the stack, transposed and padded with zeros.
+ *         NV vectors                   C is cut into tiles of up to MR rows by NV vectors, whose
+ *       +-----------+                  sums stay in registers. A is never packed: its elements
+ *   MR  |   tile    | += A(rows, k)    are broadcast one by one. A panel of B, NV vectors wide,
+ *       +-----------+    * B(k, panel) is read where it lies when its rows are contiguous, else
+ *                                      copied to the stack, transposed and padded with zeros.
  *
- * Which tile computes an element changes nothing in its sum. Nothing outside the operands is read
- * or written: a panel's ragged right edge is copied, and its padded lanes are never stored. */
+ * Which tile computes an element changes nothing in its sum. Nothing outside the operands is
+ * read or written: a panel's ragged right edge is copied, its padded lanes are never stored. */
 
 #define VL (SQ_VECTOR_BYTES / REAL_BYTES)
 #define vec OF_REAL(vec)
 #define tile OF_REAL(tile)
 #if VL == 4
-#define LOW 0, 4, 1, 5
+#define LOW 0, 4, 1, 5 /* the two halves of a pair of vectors, interleaved */
 #define HIGH 2, 6, 3, 7
 #elif VL == 8
 #define LOW 0, 8, 1, 9, 2, 10, 3, 11
@@ -25,7 +25,7 @@
 
 typedef real vec __attribute__((vector_size(SQ_VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
 
-/* One tile's work: C (=, or += with add) sum over k of A(i,k) B(k,j); `lanes` columns are valid. */
+/* One tile's work: C (=, or += with add) sum over k of A(i,k) B(k,j) in `lanes` columns. */
 typedef struct tile {
     int64_t k, a_row, a_col, b_row, c_row, lanes;
     const real *a, *b;
@@ -41,19 +41,19 @@ static inline __attribute__((always_inline)) void OF_REAL(multiply)(const tile *
 {
     int64_t stride = t->a_row, step = t->a_col, b_row = t->b_row;
     const real *a[MAX_ROWS / 3], *b = t->b;
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < mr; i += 3) a[i / 3] = t->a + i * stride;
     for (int64_t k = t->k; k > 0; k--, b += b_row) {
         vec row[MAX_VECTORS];
-#pragma GCC unroll 8
+        UNROLL
         for (int j = 0; j < nv; j++) row[j] = *(const vec *)(b + j * VL);
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < mr; i++) {
             real x = a[i / 3][i % 3 * stride];
-#pragma GCC unroll 8
+            UNROLL
             for (int j = 0; j < nv; j++) sum[i * nv + j] += x * row[j];
         }
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < mr; i += 3) a[i / 3] += step;
     }
 }
@@ -67,32 +67,32 @@ static void OF_REAL(store_edge)(const tile *t, const int mr, const vec *sum)
     }
 }
 
-static inline __attribute__((always_inline)) void OF_REAL(run)(const tile *t, const int mr, const int nv)
+static inline __attribute__((always_inline)) void OF_REAL(run)(const tile *t, const int mr,
+                                                               const int nv)
 {
     vec sum[MAX_SUMS];
-#pragma GCC unroll 32
+    UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < mr; i++) __builtin_prefetch(t->c + i * t->c_row, 1);
     OF_REAL(multiply)(t, mr, nv, sum);
     if (t->lanes < nv * VL) {
         vec edge[MAX_ROWS]; /* a copy, for the sums stay in registers only without an address */
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < mr; i++) edge[i] = sum[i * nv];
         OF_REAL(store_edge)(t, mr, edge);
         return;
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 8
-        for (int j = 0; j < nv; j++) {
-            vec *c = (vec *)(t->c + i * t->c_row + j * VL), s = sum[i * nv + j];
-            if (t->add) s += *c;
-            *c = s;
-        }
+    UNROLL
+    for (int e = 0; e < mr * nv; e++) {
+        vec *c = (vec *)(t->c + e / nv * t->c_row + e % nv * VL), s = sum[e];
+        if (t->add) s += *c;
+        *c = s;
+    }
 }
 
-#define DEFINE(mr, nv) static void OF_REAL(run_##mr##x##nv)(const tile *t) { OF_REAL(run)(t, mr, nv); }
+#define DEFINE(mr, nv) \
+    static void OF_REAL(run_##mr##x##nv)(const tile *t) { OF_REAL(run)(t, mr, nv); }
 TILES(DEFINE)
 #undef DEFINE
 
@@ -106,14 +106,14 @@ static void OF_REAL(run_tile)(const tile *t, int64_t mr, int64_t nv)
 
 /* ---- Panels of B ------------------------------------------------------------------------- */
 
-/* Transposes VL x VL elements: interleaving the upper with the lower half rotates the bits of an
- * element's address by one, so log2(VL) rounds swap row and column. */
+/* Transposes VL x VL elements: interleaving the upper with the lower half rotates the bits of
+ * an element's address by one, so log2(VL) rounds swap row and column. */
 static inline void OF_REAL(transpose)(vec *v)
 {
-#pragma GCC unroll 4
+    UNROLL
     for (int s = 1; s < VL; s *= 2) {
         vec w[VL];
-#pragma GCC unroll 8
+        UNROLL
         for (int i = 0; i < VL / 2; i++) {
             w[2 * i] = __builtin_shufflevector(v[i], v[i + VL / 2], LOW);
             w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + VL / 2], HIGH);
@@ -134,10 +134,11 @@ static void OF_REAL(pack_columns)(int64_t n_k, const real *b, int64_t b_col, int
         for (int i = 0; i < VL; i++) *(vec *)(panel + (k + i) * width) = v[i];
     }
     for (; k < n_k; k++)
-        for (int64_t j = 0; j < VL; j++) panel[k * width + j] = j < lanes ? b[j * b_col + k] : 0;
+        for (int64_t j = 0; j < VL; j++)
+            panel[k * width + j] = j < lanes ? b[j * b_col + k] : 0;
 }
 
-/* Copies the panel of t->lanes columns, nv vectors wide, that starts at b, and points t there. */
+/* Copies the panel of t->lanes columns, nv vectors wide, that starts at b; points t there. */
 static void OF_REAL(pack)(const sqi_gemm *g, const real *b, int64_t nv, real *panel, tile *t)
 {
     int64_t width = nv * VL;
@@ -181,12 +182,21 @@ static int64_t OF_REAL(panel_vectors)(const sqi_gemm *g, int64_t left)
 static void OF_REAL(multiply_block)(const sqi_gemm *g, k_range ks, bool add)
 {
     vec panel[K_BLOCK * 2];
-    const real *a = (const real *)g->a + ks.from * g->a_col, *b = (const real *)g->b + ks.from * g->b_row;
+    const real *a = (const real *)g->a + ks.from * g->a_col,
+               *b = (const real *)g->b + ks.from * g->b_row;
     for (int64_t j = 0, nv; j < g->n; j += nv * VL) {
         int64_t left = g->n - j;
         nv = OF_REAL(panel_vectors)(g, left);
-        tile t = { ks.to - ks.from, g->a_row, g->a_col, g->b_row, g->c_row,
-                   nv * VL < left ? nv * VL : left, a, b + j * g->b_col, (real *)g->c + j, add };
+        tile t = { ks.to - ks.from,
+                   g->a_row,
+                   g->a_col,
+                   g->b_row,
+                   g->c_row,
+                   nv * VL < left ? nv * VL : left,
+                   a,
+                   b + j * g->b_col,
+                   (real *)g->c + j,
+                   add };
         if (g->b_col != 1 || t.lanes < nv * VL) OF_REAL(pack)(g, t.b, nv, (real *)panel, &t);
         OF_REAL(panel_rows)(g, &t, nv);
     }

@@ -11,8 +11,8 @@
 /* NAME_ISA, in files that are compiled once per instruction set. */
 #define SQI_OF_ISA(name) SQI_JOIN(name, SQ_ISA)
 
-#define SQI_ROW(isa)                                 \
-    void sqi_gemm_f32_##isa(const sqi_gemm *g);      \
+#define SQI_ROW(isa)                            \
+    void sqi_gemm_f32_##isa(const sqi_gemm *g); \
     void sqi_gemm_f64_##isa(const sqi_gemm *g);
 SQI_ISAS(SQI_ROW)
 #undef SQI_ROW

@@ -1,9 +1,11 @@
-/* gemm_kernels.c -- matrix products; compiled once per instruction set, with fused multiply-adds.
+/* gemm_kernels.c -- matrix products; compiled once per instruction set, with fused multiply-adds
+ * where the set has them.
  *
  * The order of summation is the same in both bodies and for every element, whatever its row,
- * column or tile: k is cut into blocks of nearly equal length whose borders depend on K only; in
- * each block the element is one chain of multiply-adds over k ascending, started at zero; the
- * block sums are added to C in order. So a row of C has the same bits alone and among others.
+ * column or tile: k is cut into blocks of nearly equal length whose borders depend on K only;
+ * in each block the element is one chain of multiply-adds over k ascending, started at zero;
+ * the block sums are added to C in order. So a row of C has the same bits alone and among
+ * others.
  *
  * Instruction sets with vectors wider than 16 bytes get the blocked body; the others get the
  * plain loops, which are also what the tests compare against. */
@@ -28,18 +30,22 @@ static inline k_range k_block(int64_t k, int64_t i)
 }
 
 /* The tiles, rows by vectors: as many sums as the registers hold beside the operands. */
+#define ROWS_3(T, nv) T(1, nv) T(2, nv) T(3, nv)
+#define ROWS_6(T, nv) ROWS_3(T, nv) T(4, nv) T(5, nv) T(6, nv)
+#define ROWS_12(T, nv) ROWS_6(T, nv) T(7, nv) T(8, nv) T(9, nv) T(10, nv) T(11, nv) T(12, nv)
 #if SQ_VECTOR_BYTES == 64
 enum { MAX_SUMS = 24, MAX_ROWS = 12, MAX_VECTORS = 8 };
-#define TILES(T)                                                                          \
-    T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(7, 1) T(8, 1) T(9, 1) T(10, 1)      \
-    T(11, 1) T(12, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2)     \
-    T(9, 2) T(10, 2) T(11, 2) T(12, 2) T(1, 4) T(2, 4) T(3, 4) T(4, 4) T(5, 4) T(6, 4)    \
-    T(1, 8) T(2, 8) T(3, 8)
+#define TILES(T) ROWS_12(T, 1) ROWS_12(T, 2) ROWS_6(T, 4) ROWS_3(T, 8)
 #else
 enum { MAX_SUMS = 12, MAX_ROWS = 6, MAX_VECTORS = 8 };
-#define TILES(T)                                                                          \
-    T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(1, 2) T(2, 2) T(3, 2) T(4, 2)       \
-    T(5, 2) T(6, 2) T(1, 4) T(2, 4) T(3, 4) T(1, 8)
+#define TILES(T) ROWS_6(T, 1) ROWS_6(T, 2) ROWS_3(T, 4) T(1, 8)
+#endif
+
+/* Sums stay in registers only when the loops over them are unrolled completely. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 #if SQ_VECTOR_BYTES > 16

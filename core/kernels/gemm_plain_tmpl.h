@@ -5,7 +5,8 @@
 
 enum { OF_REAL(STRIP) = 64 };
 
-static void OF_REAL(strip)(const sqi_gemm *g, int64_t i, int64_t j, int64_t width, k_range ks, bool add)
+static void OF_REAL(strip)(const sqi_gemm *g, int64_t i, int64_t j, int64_t width, k_range ks,
+                           bool add)
 {
     const real *a = (const real *)g->a + i * g->a_row, *b = (const real *)g->b + j * g->b_col;
     real *c = (real *)g->c + i * g->c_row + j, sum[OF_REAL(STRIP)] = { 0 };
@@ -26,7 +27,8 @@ static void OF_REAL(gemm)(const sqi_gemm *g)
         k_range ks = g->k > 0 ? k_block(g->k, p) : (k_range){ 0, 0 };
         for (int64_t j = 0; j < g->n; j += OF_REAL(STRIP)) {
             int64_t left = g->n - j, width = left < OF_REAL(STRIP) ? left : OF_REAL(STRIP);
-            for (int64_t i = 0; i < g->m; i++) OF_REAL(strip)(g, i, j, width, ks, g->add || p > 0);
+            for (int64_t i = 0; i < g->m; i++)
+                OF_REAL(strip)(g, i, j, width, ks, g->add || p > 0);
         }
     }
 }

@@ -23,7 +23,7 @@ static const sq_kernels *next_table(int *i)
     return NULL;
 }
 
-#define FOR_TABLES(k) \
+#define FOR_TABLES(k)                                 \
     for (int i__ = 0, once__ = 1; once__; once__ = 0) \
         for (const sq_kernels *k; (k = next_table(&i__));)
 
@@ -42,7 +42,10 @@ static void put(sq_dtype d, void *x, int64_t i, double v)
         ((double *)x)[i] = v;
 }
 
-static void *at(sq_dtype d, void *x, int64_t i) { return (char *)x + (size_t)i * sq_dtype_size(d); }
+static void *at(sq_dtype d, void *x, int64_t i)
+{
+    return (char *)x + (size_t)i * sq_dtype_size(d);
+}
 
 static double unit(sq_dtype d) { return d == SQ_F32 ? 0x1p-24 : 0x1p-53; }
 
@@ -80,7 +83,8 @@ Test(select, names_and_levels)
     const sq_kernels *best = NULL;
     FOR_TABLES(k)
     {
-        cr_expect(strcmp(k->name, isa_names[k->isa]) == 0, "%s says it is level %d", k->name, (int)k->isa);
+        cr_expect(strcmp(k->name, isa_names[k->isa]) == 0, "%s says it is level %d", k->name,
+                  (int)k->isa);
         best = k;
     }
     cr_assert(sqi_kernels_named("base") != NULL);
@@ -107,7 +111,7 @@ Test(select, environment_caps)
 
 /* ---- Products: values -------------------------------------------------------------------- */
 
-/* A product whose operands lie alone in their pages. Row-major or transposed, rows `gap` apart. */
+/* A product whose operands lie alone in their pages, row-major or transposed, with gaps. */
 typedef struct product {
     sqi_gemm g;
     block a, b, c;
@@ -160,22 +164,26 @@ static bool product_right(sq_dtype d, const product *p, const void *before)
             sum += x;
             size += fabsl(x);
         }
-        if (!(fabsl(got - sum) <= (long double)((double)(g->k + 2) * unit(d)) * size)) return false;
+        if (!(fabsl(got - sum) <= (long double)((double)(g->k + 2) * unit(d)) * size))
+            return false;
     }
     return true;
 }
 
-static void expect_product(const sq_kernels *k, sq_dtype d, const int64_t size[3], int layout, rng *r)
+static void expect_product(const sq_kernels *k, sq_dtype d, const int64_t size[3], int layout,
+                           rng *r)
 {
     for (int add = 0; add < 2; add++) {
         bool front = rng_below(r, 2) == 0;
-        product p = product_new(d, size[0], size[1], size[2], layout, rng_below(r, 3), front, r);
+        product p =
+            product_new(d, size[0], size[1], size[2], layout, rng_below(r, 3), front, r);
         void *before = malloc((size_t)p.n_c * 8 + 1);
         memcpy(before, p.g.c, (size_t)p.n_c * sq_dtype_size(d));
         p.g.add = add;
         k->of[d].gemm(&p.g);
-        cr_expect(product_right(d, &p, before), "%s %s: %lld x %lld x %lld, layout %d, add %d", k->name,
-                  sq_dtype_name(d), (long long)size[0], (long long)size[1], (long long)size[2], layout, add);
+        cr_expect(product_right(d, &p, before), "%s %s: %lld x %lld x %lld, layout %d, add %d",
+                  k->name, sq_dtype_name(d), (long long)size[0], (long long)size[1],
+                  (long long)size[2], layout, add);
         free(before);
         product_free(&p);
     }
@@ -186,13 +194,13 @@ Test(gemm, against_long_double)
     static const int64_t ks[] = { 1, 2, 7, 16, 17, 33, 64, 100 };
     rng r = { 1 };
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int layout = 0; layout < 4; layout++)
-                for (int64_t m = 1; m <= 30; m += m < 14 ? 1 : 5)
-                    for (int64_t n = 1; n <= 140; n += 1 + n / 4) {
-                        int64_t size[] = { m, n, ks[rng_below(&r, COUNT(ks))] };
-                        expect_product(k, (sq_dtype)d, size, layout, &r);
-                    }
+    for (int d = 0; d < 2; d++)
+        for (int layout = 0; layout < 4; layout++)
+            for (int64_t m = 1; m <= 30; m += m < 14 ? 1 : 5)
+                for (int64_t n = 1; n <= 140; n += 1 + n / 4) {
+                    int64_t size[] = { m, n, ks[rng_below(&r, COUNT(ks))] };
+                    expect_product(k, (sq_dtype)d, size, layout, &r);
+                }
 }
 
 Test(gemm, long_sums_in_blocks)
@@ -202,19 +210,23 @@ Test(gemm, long_sums_in_blocks)
     };
     rng r = { 2 };
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int layout = 0; layout < 4; layout++)
-                for (int s = 0; s < COUNT(sizes); s++) expect_product(k, (sq_dtype)d, sizes[s], layout, &r);
+    for (int d = 0; d < 2; d++)
+        for (int layout = 0; layout < 4; layout++)
+            for (int s = 0; s < COUNT(sizes); s++)
+                expect_product(k, (sq_dtype)d, sizes[s], layout, &r);
 }
 
 Test(gemm, empty_products)
 {
-    static const int64_t sizes[][3] = { { 0, 5, 3 }, { 5, 0, 3 }, { 5, 19, 0 }, { 0, 0, 0 }, { 1, 1, 0 } };
+    static const int64_t sizes[][3] = {
+        { 0, 5, 3 }, { 5, 0, 3 }, { 5, 19, 0 }, { 0, 0, 0 }, { 1, 1, 0 }
+    };
     rng r = { 3 };
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int layout = 0; layout < 4; layout++)
-                for (int s = 0; s < COUNT(sizes); s++) expect_product(k, (sq_dtype)d, sizes[s], layout, &r);
+    for (int d = 0; d < 2; d++)
+        for (int layout = 0; layout < 4; layout++)
+            for (int s = 0; s < COUNT(sizes); s++)
+                expect_product(k, (sq_dtype)d, sizes[s], layout, &r);
 }
 
 /* A row of x, of stride 0, stands for many equal rows. */
@@ -225,7 +237,8 @@ Test(gemm, repeated_row_of_a)
     FOR_TABLES(k)
     {
         k->of[SQ_F32].gemm(&g);
-        for (int i = 0; i < 14; i++) cr_expect(c[i] == (i % 2 ? -15.0f : 15.0f), "%s %d", k->name, i);
+        for (int i = 0; i < 14; i++)
+            cr_expect(c[i] == (i % 2 ? -15.0f : 15.0f), "%s %d", k->name, i);
     }
 }
 
@@ -233,15 +246,16 @@ Test(gemm, repeated_row_of_a)
 Test(gemm, padding_does_not_leak)
 {
     FOR_TABLES(k)
-        for (int layout = 0; layout < 4; layout += 2) {
-            rng r = { 4 };
-            product p = product_new(SQ_F32, 5, 19, 21, layout, 0, true, &r);
-            ((float *)p.a.x)[2 * p.g.a_row + 4] = NAN;
-            k->of[SQ_F32].gemm(&p.g);
-            for (int64_t e = 0; e < p.n_c; e++)
-                cr_expect(isnan(((float *)p.g.c)[e]) == (e / p.g.c_row == 2), "%s %lld", k->name, (long long)e);
-            product_free(&p);
-        }
+    for (int layout = 0; layout < 4; layout += 2) {
+        rng r = { 4 };
+        product p = product_new(SQ_F32, 5, 19, 21, layout, 0, true, &r);
+        ((float *)p.a.x)[2 * p.g.a_row + 4] = NAN;
+        k->of[SQ_F32].gemm(&p.g);
+        for (int64_t e = 0; e < p.n_c; e++)
+            cr_expect(isnan(((float *)p.g.c)[e]) == (e / p.g.c_row == 2), "%s %lld", k->name,
+                      (long long)e);
+        product_free(&p);
+    }
 }
 
 /* ---- Products: law (b), the bits --------------------------------------------------------- */
@@ -266,7 +280,8 @@ static bool part_same(const sq_kernels *k, sq_dtype d, const product *p, const i
     return true;
 }
 
-static void expect_parts_same(const sq_kernels *k, sq_dtype d, int layout, bool add, int64_t n_k)
+static void expect_parts_same(const sq_kernels *k, sq_dtype d, int layout, bool add,
+                              int64_t n_k)
 {
     rng r = { 5 };
     product p = product_new(d, 40, 153, n_k, layout, 1, false, &r);
@@ -280,9 +295,9 @@ static void expect_parts_same(const sq_kernels *k, sq_dtype d, int layout, bool 
         int64_t n = 1 + 2 * rng_below(&r, 77);
         int64_t part[] = { rng_below(&r, (int)(41 - m)), m, rng_below(&r, (int)(154 - n)), n };
         cr_expect(part_same(k, d, &p, part, before, whole),
-                  "%s %s layout %d add %d: rows %lld+%lld, columns %lld+%lld, K = %lld", k->name,
-                  sq_dtype_name(d), layout, add, (long long)part[0], (long long)m, (long long)part[2],
-                  (long long)n, (long long)n_k);
+                  "%s %s layout %d add %d: rows %lld+%lld, columns %lld+%lld, K = %lld",
+                  k->name, sq_dtype_name(d), layout, add, (long long)part[0], (long long)m,
+                  (long long)part[2], (long long)n, (long long)n_k);
     }
     free(before);
     free(whole);
@@ -293,10 +308,10 @@ Test(gemm, law_b_bits_do_not_depend_on_neighbours)
 {
     static const int64_t ks[] = { 1, 13, 64, 700 };
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int layout = 0; layout < 4; layout++)
-                for (int i = 0; i < COUNT(ks); i++)
-                    expect_parts_same(k, (sq_dtype)d, layout, i % 2, ks[i]);
+    for (int d = 0; d < 2; d++)
+        for (int layout = 0; layout < 4; layout++)
+            for (int i = 0; i < COUNT(ks); i++)
+                expect_parts_same(k, (sq_dtype)d, layout, i % 2, ks[i]);
 }
 
 /* C = (C + first block) + second block, whatever is in C: K = 700 is summed as 350 and 350. */
@@ -333,8 +348,18 @@ Test(gemm, bits_do_not_depend_on_layout)
     FOR_TABLES(k)
     {
         for (int l = 0; l < 4; l++) {
-            sqi_gemm g = { M, N, K, l & 1 ? at_ : a, l & 1 ? 1 : K, l & 1 ? M : 1,
-                           l & 2 ? bt : b, l & 2 ? 1 : N, l & 2 ? K : 1, c[l], N, false };
+            sqi_gemm g = { M,
+                           N,
+                           K,
+                           l & 1 ? at_ : a,
+                           l & 1 ? 1 : K,
+                           l & 1 ? M : 1,
+                           l & 2 ? bt : b,
+                           l & 2 ? 1 : N,
+                           l & 2 ? K : 1,
+                           c[l],
+                           N,
+                           false };
             k->of[SQ_F32].gemm(&g);
             EXPECT_SAME_BITS(c[0], c[l], sizeof c[0], k->name);
         }
@@ -353,7 +378,7 @@ static void naive_move(sq_dtype d, const sqi_move *m)
     }
 }
 
-/* Strides of a dense or gapped array whose axes lie in a random order; some repeat (stride 0). */
+/* Strides of a dense or gapped array whose axes lie in a random order; some repeat. */
 static int64_t random_strides(const int64_t dim[4], int64_t stride[4], int zeros, rng *r)
 {
     int order[4] = { 0, 1, 2, 3 };
@@ -413,10 +438,12 @@ static void expect_move(const sq_kernels *k, sq_dtype d, box b, rng *r)
         right = right && fabs(get(d, y.x, i) - w) <= tol;
     }
     const int64_t *n = b.m.dim, *s = b.m.y_stride, *t = b.m.x_stride;
-    cr_expect(right, "%s %s add %d: [%lld,%lld,%lld,%lld] y %lld %lld %lld %lld x %lld %lld %lld %lld",
-              k->name, sq_dtype_name(d), b.m.add, (long long)n[0], (long long)n[1], (long long)n[2],
-              (long long)n[3], (long long)s[0], (long long)s[1], (long long)s[2], (long long)s[3],
-              (long long)t[0], (long long)t[1], (long long)t[2], (long long)t[3]);
+    cr_expect(right,
+              "%s %s add %d: [%lld,%lld,%lld,%lld] y %lld %lld %lld %lld x %lld %lld %lld %lld",
+              k->name, sq_dtype_name(d), b.m.add, (long long)n[0], (long long)n[1],
+              (long long)n[2], (long long)n[3], (long long)s[0], (long long)s[1],
+              (long long)s[2], (long long)s[3], (long long)t[0], (long long)t[1],
+              (long long)t[2], (long long)t[3]);
     free(want);
     free(from);
     block_free(x);
@@ -426,14 +453,14 @@ static void expect_move(const sq_kernels *k, sq_dtype d, box b, rng *r)
 Test(move, random_boxes)
 {
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++) {
-            rng r = { 8 };
-            for (int i = 0; i < 1500; i++) expect_move(k, (sq_dtype)d, random_box(i % 2, &r), &r);
-        }
+    for (int d = 0; d < 2; d++) {
+        rng r = { 8 };
+        for (int i = 0; i < 1500; i++) expect_move(k, (sq_dtype)d, random_box(i % 2, &r), &r);
+    }
 }
 
-/* The same 77 x 21 numbers summed over their rows, lying by rows, by columns, with gaps, in groups
- * of seven rows with gaps between, one column alone, and in every table: the same bits. */
+/* The same 77 x 21 numbers summed over their rows, lying by rows, by columns, with gaps, in
+ * groups of seven rows with gaps between, one column alone, in every table: the same bits. */
 Test(move, sums_depend_on_length_only)
 {
     enum { ROWS = 77, COLS = 21 };
@@ -464,13 +491,14 @@ Test(move, sums_depend_on_length_only)
         { { ROWS, 1, 1, 100 }, NULL, { 0, 0, 0, 1 }, gaps, { 100, 0, 0, 1 }, true },
     };
     FOR_TABLES(k)
-        for (int i = 0; i < COUNT(layouts); i++) {
-            float y[100] = { 0 };
-            sqi_move m = layouts[i];
-            m.y = y;
-            k->of[SQ_F32].move(&m);
-            cr_expect(memcmp(y, want, i == 5 ? sizeof *y : sizeof want) == 0, "%s layout %d", k->name, i);
-        }
+    for (int i = 0; i < COUNT(layouts); i++) {
+        float y[100] = { 0 };
+        sqi_move m = layouts[i];
+        m.y = y;
+        k->of[SQ_F32].move(&m);
+        cr_expect(memcmp(y, want, i == 5 ? sizeof *y : sizeof want) == 0, "%s layout %d",
+                  k->name, i);
+    }
 }
 
 /* A single running sum of a million times 0.1 is wrong by nearly one per cent in float; eight
@@ -500,43 +528,44 @@ Test(move, long_sums_stay_accurate)
 Test(lines, fill_and_axpy)
 {
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int64_t n = 0; n < 70; n++) {
-                rng r = { 11 };
-                block x = block_new((sq_dtype)d, n, n % 2), y = block_new((sq_dtype)d, n, n % 3);
-                randomise((sq_dtype)d, x.x, n, &r);
-                k->of[d].fill(n, y.x, 0.3);
-                k->of[d].axpy(n, -0.7, x.x, y.x);
-                for (int64_t i = 0; i < n; i++) {
-                    double v = get((sq_dtype)d, x.x, i);
-                    volatile float p = (float)-0.7 * (float)v, s = (float)0.3 + p;
-                    volatile double q = -0.7 * v, t = 0.3 + q;
-                    double want = d == SQ_F32 ? (double)s : t;
-                    cr_expect(get((sq_dtype)d, y.x, i) == want, "%s %d: %lld of %lld", k->name, d,
-                              (long long)i, (long long)n);
-                }
-                block_free(x);
-                block_free(y);
+    for (int d = 0; d < 2; d++)
+        for (int64_t n = 0; n < 70; n++) {
+            rng r = { 11 };
+            block x = block_new((sq_dtype)d, n, n % 2), y = block_new((sq_dtype)d, n, n % 3);
+            randomise((sq_dtype)d, x.x, n, &r);
+            k->of[d].fill(n, y.x, 0.3);
+            k->of[d].axpy(n, -0.7, x.x, y.x);
+            for (int64_t i = 0; i < n; i++) {
+                double v = get((sq_dtype)d, x.x, i);
+                volatile float p = (float)-0.7 * (float)v, s = (float)0.3 + p;
+                volatile double q = -0.7 * v, t = 0.3 + q;
+                double want = d == SQ_F32 ? (double)s : t;
+                cr_expect(get((sq_dtype)d, y.x, i) == want, "%s %d: %lld of %lld", k->name, d,
+                          (long long)i, (long long)n);
             }
+            block_free(x);
+            block_free(y);
+        }
 }
 
 Test(lines, sum_of_squares)
 {
     FOR_TABLES(k)
-        for (int d = 0; d < 2; d++)
-            for (int64_t n = 0; n < 1000; n += 1 + n / 3) {
-                rng r = { 12 };
-                block x = block_new((sq_dtype)d, n, n % 2);
-                randomise((sq_dtype)d, x.x, n, &r);
-                long double want = 0;
-                for (int64_t i = 0; i < n; i++) {
-                    long double v = get((sq_dtype)d, x.x, i);
-                    want += v * v;
-                }
-                double got = k->of[d].sumsq(n, x.x);
-                cr_expect(fabsl(got - want) <= 1e-14L * want, "%s %d %lld", k->name, d, (long long)n);
-                block_free(x);
+    for (int d = 0; d < 2; d++)
+        for (int64_t n = 0; n < 1000; n += 1 + n / 3) {
+            rng r = { 12 };
+            block x = block_new((sq_dtype)d, n, n % 2);
+            randomise((sq_dtype)d, x.x, n, &r);
+            long double want = 0;
+            for (int64_t i = 0; i < n; i++) {
+                long double v = get((sq_dtype)d, x.x, i);
+                want += v * v;
             }
+            double got = k->of[d].sumsq(n, x.x);
+            cr_expect(fabsl(got - want) <= 1e-14L * want, "%s %d %lld", k->name, d,
+                      (long long)n);
+            block_free(x);
+        }
 }
 
 /* Too large for float, squared: the sum must run in double. */
@@ -544,40 +573,41 @@ Test(lines, sum_of_squares_does_not_overflow)
 {
     float x[3] = { 1e30f, -2e30f, 2e30f };
     FOR_TABLES(k)
-        cr_expect(fabs(k->of[SQ_F32].sumsq(3, x) / 9e60 - 1) < 1e-6, "%s", k->name);
+    cr_expect(fabs(k->of[SQ_F32].sumsq(3, x) / 9e60 - 1) < 1e-6, "%s", k->name);
 }
 
 Test(lines, conversions)
 {
     FOR_TABLES(k)
-        for (int64_t n = 0; n < 70; n++) {
-            rng r = { 13 };
-            block f = block_new(SQ_F32, n, n % 2), g = block_new(SQ_F32, n, n % 3);
-            block u = block_new(SQ_F64, n, n % 2), v = block_new(SQ_F64, n, n % 3);
-            randomise(SQ_F64, u.x, n, &r);
-            k->of[SQ_F32].from_f64(n, u.x, f.x); /* double u -> float f, rounded */
-            k->of[SQ_F32].to_f64(n, f.x, v.x);
-            k->of[SQ_F32].to_f32(n, f.x, g.x);
-            for (int64_t i = 0; i < n; i++) {
-                double want = (double)(float)get(SQ_F64, u.x, i);
-                cr_expect(get(SQ_F32, f.x, i) == want && get(SQ_F64, v.x, i) == want);
-            }
-            cr_expect(n == 0 || memcmp(f.x, g.x, (size_t)n * sizeof(float)) == 0, "%s", k->name);
-            k->of[SQ_F32].from_f32(n, f.x, g.x);
-            cr_expect(n == 0 || memcmp(f.x, g.x, (size_t)n * sizeof(float)) == 0, "%s", k->name);
-            k->of[SQ_F64].to_f64(n, u.x, v.x);
-            cr_expect(n == 0 || memcmp(u.x, v.x, (size_t)n * sizeof(double)) == 0, "%s", k->name);
-            k->of[SQ_F64].from_f64(n, u.x, v.x);
-            cr_expect(n == 0 || memcmp(u.x, v.x, (size_t)n * sizeof(double)) == 0, "%s", k->name);
-            k->of[SQ_F64].from_f32(n, f.x, v.x);
-            k->of[SQ_F64].to_f32(n, u.x, g.x);
-            for (int64_t i = 0; i < n; i++)
-                cr_expect(get(SQ_F64, v.x, i) == get(SQ_F32, f.x, i) && get(SQ_F32, g.x, i) == get(SQ_F32, f.x, i));
-            block_free(f);
-            block_free(g);
-            block_free(u);
-            block_free(v);
+    for (int64_t n = 0; n < 70; n++) {
+        rng r = { 13 };
+        block f = block_new(SQ_F32, n, n % 2), g = block_new(SQ_F32, n, n % 3);
+        block u = block_new(SQ_F64, n, n % 2), v = block_new(SQ_F64, n, n % 3);
+        randomise(SQ_F64, u.x, n, &r);
+        k->of[SQ_F32].from_f64(n, u.x, f.x); /* double u -> float f, rounded */
+        k->of[SQ_F32].to_f64(n, f.x, v.x);
+        k->of[SQ_F32].to_f32(n, f.x, g.x);
+        for (int64_t i = 0; i < n; i++) {
+            double want = (double)(float)get(SQ_F64, u.x, i);
+            cr_expect(get(SQ_F32, f.x, i) == want && get(SQ_F64, v.x, i) == want);
         }
+        cr_expect(n == 0 || memcmp(f.x, g.x, (size_t)n * sizeof(float)) == 0, "%s", k->name);
+        k->of[SQ_F32].from_f32(n, f.x, g.x);
+        cr_expect(n == 0 || memcmp(f.x, g.x, (size_t)n * sizeof(float)) == 0, "%s", k->name);
+        k->of[SQ_F64].to_f64(n, u.x, v.x);
+        cr_expect(n == 0 || memcmp(u.x, v.x, (size_t)n * sizeof(double)) == 0, "%s", k->name);
+        k->of[SQ_F64].from_f64(n, u.x, v.x);
+        cr_expect(n == 0 || memcmp(u.x, v.x, (size_t)n * sizeof(double)) == 0, "%s", k->name);
+        k->of[SQ_F64].from_f32(n, f.x, v.x);
+        k->of[SQ_F64].to_f32(n, u.x, g.x);
+        for (int64_t i = 0; i < n; i++)
+            cr_expect(get(SQ_F64, v.x, i) == get(SQ_F32, f.x, i) &&
+                      get(SQ_F32, g.x, i) == get(SQ_F32, f.x, i));
+        block_free(f);
+        block_free(g);
+        block_free(u);
+        block_free(v);
+    }
 }
 
 /* Arithmetic without products is the same bits in every table, and NULL is fine for nothing. */

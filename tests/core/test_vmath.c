@@ -1,5 +1,6 @@
-/* vmath.h against libm in double: every 997th float of both signs, the special values, the edges
- * of overflow and underflow, and law (a): a value does not depend on its place in an array. */
+/* vmath.h against libm in double: every 997th float of both signs, the special values, the
+ * edges of overflow and underflow, and law (a): a value does not depend on its place in an
+ * array. */
 #include "core/kernels/vmath.h"
 #include "tests/support/support.h"
 
@@ -13,9 +14,9 @@ typedef struct function {
     double (*libm)(double);
 } function;
 
-static const function functions[] = {
-    { "exp", sqi_exp_f32, exp }, { "tanh", sqi_tanh_f32, tanh }, { "sigmoid", sqi_sigmoid_f32, sigmoid }
-};
+static const function functions[] = { { "exp", sqi_exp_f32, exp },
+                                      { "tanh", sqi_tanh_f32, tanh },
+                                      { "sigmoid", sqi_sigmoid_f32, sigmoid } };
 
 /* The error of y in units of the float spacing at want; 0 where both overflow. */
 static double ulps(float y, double want)
@@ -44,12 +45,14 @@ Test(vmath, within_two_and_a_half_ulp)
 /* The samples above leave gaps of 997 floats; around these points there are none. */
 Test(vmath, edges_one_by_one)
 {
-    static const float edges[] = { 0, 88.7228394f, -87.3365479f, -103.972084f, 0.34657359f, 9.01f, 10, 17.3f, -17.3f };
+    static const float edges[] = { 0,     88.7228394f, -87.3365479f, -103.972084f, 0.34657359f,
+                                   9.01f, 10,          17.3f,        -17.3f };
     for (int f = 0; f < COUNT(functions); f++)
         for (int i = 0; i < COUNT(edges); i++)
             for (int sign = -1; sign <= 1; sign += 2)
                 for (uint32_t d = 0; d < 3000; d++) {
-                    float x = (float)sign * sqi_bits_float(sqi_float_bits(edges[i]) + d - (edges[i] != 0 ? 1500 : 0));
+                    float x = (float)sign * sqi_bits_float(sqi_float_bits(edges[i]) + d -
+                                                           (edges[i] != 0 ? 1500 : 0));
                     double e = ulps(functions[f].ours(x), functions[f].libm((double)x));
                     cr_expect(e <= 2.5, "%s(%a): %g ulp", functions[f].name, (double)x, e);
                 }
@@ -109,7 +112,8 @@ Test(vmath, law_a_position_does_not_matter)
         for (int from = 0; from < 20; from++)
             for (int n = 0; n <= N - from; n++) {
                 apply(f, n, x + from, z);
-                cr_expect(memcmp(z, y + from, (size_t)n * sizeof *z) == 0, "%s %d+%d", functions[f].name, from, n);
+                cr_expect(memcmp(z, y + from, (size_t)n * sizeof *z) == 0, "%s %d+%d",
+                          functions[f].name, from, n);
             }
     }
 }
@@ -123,5 +127,6 @@ Test(vmath, sigmoid_in_double)
         cr_expect(fabsl(got - want) <= 2.5L * 0x1p-52L * want + 0x1p-1074L, "sigmoid(%a)", x);
     }
     cr_expect(isnan(sqi_sigmoid_f64((double)NAN)));
-    cr_expect(sqi_sigmoid_f64((double)INFINITY) == 1 && sqi_sigmoid_f64(-(double)INFINITY) == 0);
+    cr_expect(sqi_sigmoid_f64((double)INFINITY) == 1 &&
+              sqi_sigmoid_f64(-(double)INFINITY) == 0);
 }

@@ -41,6 +41,7 @@ CASES = [
     ("sgd_groups", "SGD",
      {"rate": 0.1, "momentum": 0.5, "decay": 0.1, "factor1": 0.25, "decay1": 0.3}),
     ("sgd_group_without_decay", "SGD", {"rate": 0.1, "decay": 0.4, "decay1": 0.0}),
+    ("sgd_group_with_negative_decay", "SGD", {"rate": 0.1, "decay": 0.4, "decay1": -1.0}),
     ("sgd_late", "SGD", {"rate": 0.1, "momentum": 0.9, "late": 3}),
     ("sgd_halving", "SGD", {"rate": 0.2, "momentum": 0.9, "halving": True}),
     ("rmsprop", "RMSPROP", {}),
@@ -77,7 +78,7 @@ def optimizer(kind, o, W, b):
     second = {
         "params": [b],
         "lr": rate * o.get("factor1", 1.0),
-        "weight_decay": o.get("decay1", decay),
+        "weight_decay": max(0.0, o.get("decay1", decay)),
     }
     return MAKE[kind]([{"params": [W]}, second], **options)
 
