@@ -227,13 +227,14 @@ static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, double *v
     _Generic((ptr), float *: name##_f32, const float *: name##_f32, double *: name##_f64,       \
              const double *: name##_f64)
 #define SQI_BY_OUT(name, ptr) _Generic((ptr), float *: name##_f32, double *: name##_f64)
-#define sq_input(t, shape, values) SQI_BY_IN(sq_input, values)(t, shape, values)
-#define sq_leaf(t, shape, values) SQI_BY_IN(sq_leaf, values)(t, shape, values)
-#define sq_backward_from(y, seed) SQI_BY_IN(sq_backward_from, seed)(y, seed)
+/* Variadic, so that (double[]){ 1, 2 } may stand for the array. */
+#define sq_input(t, shape, ...) SQI_BY_IN(sq_input, (__VA_ARGS__))(t, shape, __VA_ARGS__)
+#define sq_leaf(t, shape, ...) SQI_BY_IN(sq_leaf, (__VA_ARGS__))(t, shape, __VA_ARGS__)
+#define sq_backward_from(y, ...) SQI_BY_IN(sq_backward_from, (__VA_ARGS__))(y, __VA_ARGS__)
+#define sq_weight_set(p, w, ...) SQI_BY_IN(sq_weight_set, (__VA_ARGS__))(p, w, __VA_ARGS__)
 #define sq_copy(v, out) SQI_BY_OUT(sq_copy, out)(v, out)
 #define sq_grad_copy(v, out) SQI_BY_OUT(sq_grad_copy, out)(v, out)
 #define sq_weight_grad(t, w, out) SQI_BY_OUT(sq_weight_grad, out)(t, w, out)
-#define sq_weight_set(p, w, values) SQI_BY_IN(sq_weight_set, values)(p, w, values)
 #define sq_weight_get(p, w, out) SQI_BY_OUT(sq_weight_get, out)(p, w, out)
 #endif
 

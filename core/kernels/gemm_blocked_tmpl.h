@@ -1,7 +1,7 @@
 /* gemm_blocked_tmpl.h -- the blocked product in vector extensions; included once per `real`.
  *
- *         NV vectors                   C is cut into tiles of up to MR rows by NV vectors, whose
- *       +-----------+                  sums stay in registers. A is never packed: its elements
+ *         NV vectors                   C is cut into tiles of up to MR rows by NV vectors;
+ *       +-----------+                  their sums stay in registers. A is not packed: its elements
  *   MR  |   tile    | += A(rows, k)    are broadcast one by one. A panel of B, NV vectors wide,
  *       +-----------+    * B(k, panel) is read where it lies when its rows are contiguous, else
  *                                      copied to the stack, transposed and padded with zeros.

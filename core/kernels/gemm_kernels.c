@@ -1,5 +1,5 @@
-/* gemm_kernels.c -- matrix products; compiled once per instruction set, with fused multiply-adds
- * where the set has them.
+/* gemm_kernels.c -- matrix products; compiled once per instruction set, with fused
+ * multiply-adds where the set has them.
  *
  * The order of summation is the same in both bodies and for every element, whatever its row,
  * column or tile: k is cut into blocks of nearly equal length whose borders depend on K only;

@@ -341,6 +341,56 @@ Test(kept, a_marked_variable_of_constants_has_a_gradient)
     sq_tape_free(t);
 }
 
+/* A mark set after the sweep must not turn a forgotten number into a gradient. */
+Test(kept, a_mark_after_the_sweep_is_too_late)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_var x = sq_leaf(t, sq_scalar(), (double[]){ 3 });
+    sq_begin_step(t);
+    sq_var inside = sq_square(x), state = sq_mul_scalar(inside, 2);
+    sq_begin_step(t);
+    sq_var y = sq_mul_scalar(state, 7);
+    BACKWARD(y);
+    sq_keep_grad(inside);
+    cr_expect(isnan(sq_grad_item(inside)));
+    EXPECT_STATUS(t, SQ_EGRAD);
+    sq_tape_free(t);
+    t = sq_tape_new(SQ_F64, NULL);
+    x = sq_leaf(t, sq_scalar(), (double[]){ 3 });
+    sq_begin_step(t);
+    inside = sq_square(x);
+    state = sq_mul_scalar(inside, 2);
+    sq_begin_step(t);
+    y = sq_mul_scalar(state, 7);
+    BACKWARD(y);
+    sq_keep_grad(inside);
+    BACKWARD(y);
+    cr_expect(sq_grad_item(inside) == 14, "but the next sweep keeps it");
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+}
+
+/* Weights added and never used have gradients: zeros. */
+Test(kept, weights_never_used_have_zeros)
+{
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_weight a = add_number(p, "a", 2);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    sq_optim *o = sq_optim_new(p, NULL);
+    BACKWARD(sq_square(sq_use(t, a)));
+    sq_weight b = sq_params_add(p, "b", sq_vec(5000));
+    double g[5000];
+    g[0] = g[4999] = 7;
+    cr_assert(sq_optim_step(o, t) == SQ_OK, "%s", sq_message(t));
+    cr_expect(item_of(p, a) == 2 - .01 * 4);
+    cr_expect(sq_weight_grad(t, b, g) == SQ_OK && g[0] == 0 && g[4999] == 0);
+    cr_expect(sq_grads_norm(t) == 4);
+    ASSERT_HEALTHY(t);
+    sq_optim_free(o);
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
 Test(kept, marks_and_names_change_no_bit)
 {
     data d;

@@ -198,6 +198,30 @@ Test(through_time, a_weight_counts_at_every_use)
     sq_params_free(p);
 }
 
+/* Steps recorded before an update are differentiated through the weights they were made with:
+ * y = (v^2 w^2 h_0)^2, dy/dh_0 = 2 v^4 w^4 h_0. */
+Test(through_time, reaches_through_steps_of_an_older_version)
+{
+    const double w0 = .5, w1 = 3;
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_weight w = add_number(p, "w", w0);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    sq_var h0 = sq_leaf(t, sq_scalar(), (double[]){ 2 }), h = h0;
+    for (int i = 0; i < 4; i++) {
+        if (i == 2) cr_assert(sq_weight_set(p, w, &w1) == SQ_OK);
+        sq_begin_step(t);
+        h = sq_mul(sq_use(t, w), h);
+    }
+    sq_var g = derive1(sq_square(h), h0);
+    EXPECT_NEAR(sq_item(g), 2 * w1 * w1 * w1 * w1 * w0 * w0 * w0 * w0 * 2, 1e-15, "dh^2/dh_0");
+    sq_zero_grads(t);
+    BACKWARD(g);
+    EXPECT_NEAR(sq_grad_item(h0), 2 * w1 * w1 * w1 * w1 * w0 * w0 * w0 * w0, 1e-15, "second");
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
 /* What a cut forgot is a constant for derive as well. */
 Test(through_time, stops_at_a_cut)
 {

@@ -1,9 +1,11 @@
 /* test_optim.c -- optimizers against PyTorch's, options, schedules, clipping; a step is all or
  * nothing and leaves the steps recorded before it with their weights. */
-#include "core/params_impl.h"
 #include "tests/support/support.h"
 
 #include "tests/golden/optim.h"
+
+/* NAN and INFINITY are floats. */
+static const double not_a_number = (double)NAN, infinite = (double)INFINITY;
 
 static const double tolerance[] = { [SQ_F32] = 2e-6, [SQ_F64] = 1e-14 };
 
@@ -164,25 +166,25 @@ Test(optim, options_that_make_no_sense)
         { { .kind = (sq_optim_kind)5 }, "kind 5" },
         { { .kind = (sq_optim_kind)-1 }, "kind -1" },
         { { .rate = -0.1 }, "rate is -0.1" },
-        { { .rate = NAN }, "rate" },
-        { { .rate = INFINITY }, "rate is inf" },
-        { { .decay = NAN }, "decay" },
-        { { .decay = INFINITY }, "decay" },
+        { { .rate = not_a_number }, "rate" },
+        { { .rate = infinite }, "rate is inf" },
+        { { .decay = not_a_number }, "decay" },
+        { { .decay = infinite }, "decay" },
         { { .momentum = -0.5 }, "momentum" },
         { { .momentum = 1 }, "momentum is 1" },
         { { .kind = SQ_RMSPROP, .alpha = 1.5 }, "RMSPROP: alpha is 1.5" },
         { { .kind = SQ_ADAM, .beta1 = 1 }, "ADAM: beta1 is 1" },
         { { .kind = SQ_ADAM, .beta1 = -0.1 }, "beta1" },
         { { .kind = SQ_ADAMW, .beta2 = 1 }, "ADAMW: beta2" },
-        { { .kind = SQ_ADAMW, .beta2 = NAN }, "beta2" },
+        { { .kind = SQ_ADAMW, .beta2 = not_a_number }, "beta2" },
         { { .kind = SQ_ADAGRAD, .eps = -1e-9 }, "eps" },
         { { .kind = SQ_ADAM, .momentum = 0.9 }, "momentum belongs to SGD" },
         { { .kind = SQ_ADAGRAD, .momentum = 0.9 }, "momentum belongs to SGD" },
         { { .nesterov = true }, "nesterov" },
         { { .kind = SQ_RMSPROP, .momentum = 0.9, .nesterov = true }, "nesterov" },
         { { .group[3] = { .rate_factor = -1 } }, "group 3" },
-        { { .group[15] = { .rate_factor = NAN } }, "group 15" },
-        { { .group[0] = { .decay = NAN, .set_decay = true } }, "group 0" },
+        { { .group[15] = { .rate_factor = not_a_number } }, "group 15" },
+        { { .group[0] = { .decay = not_a_number, .set_decay = true } }, "group 0" },
     };
     sq_params *p = W_and_b(SQ_F32);
     for (int i = 0; i < COUNT(bad); i++) {
@@ -200,7 +202,7 @@ Test(optim, rates_that_make_no_sense)
 {
     sq_params *p = W_and_b(SQ_F64);
     sq_optim *o = sq_optim_new(p, NULL);
-    const double bad[] = { -1, NAN, INFINITY };
+    const double bad[] = { -1, not_a_number, infinite };
     for (int i = 0; i < COUNT(bad); i++) {
         cr_expect(sq_optim_set_rate(o, bad[i]) == SQ_EVALUE);
         cr_expect(sq_params_status(p) == SQ_EVALUE && sq_optim_rate(o) == 0.01);
@@ -418,8 +420,8 @@ Test(clip, gradients_within_the_limit_keep_their_bits)
     sq_tape *t = sq_tape_new(SQ_F64, p);
     set_grads(t, golden_grads[0]);
     double size = sq_grads_norm(t);
-    cr_expect(sq_clip_norm(t, size, NULL) == SQ_OK && sq_clip_norm(t, INFINITY, NULL) == SQ_OK);
-    cr_expect(sq_clip_value(t, 1) == SQ_OK && sq_clip_value(t, INFINITY) == SQ_OK);
+    cr_expect(sq_clip_norm(t, size, NULL) == SQ_OK && sq_clip_norm(t, infinite, NULL) == SQ_OK);
+    cr_expect(sq_clip_value(t, 1) == SQ_OK && sq_clip_value(t, infinite) == SQ_OK);
     EXPECT_SAME_BITS(sq_grads(t), golden_grads[0], sizeof golden_grads[0], "gradients");
     cr_expect(sq_clip_norm(t, 0, NULL) == SQ_OK && sq_grads_norm(t) == 0);
     cr_expect(sq_clip_norm(t, 0, &size) == SQ_OK && size == 0, "nothing of nothing");
@@ -447,7 +449,7 @@ Test(clip, values_are_limited_and_never_reversed)
 
 Test(clip, negative_limits_are_refused_and_reverse_nothing)
 {
-    const double bad[] = { -1, -1e-300, -INFINITY, NAN };
+    const double bad[] = { -1, -1e-300, -infinite, not_a_number };
     sq_params *p = W_and_b(SQ_F64);
     sq_tape *t = sq_tape_new(SQ_F64, p);
     set_grads(t, golden_grads[0]);
@@ -468,7 +470,7 @@ Test(clip, negative_limits_are_refused_and_reverse_nothing)
 
 Test(clip, a_gradient_that_is_not_finite_is_told_by_weight_and_left)
 {
-    const double bad[] = { NAN, INFINITY, -INFINITY };
+    const double bad[] = { not_a_number, infinite, -infinite };
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < COUNT(bad); i++) {
             sq_params *p = W_and_b((sq_dtype)d);
@@ -514,7 +516,7 @@ Test(clip, frozen_weights_do_not_count)
     sq_params *p = W_and_b(SQ_F64);
     sq_tape *t = sq_tape_new(SQ_F64, p);
     sq_weight_set_frozen(p, (sq_weight){ 2 }, true);
-    double g[GOLDEN_N] = { 3, 4, 0, 0, 0, 0, NAN, 100, 100, 100 };
+    double g[GOLDEN_N] = { 3, 4, 0, 0, 0, 0, not_a_number, 100, 100, 100 };
     set_grads(t, g);
     EXPECT_NEAR(sq_grads_norm(t), 5, 1e-15, "the norm");
     cr_expect(sq_clip_norm(t, 2.5, NULL) == SQ_OK, "%s", sq_message(t));

@@ -3,8 +3,8 @@
 
     python3 tests/golden/ops.py > tests/golden/ops.h
 
-Each case names the op, its operands' shapes, its attributes as the descriptor reads them (see the
-head of each file in ops/) and the PyTorch expression for it. Written are the operands, the
+Each case names the op, its operands' shapes, its attributes as the descriptor reads them (see
+the head of each file in ops/) and the PyTorch expression for it. Written are the operands, the
 result, a random seed gradient of the result, and the gradients that backward() gives for it.
 
 Made with PyTorch 1.13.0 (python3-torch of Debian 12).
@@ -116,13 +116,15 @@ CASES = [
     op("gather", lambda x: x[torch.tensor(IDS)], (5, 3), ids=IDS),
     op("scatter_add", lambda x: scatter(x, 6), (7, 2), k=[6], ids=IDS),
     op("squared_error", lambda a, b: F.mse_loss(a, b), (3, 4), (3, 4), k=[MEAN]),
-    op("squared_error", lambda a, b: F.mse_loss(a, b, reduction="sum"), (2, 1, 3), (2, 1, 3), k=[SUM]),
-    op("bce_logits", lambda z, t: F.binary_cross_entropy_with_logits(z, t), (3, 4), (3, 4), k=[MEAN]),
-    op("bce_logits", lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="sum"), (5,), (5,),
-       k=[SUM]),
+    op("squared_error", lambda a, b: F.mse_loss(a, b, reduction="sum"),
+       (2, 1, 3), (2, 1, 3), k=[SUM]),
+    op("bce_logits", F.binary_cross_entropy_with_logits, (3, 4), (3, 4), k=[MEAN]),
+    op("bce_logits", lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="sum"),
+       (5,), (5,), k=[SUM]),
     op("cross_entropy", lambda x: nll(x, "mean"), (6, 5), k=[MEAN], ids=LABELS),
     op("cross_entropy", lambda x: nll(x, "sum"), (3, 2, 5), k=[SUM], ids=LABELS),
-    op("cross_entropy", lambda x: nll(x, "mean", MASK), (3, 2, 5), k=[MEAN], ids=LABELS, mask=MASK),
+    op("cross_entropy", lambda x: nll(x, "mean", MASK),
+       (3, 2, 5), k=[MEAN], ids=LABELS, mask=MASK),
 ]
 
 
@@ -146,7 +148,8 @@ def ints(values):
 
 
 def array(name, t):
-    print("static const double %s[] = {\n%s\n};" % (name, numbers(t.detach().reshape(-1).tolist())))
+    values = t.detach().reshape(-1).tolist()
+    print("static const double %s[] = {\n%s\n};" % (name, numbers(values)))
 
 
 def case(i, c):
@@ -171,16 +174,17 @@ def case(i, c):
             attr.append(".%s = (const int32_t[]){ %s }" % (key, ints(c[key])))
     if "ids" in c:
         attr.append(".n_ids = %d" % len(c["ids"]))
-    n = range(len(x))
-    return "    { \"%s\", %d,\n      { %s },\n      %s,\n      { %s },\n      { %s }, y%d, s%d, { %s } }," % (
-        c["op"], len(x), ", ".join(shape(v.shape) for v in x), shape(y.shape),
-        ", ".join(attr) or ".n_ids = 0", ", ".join("x%d_%d" % (i, k) for k in n), i, i,
-        ", ".join("g%d_%d" % (i, k) for k in n))
+    shapes = ", ".join(shape(v.shape) for v in x)
+    xs, gs = (", ".join("%s%d_%d" % (name, i, k) for k in range(len(x))) for name in "xg")
+    return "\n      ".join([
+        '    { "%s", %d,' % (c["op"], len(x)), "{ %s }, %s," % (shapes, shape(y.shape)),
+        "{ %s }," % (",\n        ".join(attr) or ".n_ids = 0"),
+        "{ %s }, y%d, s%d, { %s } }," % (xs, i, i, gs)])
 
 
 print("""/* ops.h -- golden values of every op, written by ops.py: do not edit.
  *
- * x are the operands, y the result, gy a seed gradient of the result, gx the gradients it gives. */
+ * x: the operands; y: the result; gy: a seed gradient of y; gx: the gradients it gives. */
 #ifndef SQ_TESTS_GOLDEN_OPS_H
 #define SQ_TESTS_GOLDEN_OPS_H
 
@@ -197,4 +201,5 @@ typedef struct golden_op {
 } golden_op;
 """)
 rows = [case(i, c) for i, c in enumerate(CASES)]
-print("\nstatic const golden_op golden_ops[] = {\n%s\n};\n\n/* clang-format on */\n\n#endif" % "\n".join(rows))
+print("\nstatic const golden_op golden_ops[] = {\n%s\n};" % "\n".join(rows))
+print("\n/* clang-format on */\n\n#endif")

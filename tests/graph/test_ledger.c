@@ -131,6 +131,44 @@ Test(by_hand, a_loss_on_the_last_step)
     scalar_free(&r);
 }
 
+/* No leaf and no trained weight anywhere: frozen weights, constant states. The states have
+ * gradients all the same; zeros would be a wrong answer. */
+Test(by_hand, of_a_frozen_cell_from_constants)
+{
+    scalar_run r;
+    scalar_new(&r);
+    cr_assert(sq_weight_set_frozen(r.p, r.w, true) == SQ_OK);
+    sq_var x = sq_input(r.t, sq_shape3(3, 1, 1), ((double[]){ 1, 2, 4 }));
+    sq_var h0 = sq_input(r.t, sq_mat(1, 1), (double[]){ 1 });
+    const sq_unrolled *u = sq_unroll(r.t, &r.cell, x, &h0, NULL);
+    sq_var c = sq_input(r.t, sq_shape3(3, 1, 1), ((double[]){ 1, 2, 3 }));
+    sq_ledger *l = sq_ledger_new(u, sq_sum(sq_mul(c, sq_unrolled_outputs(u))), NULL);
+    if (l || sq_tape_status(r.t) == SQ_OK) expect_hand_values(l);
+    else EXPECT_STATUS(r.t, SQ_EGRAD); /* or a sentence that says why not */
+    sq_ledger_free(l);
+    scalar_free(&r);
+}
+
+Test(by_hand, of_a_frozen_loop_from_constants)
+{
+    scalar_run r;
+    scalar_new(&r);
+    cr_assert(sq_weight_set_frozen(r.p, r.w, true) == SQ_OK);
+    sq_var h = sq_constant(r.t, 1), hs[3], loss = sq_constant(r.t, 0);
+    for (int i = 0; i < 3; i++) {
+        sq_begin_step(r.t);
+        linear(r.t, &r.w, sq_constant(r.t, i), &h);
+        hs[i] = h;
+    }
+    sq_end_step(r.t);
+    for (int i = 0; i < 3; i++) loss = sq_add(loss, sq_mul_scalar(hs[i], i + 1));
+    sq_ledger *l = sq_ledger_of_states(hs, 3, 1, loss, NULL);
+    if (l || sq_tape_status(r.t) == SQ_OK) expect_hand_values(l);
+    else EXPECT_STATUS(r.t, SQ_EGRAD);
+    sq_ledger_free(l);
+    scalar_free(&r);
+}
+
 Test(by_hand, out_of_range_is_nan)
 {
     scalar_run r;

@@ -24,71 +24,103 @@ static sq_var step_of(sq_var x, int i)
     return sq_reshape(sq_slice(x, 0, i, 1), sq_mat(s.dim[1], s.dim[2]));
 }
 
-/* The loop by hand: outputs y[i], and states s[i][k]; s[0] is the initial one. */
-typedef struct hand {
-    sq_var y[T], s[T + 1][2], all;
-} hand;
+/* What a run leaves behind. */
+typedef struct traces {
+    double y[T * B * H], gx[T * B * I], g0[2][B * H], gs[2][T][B * H], go[T][B * H];
+    void *gw;
+} traces;
 
-static void loop(hand *o, sq_tape *t, const net *n, sq_var x)
+/* As a user would write it; `aliased` stacks copies of the outputs, apart from the states, so
+ * that states and outputs have gradients of their own, as sq_unroll has them. */
+static sq_var loop(sq_tape *t, const net *n, sq_var x, const sq_var *s0, sq_var (*states)[2],
+                   sq_var *outputs, bool aliased)
 {
-    sq_var s[2] = { o->s[0][0], o->s[0][1] };
+    sq_var s[2] = { s0[0], s0[1] };
     for (int i = 0; i < T; i++) {
         sq_begin_step(t);
-        o->y[i] = n->cell.step(t, n->cell.self, step_of(x, i), s);
-        memcpy(o->s[i + 1], s, sizeof s);
+        sq_var y = n->cell.step(t, n->cell.self, step_of(x, i), s);
+        outputs[i] = aliased ? sq_keep_grad(sq_reshape(y, sq_shape_of(y))) : y;
+        for (int k = 0; k < 2; k++) states[i][k] = sq_keep_grad(s[k]);
     }
     sq_end_step(t);
-    o->all = sq_stack(o->y, T);
+    return sq_stack(outputs, T);
+}
+
+typedef enum how { BY_HAND, BY_HAND_ALIASED, BY_UNROLL } how;
+
+static void trace(traces *o, const net *n, sq_dtype dtype, const data *d, how way)
+{
+    sq_tape *t = sq_tape_new(dtype, n->params);
+    sq_var x = sq_leaf(t, sq_shape3(T, B, I), d->x), s0[2], states[T][2], outputs[T], all;
+    s0[0] = sq_leaf(t, sq_mat(B, H), d->h);
+    s0[1] = sq_leaf(t, sq_mat(B, H), d->c);
+    if (way == BY_UNROLL) {
+        const sq_unrolled *u = sq_unroll(t, &n->cell, x, s0, NULL);
+        cr_assert(u != NULL, "%s", sq_message(t));
+        all = sq_unrolled_outputs(u);
+        for (int i = 0; i < T; i++) {
+            for (int k = 0; k < 2; k++) states[i][k] = sq_unrolled_state(u, i, k);
+            outputs[i] = sq_unrolled_output(u, i);
+        }
+    } else {
+        all = loop(t, n, x, s0, states, outputs, way == BY_HAND_ALIASED);
+    }
+    sq_copy(all, o->y);
+    BACKWARD(sq_sum(sq_mul(sq_input(t, sq_shape3(T, B, H), d->r), sq_square(all))));
+    sq_grad_copy(x, o->gx);
+    for (int k = 0; k < 2; k++) {
+        sq_grad_copy(s0[k], o->g0[k]);
+        for (int i = 0; i < T; i++) sq_grad_copy(states[i][k], o->gs[k][i]);
+    }
+    for (int i = 0; i < T; i++) sq_grad_copy(outputs[i], o->go[i]);
+    o->gw = grads_copy(t);
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
 }
 
 Test(unroll, equals_the_loop_by_hand_bit_for_bit)
 {
+    static traces a, b;
     data d;
     draw(&d);
     for (int dtype = 0; dtype < 2; dtype++) {
         net n;
         net_new(&n, (sq_dtype)dtype, I, H, 5);
-        double y[2][T * B * H], gx[2][T * B * I], g0[2][B * H], gs[2][T][B * H], gc[2][T][B * H];
-        void *gw[2];
-        for (int lib = 0; lib < 2; lib++) {
-            sq_tape *t = sq_tape_new((sq_dtype)dtype, n.params);
-            sq_var x = sq_leaf(t, sq_shape3(T, B, I), d.x), all;
-            hand o;
-            o.s[0][0] = sq_leaf(t, sq_mat(B, H), d.h);
-            o.s[0][1] = sq_leaf(t, sq_mat(B, H), d.c);
-            const sq_unrolled *u = NULL;
-            if (lib) {
-                u = sq_unroll(t, &n.cell, x, o.s[0], NULL);
-                cr_assert(u != NULL, "%s", sq_message(t));
-                all = sq_unrolled_outputs(u);
-            } else {
-                loop(&o, t, &n, x);
-                all = o.all;
-                sq_keep_grad(o.s[T][1]);
-            }
-            sq_copy(all, y[lib]);
-            sq_var r = sq_input(t, sq_shape3(T, B, H), d.r);
-            BACKWARD(sq_sum(sq_mul(r, sq_square(all))));
-            sq_grad_copy(x, gx[lib]);
-            sq_grad_copy(o.s[0][0], g0[lib]);
-            for (int i = 0; i < T; i++) {
-                sq_grad_copy(lib ? sq_unrolled_state(u, i, 0) : o.s[i + 1][0], gs[lib][i]);
-                sq_grad_copy(lib ? sq_unrolled_state(u, i, 1) : o.s[i + 1][1], gc[lib][i]);
-            }
-            gw[lib] = grads_copy(t);
-            ASSERT_HEALTHY(t);
-            sq_tape_free(t);
-        }
-        EXPECT_SAME_BITS(y[0], y[1], sizeof y[0], "outputs");
-        EXPECT_SAME_BITS(gx[0], gx[1], sizeof gx[0], "input gradients");
-        EXPECT_SAME_BITS(g0[0], g0[1], sizeof g0[0], "initial state gradients");
-        EXPECT_SAME_BITS(gs[0], gs[1], sizeof gs[0], "total gradients of h");
-        EXPECT_SAME_BITS(gc[0], gc[1], sizeof gc[0], "total gradients of c");
-        EXPECT_SAME_BITS(gw[0], gw[1], params_bytes(n.params), "weight gradients");
-        free(gw[0]);
-        free(gw[1]);
+        trace(&a, &n, (sq_dtype)dtype, &d, BY_HAND_ALIASED);
+        trace(&b, &n, (sq_dtype)dtype, &d, BY_UNROLL);
+        EXPECT_SAME_BITS(a.y, b.y, sizeof a.y, "outputs");
+        EXPECT_SAME_BITS(a.gx, b.gx, sizeof a.gx, "input gradients");
+        EXPECT_SAME_BITS(a.g0, b.g0, sizeof a.g0, "initial state gradients");
+        EXPECT_SAME_BITS(a.gs, b.gs, sizeof a.gs, "total gradients");
+        EXPECT_SAME_BITS(a.go, b.go, sizeof a.go, "immediate gradients");
+        EXPECT_SAME_BITS(a.gw, b.gw, params_bytes(n.params), "weight gradients");
+        free(a.gw);
+        free(b.gw);
         net_free(&n);
     }
+}
+
+/* Stacking the states themselves adds the same numbers in another order. */
+Test(unroll, equals_the_plainest_loop_to_rounding)
+{
+    static traces a, b;
+    data d;
+    draw(&d);
+    net n;
+    net_new(&n, SQ_F64, I, H, 5);
+    trace(&a, &n, SQ_F64, &d, BY_HAND);
+    trace(&b, &n, SQ_F64, &d, BY_UNROLL);
+    EXPECT_SAME_BITS(a.y, b.y, sizeof a.y, "outputs");
+    EXPECT_ALL_NEAR(a.gx, b.gx, COUNT(a.gx), 1e-14, "input gradients");
+    for (int k = 0; k < 2; k++) {
+        EXPECT_ALL_NEAR(a.g0[k], b.g0[k], B * H, 1e-14, "initial state gradients");
+        for (int i = 0; i < T; i++)
+            EXPECT_ALL_NEAR(a.gs[k][i], b.gs[k][i], B * H, 1e-14, "total gradients");
+    }
+    EXPECT_ALL_NEAR((double *)a.gw, (double *)b.gw, sq_params_size(n.params), 1e-14, "weights");
+    free(a.gw);
+    free(b.gw);
+    net_free(&n);
 }
 
 Test(unroll, answers_about_itself)
@@ -342,6 +374,26 @@ Test(edges, shapes_that_do_not_fit)
         EXPECT_ERROR(t, SQ_ESHAPE);
     }
     sq_tape_free(t);
+    net_free(&n);
+}
+
+/* Told on the tape that was asked; the other one is not written to. */
+Test(edges, operands_of_another_tape)
+{
+    net n;
+    net_new(&n, SQ_F64, I, H, 5);
+    for (int i = 0; i < 2; i++) {
+        sq_tape *t = sq_tape_new(SQ_F64, n.params), *u = sq_tape_new(SQ_F64, n.params);
+        sq_var x = sq_zeros(i == 0 ? u : t, sq_shape3(T, B, I));
+        sq_var s[2] = { { 0 }, sq_zeros(i == 1 ? u : t, sq_mat(B, H)) };
+        int64_t nodes = sq_tape_statistics(u).nodes;
+        cr_expect(sq_unroll(t, &n.cell, x, s, NULL) == NULL);
+        EXPECT_STATUS(t, SQ_EVAR);
+        EXPECT_STATUS(u, SQ_OK);
+        cr_expect(sq_tape_statistics(u).nodes == nodes, "case %d", i);
+        sq_tape_free(t);
+        sq_tape_free(u);
+    }
     net_free(&n);
 }
 

@@ -42,7 +42,7 @@ static inline bool case_make(op_case *c, const sq_op *op, const sq_sample *s)
     return ok;
 }
 
-/* ---- Values -------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------ */
 
 static inline double *doubles(int64_t n)
 {
@@ -67,8 +67,8 @@ static inline void case_draw(const op_case *c, uint64_t seed, double *x[MOST])
     rng r = { seed };
     for (int32_t k = 0; k < MOST; k++) x[k] = doubles(k < c->n ? c->x_size[k] : 0);
     for (int32_t k = 0; k < c->n; k++)
-        for (int64_t i = 0; i < c->x_size[k]; i++)
-            do x[k][i] = (double)(float)rng_in(&r, c->lo, c->hi);
+        for (int64_t i = 0; i < c->x_size[k]; i++) do
+                x[k][i] = (double)(float)rng_in(&r, c->lo, c->hi);
             while (!far_from_kinks(c, x, k, i, x[k][i]));
 }
 
@@ -91,7 +91,7 @@ static inline double inner(int64_t n, const double *a, const double *b)
     return sum;
 }
 
-/* ---- Guarded memory of one precision ------------------------------------------------------- */
+/* ---- Guarded memory of one precision ----------------------------------------------------- */
 
 typedef struct block {
     unsigned char *memory, *at;
@@ -136,7 +136,7 @@ static inline void block_close(block b, double *out, const char *label)
     free(b.memory);
 }
 
-/* ---- Calls --------------------------------------------------------------------------------- */
+/* ---- Calls ------------------------------------------------------------------------------- */
 
 typedef struct how {
     sq_dtype dtype;
@@ -158,8 +158,15 @@ static inline sq_call case_open(const op_case *c, how h, double *const *x, opene
         o->at[k] = o->x[k].at;
     }
     o->y = block_of(h.dtype, c->y_size, NULL);
-    sq_call call = { .op = c->op, .n = c->n, .dtype = h.dtype, .xs = c->xs, .ys = c->ys,
-                     .attr = &c->attr, .x = o->at, .y = o->y.at, .kern = h.kern };
+    sq_call call = { .op = c->op,
+                     .n = c->n,
+                     .dtype = h.dtype,
+                     .xs = c->xs,
+                     .ys = c->ys,
+                     .attr = &c->attr,
+                     .x = o->at,
+                     .y = o->y.at,
+                     .kern = h.kern };
     c->op->forward(&call);
     return call;
 }
@@ -212,7 +219,7 @@ static inline void push(const op_case *c, how h, double *const *x, int32_t k, co
     case_close(c, &o, NULL);
 }
 
-/* ---- Every op at every shape --------------------------------------------------------------- */
+/* ---- Every op at every shape ------------------------------------------------------------- */
 
 static inline bool elementwise(const sq_op *op)
 {
@@ -239,7 +246,8 @@ static inline int extra_samples(const sq_op *op, sq_sample *out)
 
 typedef void case_visitor(const op_case *c, double *const *x);
 
-static inline void visit(const sq_op *op, const sq_sample *s, case_visitor *visitor, int *visited)
+static inline void visit(const sq_op *op, const sq_sample *s, case_visitor *visitor,
+                         int *visited)
 {
     op_case c;
     double *x[MOST];

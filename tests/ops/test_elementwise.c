@@ -4,7 +4,7 @@
  * naive walk over the result's indices. */
 #include "tests/ops/op_case.h"
 
-/* ---- Broadcasting -------------------------------------------------------------------------- */
+/* ---- Broadcasting ------------------------------------------------------------------------ */
 
 /* Where element i of the result finds its operand: NumPy's rule, spelt out. */
 static int64_t source(sq_shape s, sq_shape y, int64_t i)
@@ -26,7 +26,8 @@ static void check_against_single_numbers(const op_case *c, double *const *x)
     op_case one;
     cr_assert(case_make(&one, c->op, &single));
     double *y = doubles(c->y_size), *want = doubles(c->y_size), *gy = drawn(c->y_size, 3);
-    double *g[MOST], *g_want[MOST], pick[MOST], *const at[MOST] = { &pick[0], &pick[1], &pick[2] };
+    double *g[MOST], *g_want[MOST],
+        pick[MOST], *const at[MOST] = { &pick[0], &pick[1], &pick[2] };
     evaluate(c, in_double(), x, y);
     for (int32_t k = 0; k < MOST; k++) {
         g[k] = doubles(c->x_size[k]);
@@ -105,7 +106,7 @@ Test(broadcasting, three_operands)
     }
 }
 
-/* ---- Law (a): a value depends neither on its place nor on the array's length --------------- */
+/* ---- Law (a): a value depends neither on its place nor on the array's length ------------- */
 
 static void check_places(const sq_op *op, sq_dtype dtype, int64_t length)
 {
@@ -142,7 +143,7 @@ Test(places, a_number_alone_and_among_others)
         }
 }
 
-/* ---- Kinks: the derivative there is the mean of both sides --------------------------------- */
+/* ---- Kinks: the derivative there is the mean of both sides ------------------------------- */
 
 typedef struct point {
     const char *op;
@@ -238,7 +239,7 @@ Test(special_points, recorded_derivatives_agree_at_kinks)
     sq_tape_free(t);
 }
 
-/* ---- NaN goes through, wherever it stands -------------------------------------------------- */
+/* ---- NaN goes through, wherever it stands ------------------------------------------------ */
 
 Test(special_points, nan_is_passed_on)
 {

@@ -8,22 +8,22 @@
 #define BOX(a, b, c) sq_zeros(t, sq_shape3(a, b, c))
 
 /* Evaluates a call on the fresh tape t; it must have no value, and say why. */
-#define EXPECT_SENTENCE(call, status, text)                                                      \
-    do {                                                                                         \
-        sq_tape_reset(t);                                                                        \
-        sq_var v__ = (call);                                                                     \
-        cr_expect(sq_ok(v__) == false, "%s was accepted", #call);                                        \
-        EXPECT_STATUS(t, status);                                                                \
-        EXPECT_TEXT(sq_message(t), text);                                                        \
-        cr_expect(sq_ok(sq_neg(MAT(1, 1))) == false, "recording went on");                               \
-        EXPECT_TEXT(sq_message(t), text);                                                        \
+#define EXPECT_SENTENCE(call, status, text)                                \
+    do {                                                                   \
+        sq_tape_reset(t);                                                  \
+        sq_var v__ = (call);                                               \
+        cr_expect(sq_ok(v__) == false, "%s was accepted", #call);          \
+        EXPECT_STATUS(t, status);                                          \
+        EXPECT_TEXT(sq_message(t), text);                                  \
+        cr_expect(sq_ok(sq_neg(MAT(1, 1))) == false, "recording went on"); \
+        EXPECT_TEXT(sq_message(t), text);                                  \
     } while (0)
 
-#define ACCEPTED(call)                                                                           \
-    do {                                                                                         \
-        sq_tape_reset(t);                                                                        \
-        sq_var v__ = (call);                                                                     \
-        cr_expect(sq_ok(v__), "%s: %s", #call, sq_message(t));                                   \
+#define ACCEPTED(call)                                         \
+    do {                                                       \
+        sq_tape_reset(t);                                      \
+        sq_var v__ = (call);                                   \
+        cr_expect(sq_ok(v__), "%s: %s", #call, sq_message(t)); \
     } while (0)
 
 static sq_tape *t;
@@ -166,7 +166,10 @@ Test(sentence, moving)
                     "transpose: [2,3,4] does not have rank 2");
 }
 
-static sq_var joined(sq_var a, sq_var b, int axis) { return sq_concat((sq_var[]){ a, b }, 2, axis); }
+static sq_var joined(sq_var a, sq_var b, int axis)
+{
+    return sq_concat((sq_var[]){ a, b }, 2, axis);
+}
 static sq_var stacked(sq_var a, sq_var b) { return sq_stack((sq_var[]){ a, b }, 2); }
 
 Test(sentence, joining)
@@ -179,7 +182,8 @@ Test(sentence, joining)
                     "concat: operand 2 does not fit along axis 0: [3,4] and [4]");
     EXPECT_SENTENCE(joined(MAT(3, 4), MAT(3, 4), 2), SQ_ERANGE,
                     "concat: axis 2 does not exist in [3,4]");
-    EXPECT_SENTENCE(joined(SCALAR, SCALAR, 0), SQ_ERANGE, "concat: axis 0 does not exist in []");
+    EXPECT_SENTENCE(joined(SCALAR, SCALAR, 0), SQ_ERANGE,
+                    "concat: axis 0 does not exist in []");
     EXPECT_SENTENCE(stacked(MAT(3, 4), MAT(3, 5)), SQ_ESHAPE,
                     "stack: operands 1 and 2 differ: [3,4] and [3,5]");
     EXPECT_SENTENCE(stacked(sq_zeros(t, sq_shape4(1, 2, 3, 4)), SCALAR), SQ_ESHAPE,

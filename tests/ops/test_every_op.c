@@ -1,7 +1,7 @@
 /* test_every_op.c -- the laws every op obeys, over the whole table at all sample shapes.
  *
- * Nothing here knows a particular op. Reverse mode is compared with central differences, forward
- * mode with reverse mode, the recorded derivative with both, the second derivative with
+ * Nothing here knows a particular op. Reverse mode is compared with central differences,
+ * forward mode with reverse mode, the recorded derivative with both, the second derivative with
  * differences of the first, float with double, one instruction set with another. */
 #include "tests/ops/op_case.h"
 
@@ -9,7 +9,7 @@
 static const double EPSILON = 1e-4;
 static const double POINT[4] = { 1, -1, 2, -2 }, WEIGHT[4] = { 8, -8, -1, 1 };
 
-/* ---- The laws of a call -------------------------------------------------------------------- */
+/* ---- The laws of a call ------------------------------------------------------------------ */
 
 static void check_adding(const op_case *c, double *const *x)
 {
@@ -47,7 +47,7 @@ static void check_setting(const op_case *c, double *const *x)
 
 Test(laws, forward_sets) { every_case(check_setting); }
 
-/* ---- First derivatives --------------------------------------------------------------------- */
+/* ---- First derivatives ------------------------------------------------------------------- */
 
 static double phi(const op_case *c, double *const *x, const double *u)
 {
@@ -100,7 +100,7 @@ static void check_transpose(const op_case *c, double *const *x)
 
 Test(first_derivative, forward_mode_is_the_transpose) { every_case(check_transpose); }
 
-/* ---- On a tape ----------------------------------------------------------------------------- */
+/* ---- On a tape --------------------------------------------------------------------------- */
 
 typedef struct recorded {
     sq_tape *t;
@@ -119,7 +119,8 @@ static recorded record(const op_case *c, double *const *x, const double *u)
     return r;
 }
 
-static void expect_values(sq_var v, const double *want, int64_t n, double tol, const char *label)
+static void expect_values(sq_var v, const double *want, int64_t n, double tol,
+                          const char *label)
 {
     double *got = doubles(n);
     cr_assert(sq_copy(v, got) == SQ_OK, "%s: %s", label, sq_message(v.tape));
@@ -142,7 +143,7 @@ static void derive(sq_var y, const sq_var *x, sq_var *g, int32_t n, const char *
         cr_expect(sq_shape_equal(sq_shape_of(g[k]), sq_shape_of(x[k])), "%s", label);
 }
 
-/* The same direct call, the reverse sweep and the recorded sweep: value and first derivative. */
+/* The direct call, the reverse sweep and the recorded sweep: value and first derivative. */
 static void check_recorded(const op_case *c, double *const *x)
 {
     double *u = drawn(c->y_size, 11), *y = doubles(c->y_size);
@@ -170,7 +171,7 @@ Test(first_derivative, recorded_and_swept_agree_with_the_direct_call)
     every_case(check_recorded);
 }
 
-/* ---- Second derivatives, and beyond -------------------------------------------------------- */
+/* ---- Second derivatives, and beyond ------------------------------------------------------ */
 
 /* sum over operands of <v_k, g_k> */
 static sq_var along(const op_case *c, sq_tape *t, const sq_var *g, double *const *v)
@@ -199,12 +200,13 @@ static void difference_of_pulls(const op_case *c, double *const *x, double *cons
     free(g);
 }
 
-/* s = <v, gradient of phi>: its derivative by x is the Hessian times v, by u it is J v. The same
- * numbers come out of the reverse sweep through the recorded derivative; and once more of both. */
+/* s = <v, gradient of phi>: its derivative by x is the Hessian times v, by u it is J v. The
+ * reverse sweep through the recorded derivative gives the same; and so once more. */
 static void check_second(const op_case *c, double *const *x)
 {
     double *u = drawn(c->y_size, 11), *v[MOST], *jv = doubles(c->y_size);
-    for (int32_t k = 0; k < MOST; k++) v[k] = drawn(k < c->n ? c->x_size[k] : 0, 20u + (uint64_t)k);
+    for (int32_t k = 0; k < MOST; k++)
+        v[k] = drawn(k < c->n ? c->x_size[k] : 0, 20u + (uint64_t)k);
     recorded r = record(c, x, u);
     sq_var g[MOST], h[MOST + 1], of[MOST + 1], third[MOST];
     derive(r.phi, r.x, g, c->n, c->label);
@@ -242,7 +244,7 @@ static void check_second(const op_case *c, double *const *x)
 
 Test(second_derivative, agrees_with_differences_of_the_first) { every_case(check_second); }
 
-/* ---- Precisions, instruction sets, compositions -------------------------------------------- */
+/* ---- Precisions, instruction sets, compositions ------------------------------------------ */
 
 static void check_float(const op_case *c, double *const *x)
 {
@@ -323,7 +325,7 @@ Test(composition, a_fused_op_equals_what_it_means)
     cr_expect(compared >= 20, "only %d cases", compared);
 }
 
-/* ---- The table ----------------------------------------------------------------------------- */
+/* ---- The table --------------------------------------------------------------------------- */
 
 Test(table, every_row_is_complete_and_found_by_name)
 {

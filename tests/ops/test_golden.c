@@ -1,4 +1,4 @@
-/* test_golden.c -- every op against PyTorch: value and gradients at seeds both frameworks share.
+/* test_golden.c -- every op against PyTorch: value, and gradients from the same seed gradient.
  *
  * The numbers are those of tests/golden/ops.h, in float64; float runs from the same numbers
  * rounded. */

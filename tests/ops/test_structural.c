@@ -1,5 +1,5 @@
-/* test_structural.c -- what structural ops and losses do at their edges: ties, infinities, empty
- * sizes, masks, repeated ids, memory that is shared. Ordinary values are test_golden.c's. */
+/* test_structural.c -- what structural ops and losses do at their edges: ties, infinities,
+ * empty sizes, masks, repeated ids, shared memory. Ordinary values are left to test_golden.c. */
 #include "tests/support/support.h"
 
 static sq_tape *t;
@@ -30,16 +30,17 @@ static void expect_grad(sq_var v, const double *want, int64_t n, double tol, con
     EXPECT_ALL_NEAR(got, want, n, tol, what);
 }
 
-#define EXPECT_VALUES(v, tol, ...)                                                               \
-    expect_values(v, (const double[]){ __VA_ARGS__ },                                            \
-                  (int64_t)(sizeof((const double[]){ __VA_ARGS__ }) / sizeof(double)), tol, #v)
-#define EXPECT_GRAD(v, tol, ...)                                                                 \
-    expect_grad(v, (const double[]){ __VA_ARGS__ },                                              \
+#define EXPECT_VALUES(v, tol, ...)                                                          \
+    expect_values(v, (const double[]){ __VA_ARGS__ },                                       \
+                  (int64_t)(sizeof((const double[]){ __VA_ARGS__ }) / sizeof(double)), tol, \
+                  #v)
+#define EXPECT_GRAD(v, tol, ...)                    \
+    expect_grad(v, (const double[]){ __VA_ARGS__ }, \
                 (int64_t)(sizeof((const double[]){ __VA_ARGS__ }) / sizeof(double)), tol, #v)
 
 static sq_var leaf(sq_shape s, const double *values) { return sq_leaf_f64(t, s, values); }
 
-/* ---- Products ------------------------------------------------------------------------------ */
+/* ---- Products ---------------------------------------------------------------------------- */
 
 TestSuite(products, .init = open_tape, .fini = close_tape);
 
@@ -68,7 +69,7 @@ Test(products, of_size_zero)
     EXPECT_SHAPE(sq_matmul(sq_zeros(t, sq_mat(2, 3)), sq_zeros(t, sq_mat(3, 0))), sq_mat(2, 0));
 }
 
-/* affine = add(matmul(x,W), b) to the bit, values and gradients, in both precisions. */
+/* affine = add(matmul(x,W), b) to the bit, and so is the gradient of W, in both precisions. */
 Test(products, affine_has_the_bits_of_its_composition)
 {
     enum { R = 13, K = 37, N = 19 };
@@ -90,11 +91,14 @@ Test(products, affine_has_the_bits_of_its_composition)
         }
         EXPECT_SAME_BITS(y[0], y[1], sizeof y[0], "values");
         EXPECT_SAME_BITS(g[0], g[1], sizeof g[0], "gradients of W");
-        EXPECT_ALL_NEAR(gb[0], gb[1], N, d ? 1e-14 : 1e-6, "gradients of b");
+        double largest = 0;
+        for (int i = 0; i < N; i++) largest = fmax(largest, fabs(gb[0][i]));
+        for (int i = 0; i < N; i++) /* two sums of the same rows in another order */
+            cr_expect(fabs(gb[0][i] - gb[1][i]) <= (d ? 1e-14 : 1e-6) * largest, "b at %d", i);
     }
 }
 
-/* ---- Sums and largest elements ------------------------------------------------------------- */
+/* ---- Sums and largest elements ----------------------------------------------------------- */
 
 TestSuite(reductions, .init = open_tape, .fini = close_tape);
 
@@ -154,7 +158,7 @@ Test(reductions, the_largest_is_found_anywhere)
     }
 }
 
-/* ---- Softmax ------------------------------------------------------------------------------- */
+/* ---- Softmax ----------------------------------------------------------------------------- */
 
 TestSuite(softmax, .init = open_tape, .fini = close_tape);
 
@@ -163,7 +167,8 @@ Test(softmax, large_logits_do_not_overflow)
     for (int d = 0; d < 2; d++) {
         sq_tape *s = sq_tape_new(d ? SQ_F64 : SQ_F32, NULL);
         double e = exp(-1), v[3], tol = d ? 1e-15 : 1e-7;
-        double want[3] = { e / (1 + e), 1 / (1 + e), 0 }, log_want[3] = { -1 - log1p(e), -log1p(e), -20000 - log1p(e) };
+        double want[3] = { e / (1 + e), 1 / (1 + e), 0 };
+        double log_want[3] = { -1 - log1p(e), -log1p(e), -20000 - log1p(e) };
         sq_var x = sq_leaf(s, sq_vec(3), ((double[]){ 9999, 10000, -10000 }));
         cr_assert(sq_copy(sq_softmax(x, 0), v) == SQ_OK);
         EXPECT_ALL_NEAR(v, want, 3, tol, "softmax");
@@ -205,7 +210,7 @@ Test(softmax, rows_sum_to_one_along_any_axis)
     }
 }
 
-/* ---- Losses -------------------------------------------------------------------------------- */
+/* ---- Losses ------------------------------------------------------------------------------ */
 
 TestSuite(losses, .init = open_tape, .fini = close_tape);
 
@@ -268,7 +273,7 @@ Test(losses, bce_far_out)
     EXPECT_GRAD(target, 0, -250, 250, -250, 250);
 }
 
-/* Labels and masks are copied at the call: what the caller does to them later is of no matter. */
+/* Labels and masks are copied at the call: the caller may change them afterwards. */
 Test(losses, labels_are_copied)
 {
     int32_t labels[] = { 1, 0 }, mask[] = { 1, 0 };
@@ -280,7 +285,7 @@ Test(losses, labels_are_copied)
     EXPECT_GRAD(x, 1e-15, .5, -.5, 0, 0);
 }
 
-/* ---- Moving data --------------------------------------------------------------------------- */
+/* ---- Moving data ------------------------------------------------------------------------- */
 
 TestSuite(moving, .init = open_tape, .fini = close_tape);
 
@@ -353,7 +358,7 @@ Test(moving, permute_by_hand)
     EXPECT_VALUES(sq_permute(sq_constant(t, 3), NULL), 0, 3);
 }
 
-/* ---- Rows by number ------------------------------------------------------------------------ */
+/* ---- Rows by number ---------------------------------------------------------------------- */
 
 TestSuite(rows, .init = open_tape, .fini = close_tape);
 
@@ -367,7 +372,7 @@ Test(rows, repeated_ids_add_up)
     EXPECT_VALUES(z, 0, 1, 2, 0, 0, 15, 18);
     memset(ids, 0, sizeof ids); /* they were copied at the call */
     BACKWARD(sq_sum(sq_mul(z, leaf(sq_mat(3, 2), (double[]){ 1, 10, 100, 1000, 2, 20 }))));
-    EXPECT_GRAD(table, 0, 1, 10, 0, 0, 18, 180);
+    EXPECT_GRAD(table, 0, 1, 10, 0, 0, 6, 60);
     EXPECT_SHAPE(sq_gather(table, NULL, 0), sq_mat(0, 2));
     EXPECT_SHAPE(sq_gather(leaf(sq_mat(3, 0), NULL), (const int32_t[]){ 1 }, 1), sq_mat(1, 0));
 }
@@ -382,8 +387,8 @@ Test(rows, one_hot)
     EXPECT_SHAPE(sq_one_hot(t, NULL, 0, 0), sq_mat(0, 0));
 }
 
-/* Through the recorded derivative of a masked cross-entropy the labels out of range stay unread,
- * and its derivative is the softmax Jacobian p_i (d_ij - p_j) of the kept rows. */
+/* In the recorded derivative of a masked cross-entropy the labels out of range stay unread, and
+ * its derivative is the softmax Jacobian p_i (d_ij - p_j) of the kept rows. */
 Test(losses, second_derivative_of_a_masked_cross_entropy)
 {
     const int32_t labels[] = { 1, 99 }, mask[] = { 1, 0 };

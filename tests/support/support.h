@@ -165,6 +165,13 @@ static inline sq_weight add_number(sq_params *p, const char *name, double value)
     return w;
 }
 
+static inline double item_of(const sq_params *p, sq_weight w)
+{
+    double v = NAN;
+    cr_assert(sq_weight_get_f64(p, w, &v) == SQ_OK);
+    return v;
+}
+
 static inline double number_grad(sq_tape *t, sq_weight w)
 {
     double g = NAN;

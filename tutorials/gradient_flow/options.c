@@ -155,10 +155,9 @@ options options_read(int argc, char **argv)
 
 void options_help(void)
 {
-    puts(
-        "gradient_flow -- an RNN, a GRU and an LSTM learn to forecast a series one step ahead;\n"
-        "then the gradient of one loss is followed back through time.\n\n"
-        "usage: gradient_flow [options]\n");
+    puts("gradient_flow -- an RNN, a GRU and an LSTM learn to forecast a series one step\n"
+         "ahead; then the gradient of one loss is followed back through time.\n\n"
+         "usage: gradient_flow [options]\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         char left[32];
         snprintf(left, sizeof left, "%s %s", table[i].name,

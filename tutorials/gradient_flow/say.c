@@ -10,7 +10,6 @@ static void __attribute__((format(printf, 1, 0))) sentence(const char *fmt, va_l
 {
     fputs("gradient_flow: ", stderr);
     vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
 }
 
 void die(const char *fmt, ...)
@@ -19,6 +18,7 @@ void die(const char *fmt, ...)
     va_start(args, fmt);
     sentence(fmt, args);
     va_end(args);
+    fputc('\n', stderr);
     exit(EXIT_PROBLEM);
 }
 
@@ -28,7 +28,7 @@ void die_usage(const char *fmt, ...)
     va_start(args, fmt);
     sentence(fmt, args);
     va_end(args);
-    fputs("gradient_flow: --help lists the options.\n", stderr);
+    fputs(" (see --help)\n", stderr);
     exit(EXIT_USAGE);
 }
 

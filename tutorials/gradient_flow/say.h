@@ -11,7 +11,7 @@ enum { EXIT_PROBLEM = 1, EXIT_USAGE = 2 };
 /* "gradient_flow: <sentence>" and exit with 1. */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The same with exit status 2 and a hint at --help. */
+/* The same with "(see --help)" and exit status 2. */
 _Noreturn void die_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* calloc that cannot fail: dies with a sentence instead. */

@@ -1,0 +1,412 @@
+/* bench_cells.c -- the time of one training step of a recurrent layer, beside nothing but itself:
+ * other libraries are measured elsewhere and compared by ratio, back to back.
+ *
+ * A step copies the inputs in, unrolls the cell over T steps, takes the loss
+ * L = sum(outputs * R) with a fixed random R, and sweeps back to the gradients of all weights, of
+ * the input and of the initial states. Its products are 6 B T (I + H) G H flops for G gates.
+ * With --check nothing is timed: every gradient is compared with the same step in double. */
+#define _POSIX_C_SOURCE 200809L
+#include <seqgrad/seqgrad.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static const char *const usage =
+    "usage: bench_cells [options]\n"
+    "  Times a training step (forward, backward, all gradients) of recurrent layers in float.\n"
+    "  --cell rnn|lstm|gru|mgu|all   gru is the reset-after form (default: all)\n"
+    "  --shape NAME|B,T,I,H|all      tiny small mid large xl rows long (default: all)\n"
+    "  --mode eager                  how the cell runs (default: eager)\n"
+    "  --threads 1                   threads of the tape (default: 1)\n"
+    "  --secs S                      time to spend on each row (default: 1)\n"
+    "  --csv                         library,mode,threads,cell,shape,median_ms,min_ms,gflops\n"
+    "  --check                       no timing: compare every gradient with double\n"
+    "  --help                        this text\n";
+
+/* ---- What is measured -------------------------------------------------------------------- */
+
+typedef struct shape {
+    char name[64];
+    int64_t B, T, I, H;
+} shape;
+
+static const shape shapes[] = {
+    { "tiny", 1, 100, 8, 32 },     { "small", 16, 100, 32, 64 }, { "mid", 32, 100, 128, 256 },
+    { "large", 64, 50, 512, 512 }, { "xl", 20, 35, 650, 650 },   { "rows", 128, 28, 28, 128 },
+    { "long", 8, 1000, 64, 128 },
+};
+
+typedef union weights {
+    sq_rnn rnn;
+    sq_lstm lstm;
+    sq_gru gru;
+    sq_mgu mgu;
+} weights;
+
+static sq_cell new_rnn(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_rnn_init(&w->rnn, p, "rnn", in, hidden, SQ_RNN_TANH, 1)) return (sq_cell){ 0 };
+    return sq_rnn_cell(&w->rnn);
+}
+
+static sq_cell new_lstm(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_lstm_init(&w->lstm, p, "lstm", in, hidden, 1)) return (sq_cell){ 0 };
+    return sq_lstm_cell(&w->lstm);
+}
+
+static sq_cell new_gru(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_gru_init(&w->gru, p, "gru", in, hidden, SQ_RESET_AFTER, 1)) return (sq_cell){ 0 };
+    return sq_gru_cell(&w->gru);
+}
+
+static sq_cell new_mgu(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_mgu_init(&w->mgu, p, "mgu", in, hidden, 1)) return (sq_cell){ 0 };
+    return sq_mgu_cell(&w->mgu);
+}
+
+typedef struct kind {
+    const char *name;
+    int gates;
+    sq_cell (*make)(weights *w, sq_params *p, int64_t in, int64_t hidden);
+} kind;
+
+static const kind kinds[] = {
+    { "rnn", 1, new_rnn }, { "lstm", 4, new_lstm }, { "gru", 3, new_gru }, { "mgu", 2, new_mgu }
+};
+
+typedef struct options {
+    const kind *kind;   /* NULL: all */
+    const shape *shape; /* NULL: all */
+    shape custom;
+    double secs;
+    bool csv, check;
+} options;
+
+static int fail(const char *what, const char *why)
+{
+    fprintf(stderr, "bench_cells: %s: %s\n", what, why);
+    return 1;
+}
+
+/* ---- One training step ------------------------------------------------------------------- */
+
+enum { MAX_STATES = 2 };
+
+/* The cell, its weights, and the fixed numbers that go in. */
+typedef struct task {
+    const shape *s;
+    weights w;
+    sq_params *params;
+    sq_cell cell;
+    float *x, *r, *state[MAX_STATES];
+} task;
+
+/* The leaves of a step, whose gradients can be read until the next one. */
+typedef struct leaves {
+    sq_var x, state[MAX_STATES];
+} leaves;
+
+static float *numbers(int64_t rows, int64_t cols, uint64_t seed)
+{
+    float *a = malloc((size_t)(rows * cols) * sizeof *a);
+    sq_random r = sq_random_stream(seed, 0, 0, 0);
+    for (int64_t i = 0; a && i < rows * cols; i++)
+        a[i] = (float)(2 * sq_random_uniform(r, (uint64_t)i, 0) - 1);
+    return a;
+}
+
+static void task_free(task *k)
+{
+    free(k->x);
+    free(k->r);
+    for (int i = 0; i < MAX_STATES; i++) free(k->state[i]);
+    sq_params_free(k->params);
+}
+
+static bool task_init(task *k, const kind *which, const shape *s)
+{
+    *k = (task){ .s = s, .params = sq_params_new(SQ_F32) };
+    if (!k->params) return false;
+    k->cell = which->make(&k->w, k->params, s->I, s->H);
+    k->x = numbers(s->T * s->B, s->I, 2);
+    k->r = numbers(s->T * s->B, s->H, 3);
+    bool ok = k->cell.step && k->x && k->r;
+    for (int i = 0; i < k->cell.n_states; i++)
+        ok = (k->state[i] = numbers(s->B, s->H, 4 + (uint64_t)i)) && ok;
+    return ok;
+}
+
+static sq_status train(sq_tape *t, const task *k, leaves *l, double *loss_value)
+{
+    const shape *s = k->s;
+    sq_tape_reset(t);
+    sq_zero_grads(t);
+    l->x = sq_leaf_f32(t, sq_shape3(s->T, s->B, s->I), k->x);
+    for (int i = 0; i < k->cell.n_states; i++)
+        l->state[i] = sq_leaf_f32(t, sq_mat(s->B, s->H), k->state[i]);
+    const sq_unrolled *u = sq_unroll(t, &k->cell, l->x, l->state, NULL);
+    sq_var r = sq_input_f32(t, sq_shape3(s->T, s->B, s->H), k->r);
+    sq_var loss = sq_sum(sq_mul(sq_unrolled_outputs(u), r));
+    *loss_value = sq_item(loss);
+    return sq_backward(loss);
+}
+
+/* ---- Time -------------------------------------------------------------------------------- */
+
+enum { MAX_ROUNDS = 1000 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_row(const options *o, const kind *which, const shape *s, double median,
+                      double min)
+{
+    double flops =
+        6.0 * (double)(s->B * s->T) * (double)(s->I + s->H) * which->gates * (double)s->H;
+    double gflops = flops / median * 1e-9;
+    if (o->csv)
+        printf("seqgrad,eager,1,%s,%s,%.4f,%.4f,%.2f\n", which->name, s->name, median * 1e3,
+               min * 1e3, gflops);
+    else
+        printf("%-6s %-16s %12.3f %12.3f %10.2f\n", which->name, s->name, median * 1e3,
+               min * 1e3, gflops);
+    fflush(stdout);
+}
+
+/* Two rounds warm the memory up; at least three are timed. */
+static int measure(const options *o, const kind *which, const task *k)
+{
+    double times[MAX_ROUNDS], loss, end = 0;
+    int rounds = 0;
+    leaves l;
+    sq_tape *t = sq_tape_new(SQ_F32, k->params);
+    for (int i = -2; i < MAX_ROUNDS && (i < 3 || now() < end); i++) {
+        double from = now();
+        if (train(t, k, &l, &loss)) break;
+        double to = now();
+        if (i < 0)
+            end = to + o->secs;
+        else
+            times[rounds++] = to - from;
+    }
+    int rc = sq_tape_status(t) ? fail(which->name, sq_message(t)) : 0;
+    sq_tape_free(t);
+    if (rc) return rc;
+    qsort(times, (size_t)rounds, sizeof *times, by_size);
+    print_row(o, which, k->s, times[rounds / 2], times[0]);
+    return 0;
+}
+
+/* ---- Check ------------------------------------------------------------------------------- */
+
+static const double tolerance = 1e-4;
+
+/* Compares `got` with `want`, relative to the largest entry wanted; prints the figure. */
+static bool compare(const char *name, const double *got, const double *want, int64_t n)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double e = fabs(got[i] - want[i]);
+        if (!(e <= worst)) worst = e; /* a NaN stays */
+        largest = fmax(largest, fabs(want[i]));
+    }
+    double error = worst > 0 || isnan(worst) ? worst / largest : 0;
+    bool ok = error <= tolerance;
+    printf("  %-10s %.2e%s\n", name, error, ok ? "" : "   DIFFERS");
+    return ok;
+}
+
+static bool compare_leaf(const char *name, sq_var a, sq_var b)
+{
+    int64_t n = sq_shape_size(sq_shape_of(b));
+    double *got = calloc((size_t)n, sizeof *got), *want = calloc((size_t)n, sizeof *want);
+    bool ok = got && want && !sq_grad_copy_f64(a, got) && !sq_grad_copy_f64(b, want) &&
+              compare(name, got, want, n);
+    free(got);
+    free(want);
+    return ok;
+}
+
+static bool compare_weight(sq_tape *a, sq_tape *b, sq_weight w)
+{
+    const sq_params *p = sq_tape_params(b);
+    int64_t n = sq_shape_size(sq_weight_shape(p, w));
+    double *got = calloc((size_t)n, sizeof *got), *want = calloc((size_t)n, sizeof *want);
+    bool ok = got && want && !sq_weight_grad_f64(a, w, got) &&
+              !sq_weight_grad_f64(b, w, want) && compare(sq_weight_name(p, w), got, want, n);
+    free(got);
+    free(want);
+    return ok;
+}
+
+static bool compare_all(sq_tape *a, sq_tape *b, const task *k)
+{
+    leaves la, lb;
+    double loss, exact;
+    if (train(a, k, &la, &loss) || train(b, k, &lb, &exact)) return false;
+    bool ok = compare("loss", &loss, &exact, 1);
+    ok = compare_leaf("x", la.x, lb.x) && ok;
+    for (int i = 0; i < k->cell.n_states; i++)
+        ok = compare_leaf(k->cell.state_names[i], la.state[i], lb.state[i]) && ok;
+    for (int32_t id = 1; id <= sq_params_count(k->params); id++)
+        ok = compare_weight(a, b, (sq_weight){ id }) && ok;
+    return ok;
+}
+
+static int check(const kind *which, const task *k)
+{
+    sq_params *wide = sq_params_clone(k->params, SQ_F64);
+    sq_tape *a = sq_tape_new(SQ_F32, k->params), *b = wide ? sq_tape_new(SQ_F64, wide) : NULL;
+    printf("%s %s: largest difference from double, relative to the largest entry\n",
+           which->name, k->s->name);
+    bool ok = b && compare_all(a, b, k);
+    if (sq_tape_status(a) || sq_tape_status(b))
+        fail(which->name, sq_tape_status(a) ? sq_message(a) : sq_message(b));
+    sq_tape_free(a);
+    sq_tape_free(b);
+    sq_params_free(wide);
+    return !ok;
+}
+
+/* ---- Options ----------------------------------------------------------------------------- */
+
+static int refuse(const char *flag, const char *value, const char *why)
+{
+    fprintf(stderr, "bench_cells: %s%s%s: %s\n", flag, value ? " " : "", value ? value : "",
+            why);
+    return 2;
+}
+
+static int read_cell(options *o, const char *value)
+{
+    o->kind = NULL;
+    for (int i = 0; i < COUNT(kinds); i++)
+        if (strcmp(value, kinds[i].name) == 0) o->kind = &kinds[i];
+    if (o->kind || strcmp(value, "all") == 0) return 0;
+    return refuse("--cell", value, "the cells are rnn, lstm, gru, mgu and all");
+}
+
+static int read_shape(options *o, const char *value)
+{
+    int64_t n[4];
+    const char *at = value;
+    o->shape = NULL;
+    for (int i = 0; i < COUNT(shapes); i++)
+        if (strcmp(value, shapes[i].name) == 0) o->shape = &shapes[i];
+    if (o->shape || strcmp(value, "all") == 0) return 0;
+    for (int i = 0; i < 4; i++) {
+        char *end;
+        n[i] = *at >= '0' && *at <= '9' ? strtoll(at, &end, 10) : 0;
+        if (n[i] < 1 || n[i] > 65536 || *end != (i < 3 ? ',' : '\0'))
+            return refuse("--shape", value,
+                          "neither a name (tiny small mid large xl rows long) nor B,T,I,H with "
+                          "each in 1..65536");
+        at = end + 1;
+    }
+    o->custom = (shape){ "", n[0], n[1], n[2], n[3] };
+    snprintf(o->custom.name, sizeof o->custom.name, "%lldx%lldx%lldx%lld", (long long)n[0],
+             (long long)n[1], (long long)n[2], (long long)n[3]);
+    o->shape = &o->custom;
+    return 0;
+}
+
+static int read_mode(options *o, const char *value)
+{
+    (void)o;
+    if (strcmp(value, "eager") == 0) return 0;
+    return refuse("--mode", value, "the only mode is eager");
+}
+
+static int read_threads(options *o, const char *value)
+{
+    (void)o;
+    if (strcmp(value, "1") == 0) return 0;
+    return refuse("--threads", value, "a tape runs on one thread; say 1");
+}
+
+static int read_secs(options *o, const char *value)
+{
+    char *end;
+    o->secs = strtod(value, &end);
+    if (end != value && *end == '\0' && o->secs >= 0 && o->secs <= 3600) return 0;
+    return refuse("--secs", value, "not a number of seconds in 0..3600");
+}
+
+static const struct valued {
+    const char *flag;
+    int (*read)(options *o, const char *value);
+} valued[] = { { "--cell", read_cell },
+               { "--shape", read_shape },
+               { "--mode", read_mode },
+               { "--threads", read_threads },
+               { "--secs", read_secs } };
+
+/* 0, or 2 after a sentence; -1 when only help was asked for. */
+static int read_options(options *o, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const struct valued *v = NULL;
+        for (int k = 0; k < COUNT(valued); k++)
+            if (strcmp(argv[i], valued[k].flag) == 0) v = &valued[k];
+        int rc = 0;
+        if (v && i + 1 == argc) return refuse(argv[i], NULL, "a value must follow");
+        if (v)
+            rc = v->read(o, argv[++i]);
+        else if (strcmp(argv[i], "--csv") == 0)
+            o->csv = true;
+        else if (strcmp(argv[i], "--check") == 0)
+            o->check = true;
+        else if (strcmp(argv[i], "--help") == 0)
+            return -1;
+        else
+            return refuse(argv[i], NULL, "not an option; --help lists them");
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+/* ---- All of it --------------------------------------------------------------------------- */
+
+static int run(const options *o, const kind *which, const shape *s)
+{
+    task k;
+    int rc = task_init(&k, which, s) ? (o->check ? check(which, &k) : measure(o, which, &k))
+                                     : fail(s->name, "out of memory");
+    task_free(&k);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    options o = { .secs = 1 };
+    int rc = read_options(&o, argc, argv), bad = 0;
+    if (rc < 0) return fputs(usage, stdout) < 0;
+    if (rc) return rc;
+    if (o.csv && !o.check) puts("library,mode,threads,cell,shape,median_ms,min_ms,gflops");
+    if (!o.csv && !o.check)
+        printf("%-6s %-16s %12s %12s %10s\n", "cell", "shape", "median_ms", "min_ms", "gflops");
+    for (int i = 0; i < COUNT(kinds); i++)
+        for (int j = 0; j < (o.shape ? 1 : COUNT(shapes)); j++)
+            if (!o.kind || o.kind == &kinds[i])
+                bad |= run(&o, &kinds[i], o.shape ? o.shape : &shapes[j]);
+    if (o.check) printf("%s\n", bad ? "some gradients differ" : "every gradient agrees");
+    return bad;
+}
