@@ -74,7 +74,8 @@ static inline __attribute__((always_inline)) void OF_REAL(run)(const tile *t, co
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
     UNROLL
-    for (int i = 0; i < mr; i++) __builtin_prefetch(t->c + i * t->c_row, 1);
+    for (int e = 0; e < mr * nv; e++)
+        __builtin_prefetch(t->c + e / nv * t->c_row + e % nv * VL, 1);
     OF_REAL(multiply)(t, mr, nv, sum);
     if (t->lanes < nv * VL) {
         vec edge[MAX_ROWS]; /* a copy, for the sums stay in registers only without an address */
@@ -170,12 +171,15 @@ static void OF_REAL(panel_rows)(const sqi_gemm *g, tile *t, int64_t nv)
     }
 }
 
-/* Few rows want wide tiles, to have enough independent sums; a copied panel has two vectors at
- * most, to fit the stack; at the right edge, what is left decides. */
+/* Few rows want wide tiles, to have enough independent sums; rows that just fill one tile of
+ * two vectors want that, for then B is read once; a copied panel has two at most, to fit the
+ * stack. At the right edge, what is left decides. */
 static int64_t OF_REAL(panel_vectors)(const sqi_gemm *g, int64_t left)
 {
-    int64_t nv = MAX_VECTORS, most = g->b_col == 1 ? MAX_VECTORS : 2;
-    while (nv > 1 && (nv > most || nv * VL > left || (nv > 2 && nv * g->m > MAX_SUMS))) nv /= 2;
+    int64_t nv = g->m > MAX_ROWS ? MANY_ROWS_VECTORS : MAX_VECTORS;
+    if (g->b_col != 1) nv = 2;
+    while (nv > 2 && g->m <= MAX_ROWS && nv * g->m > MAX_SUMS) nv /= 2;
+    while (nv > 1 && nv * VL > left) nv /= 2;
     return nv;
 }
 

@@ -29,15 +29,16 @@ static inline k_range k_block(int64_t k, int64_t i)
     return (k_range){ from, from + length + (i < longer) };
 }
 
-/* The tiles, rows by vectors: as many sums as the registers hold beside the operands. */
+/* The tiles, rows by vectors: as many sums as the registers hold beside the operands. With many
+ * rows a wide tile reads B in longer pieces, which is worth it if it still has rows enough. */
 #define ROWS_3(T, nv) T(1, nv) T(2, nv) T(3, nv)
 #define ROWS_6(T, nv) ROWS_3(T, nv) T(4, nv) T(5, nv) T(6, nv)
 #define ROWS_12(T, nv) ROWS_6(T, nv) T(7, nv) T(8, nv) T(9, nv) T(10, nv) T(11, nv) T(12, nv)
 #if SQ_VECTOR_BYTES == 64
-enum { MAX_SUMS = 24, MAX_ROWS = 12, MAX_VECTORS = 8 };
+enum { MAX_SUMS = 24, MAX_ROWS = 12, MAX_VECTORS = 8, MANY_ROWS_VECTORS = 4 };
 #define TILES(T) ROWS_12(T, 1) ROWS_12(T, 2) ROWS_6(T, 4) ROWS_3(T, 8)
 #else
-enum { MAX_SUMS = 12, MAX_ROWS = 6, MAX_VECTORS = 8 };
+enum { MAX_SUMS = 12, MAX_ROWS = 6, MAX_VECTORS = 8, MANY_ROWS_VECTORS = 2 };
 #define TILES(T) ROWS_6(T, 1) ROWS_6(T, 2) ROWS_3(T, 4) T(1, 8)
 #endif
 

@@ -19,7 +19,8 @@ static void record(run *r, const net *n, sq_dtype dtype, const double *x, const 
     sq_var s[2] = { r->h0, sq_zeros(r->t, sq_mat(B, H)) };
     for (int i = 0; i < T; i++) {
         sq_begin_step(r->t);
-        n->cell.step(r->t, n->cell.self, sq_input(r->t, sq_mat(B, I), x + (int64_t)i * B * I), s);
+        n->cell.step(r->t, n->cell.self, sq_input(r->t, sq_mat(B, I), x + (int64_t)i * B * I),
+                     s);
         r->h[i] = s[0];
         r->c[i] = s[1];
     }
@@ -48,7 +49,8 @@ static double *grads_f64(sq_tape *t)
     double *out = malloc((size_t)n * sizeof *out);
     cr_assert(g != NULL && out != NULL, "%s", sq_message(t));
     for (int64_t i = 0; i < n; i++)
-        out[i] = sq_params_dtype(p) == SQ_F32 ? (double)((const float *)g)[i] : ((const double *)g)[i];
+        out[i] = sq_params_dtype(p) == SQ_F32 ? (double)((const float *)g)[i]
+                                              : ((const double *)g)[i];
     return out;
 }
 
@@ -66,14 +68,16 @@ Test(scalar, h_t_is_w_h_with_gradient_point_108)
     BACKWARD(h[3]);
     EXPECT_NEAR(number_grad(t, w), .108, 3e-17, "dL/dw");
     double dh = 1;
-    for (int i = 3; i >= 0; i--, dh *= .2) EXPECT_NEAR(sq_grad_item(h[i]), dh, 3e-17, "dL/dh_t");
+    for (int i = 3; i >= 0; i--, dh *= .2)
+        EXPECT_NEAR(sq_grad_item(h[i]), dh, 3e-17, "dL/dh_t");
     ASSERT_HEALTHY(t);
     sq_tape_free(t);
     sq_params_free(p);
 }
 
 /* The same with w as a leaf of the root, and the loss on every state:
- * L = h_1 + h_2 + h_3: dL/dw = h_0 (1 + 2 w + 3 w^2); dL/dh_3, _2, _1 = 1, 1 + w, 1 + w + w^2. */
+ * L = h_1 + h_2 + h_3: dL/dw = h_0 (1 + 2 w + 3 w^2); dL/dh_3, _2, _1 = 1, 1 + w,
+ * 1 + w + w^2. */
 Test(scalar, a_leaf_of_the_root_and_a_loss_on_every_step)
 {
     const double w0 = .2, h0 = .9;
@@ -225,7 +229,8 @@ Test(sweeps, may_start_anywhere_and_recording_goes_on_afterwards)
     BACKWARD(loss[2]); /* x^3, in the middle of the tape */
     cr_expect(sq_grad_item(x) == 12);
     cr_expect(sq_grad_item(h[1]) == 2, "dx^3/dh_1 = x");
-    cr_expect(sq_grad_item(h[3]) == 0, "what comes later does not matter, whatever swept before");
+    cr_expect(sq_grad_item(h[3]) == 0,
+              "what comes later does not matter, whatever swept before");
     ASSERT_HEALTHY(t);
     sq_tape_free(t);
 }
@@ -285,7 +290,7 @@ Test(sweeps, from_a_tensor_with_a_given_seed)
     }
 }
 
-/* ---- What is readable --------------------------------------------------------------------- */
+/* ---- What is readable -------------------------------------------------------------------- */
 
 Test(kept, states_leaves_named_and_marked_ones)
 {
@@ -307,7 +312,7 @@ Test(kept, states_leaves_named_and_marked_ones)
     sq_tape_free(t);
 }
 
-/* The loop of DESIGN section 5: losses inside the steps; every state is asked for afterwards. */
+/* The loop of the README: losses inside the steps; every state is asked for afterwards. */
 Test(kept, the_loop_of_the_design_reads_every_state)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
@@ -480,7 +485,7 @@ Test(frozen, weights_get_no_gradient_and_the_rest_does_not_notice)
     net_free(&n);
 }
 
-/* ---- Central differences over a whole unrolled cell ----------------------------------------- */
+/* ---- Central differences over a whole unrolled cell -------------------------------------- */
 
 static double loss_of(const net *n, const data *d)
 {

@@ -25,7 +25,8 @@ static sq_var loss_over(sq_tape *t, const states *at, int from)
     double r[B * H];
     fill(r, B * H, 77, -1, 1);
     for (int i = from; i < T; i++)
-        loss = sq_add(loss, sq_sum(sq_mul(sq_input(t, sq_mat(B, H), r), sq_square(at[i].s[0]))));
+        loss =
+            sq_add(loss, sq_sum(sq_mul(sq_input(t, sq_mat(B, H), r), sq_square(at[i].s[0]))));
     return loss;
 }
 
@@ -385,7 +386,7 @@ Test(views, of_weights_stay_true_over_updates_and_cuts)
     sq_params_free(p);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------ */
 
 static void stream(int64_t keep, bool sweep, bool close)
 {

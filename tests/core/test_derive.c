@@ -58,7 +58,8 @@ Test(closed_forms, three_derivatives_of_compositions)
 Test(closed_forms, mixed_second_derivatives)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
-    sq_var x[2] = { sq_leaf(t, sq_scalar(), (double[]){ 3 }), sq_leaf(t, sq_scalar(), (double[]){ 5 }) };
+    sq_var x[2] = { sq_leaf(t, sq_scalar(), (double[]){ 3 }),
+                    sq_leaf(t, sq_scalar(), (double[]){ 5 }) };
     sq_var y = sq_mul(sq_square(x[0]), x[1]), g[2], h[2];
     const double hessian[2][2] = { { 10, 6 }, { 6, 0 } };
     cr_assert(sq_derive(y, x, g, 2) == SQ_OK, "%s", sq_message(t));
@@ -74,7 +75,8 @@ Test(closed_forms, mixed_second_derivatives)
 Test(derive, of_itself_of_nothing_and_of_a_tensor)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
-    sq_var x = sq_leaf(t, sq_vec(3), ((double[]){ 1, 2, 3 })), other = sq_leaf(t, sq_vec(2), ((double[]){ 1, 2 }));
+    sq_var x = sq_leaf(t, sq_vec(3), ((double[]){ 1, 2, 3 })),
+           other = sq_leaf(t, sq_vec(2), ((double[]){ 1, 2 }));
     sq_var y = sq_square(x), v[3] = { y, x, other }, g[3];
     cr_assert(sq_derive(y, v, g, 3) == SQ_OK, "%s", sq_message(t));
     double a[3];
@@ -122,7 +124,7 @@ Test(derive, accumulates_nothing)
     sq_params_free(p);
 }
 
-/* ---- Through time --------------------------------------------------------------------------- */
+/* ---- Through time ------------------------------------------------------------------------ */
 
 enum { B = 2, I = 2, H = 3, T = 4 };
 
@@ -138,7 +140,8 @@ static void roll(rolled *r, const net *n, const double *x, const double *h0)
     sq_var s[2] = { r->h0, sq_zeros(r->t, sq_mat(B, H)) };
     for (int i = 0; i < T; i++) {
         sq_begin_step(r->t);
-        n->cell.step(r->t, n->cell.self, sq_input(r->t, sq_mat(B, I), x + (int64_t)i * B * I), s);
+        n->cell.step(r->t, n->cell.self, sq_input(r->t, sq_mat(B, I), x + (int64_t)i * B * I),
+                     s);
         r->h[i] = s[0];
         r->c[i] = s[1];
     }
@@ -158,7 +161,8 @@ Test(through_time, equals_the_numeric_sweep_for_leaf_states_and_weights)
     rolled r;
     roll(&r, &n, x, h0);
     BACKWARD(r.loss);
-    sq_var v[5] = { r.h0, r.h[1], r.c[2], sq_use(r.t, n.lstm.U[2]), sq_use(r.t, n.lstm.b[1]) }, g[5];
+    sq_var v[5] = { r.h0, r.h[1], r.c[2], sq_use(r.t, n.lstm.U[2]), sq_use(r.t, n.lstm.b[1]) },
+           g[5];
     cr_assert(sq_derive(r.loss, v, g, 5) == SQ_OK, "%s", sq_message(r.t));
     for (int i = 0; i < 5; i++) {
         int64_t size = sq_shape_size(sq_shape_of(v[i]));
@@ -281,8 +285,8 @@ Test(through_time, gradient_norm_penalty_of_an_lstm_against_differences)
     net_free(&n);
 }
 
-/* A third derivative through the same LSTM: the directional derivative of |dL/dh_0|^2's gradient
- * by derive alone, against a difference of its first derivative. */
+/* A third derivative through the same LSTM: the directional derivative of |dL/dh_0|^2's
+ * gradient by derive alone, against a difference of its first derivative. */
 Test(through_time, derive_twice_against_a_difference_of_derive_once)
 {
     net n;
@@ -308,9 +312,10 @@ Test(through_time, derive_twice_against_a_difference_of_derive_once)
     net_free(&n);
 }
 
-/* ---- What cannot be done ---------------------------------------------------------------------- */
+/* ---- What cannot be done ----------------------------------------------------------------- */
 
-static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a, sq_shape *out)
+static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a,
+                       sq_shape *out)
 {
     (void)t, (void)n, (void)a;
     *out = in[0];
@@ -332,8 +337,12 @@ static void twice_vjp(const sq_call *c, int32_t k)
     for (int64_t i = 0; i < sq_shape_size(c->ys); i++) gx[i] += 2 * gy[i];
 }
 
-static const sq_op twice = { .name = "twice", .formula = "y = 2 x", .arity = 1, .shape = same_shape,
-                             .forward = twice_forward, .vjp = twice_vjp };
+static const sq_op twice = { .name = "twice",
+                             .formula = "y = 2 x",
+                             .arity = 1,
+                             .shape = same_shape,
+                             .forward = twice_forward,
+                             .vjp = twice_vjp };
 
 Test(limits, an_op_without_an_adjoint)
 {

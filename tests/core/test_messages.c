@@ -1,21 +1,24 @@
 /* test_messages.c -- what a mistake says, and that it does no harm.
  *
- * The exact sentences are those DESIGN.md promises. Everywhere else the test asks for the status,
- * a sentence that names what matters, and a tape that is sound before and after reset. Huge sizes
- * must come back as errors, also under a sanitizer: it is told to let malloc fail. */
+ * The exact sentences are those the project promises. Everywhere else the test asks for the
+ * status, a sentence that names what matters, and a tape that is sound before and after reset.
+ * Huge sizes must come back as errors; a sanitizer is told to let malloc fail, too. */
 #include "tests/support/support.h"
 
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
-static sq_var mat(sq_tape *t, int64_t rows, int64_t cols) { return sq_full(t, sq_mat(rows, cols), 1); }
+static sq_var mat(sq_tape *t, int64_t rows, int64_t cols)
+{
+    return sq_full(t, sq_mat(rows, cols), 1);
+}
 
 static void steps(sq_tape *t, int n)
 {
     for (int i = 0; i < n; i++) sq_begin_step(t);
 }
 
-/* ---- The promised sentences --------------------------------------------------------------- */
+/* ---- The promised sentences -------------------------------------------------------------- */
 
 Test(sentence, wrong_shapes_at_step_12)
 {
@@ -151,7 +154,7 @@ Test(sentence, a_weight_taken_before_an_update)
     sq_params_free(p);
 }
 
-/* ---- The first error wins ------------------------------------------------------------------ */
+/* ---- The first error wins ---------------------------------------------------------------- */
 
 Test(sticky, the_first_message_stays_and_nothing_more_is_recorded)
 {
@@ -204,7 +207,7 @@ Test(sticky, a_cell_of_the_wrong_width_says_so_once)
     net_free(&n);
 }
 
-/* ---- NULL, nothing, and handles from elsewhere --------------------------------------------- */
+/* ---- NULL, nothing, and handles from elsewhere ------------------------------------------- */
 
 Test(nothing, null_tapes)
 {
@@ -273,7 +276,9 @@ Test(nothing, every_op_refuses_operands_without_a_value)
 Test(nothing, handles_never_made_are_refused)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
-    uint64_t bad[] = { 1, 5, 0xFFFFFF, (uint64_t)1 << 24 | 7, (uint64_t)99 << 24 | 1, UINT64_MAX };
+    uint64_t bad[] = {
+        1, 5, 0xFFFFFF, (uint64_t)1 << 24 | 7, (uint64_t)99 << 24 | 1, UINT64_MAX
+    };
     for (int i = 0; i < COUNT(bad); i++) {
         sq_begin_step(t);
         sq_var v = { t, bad[i] };
@@ -309,15 +314,19 @@ Test(nothing, handles_before_a_reset_are_stale)
     sq_tape_free(t);
 }
 
-/* ---- Shapes and sizes ---------------------------------------------------------------------- */
+/* ---- Shapes and sizes -------------------------------------------------------------------- */
 
 Test(sizes, impossible_shapes_are_refused_everywhere)
 {
     const int64_t big = (int64_t)1 << 40;
-    sq_shape bad[] = { sq_vec(-1),        sq_mat(3, -1),
-                       sq_mat(big, big),  sq_shape4(big, big, big, big),
-                       sq_shape4(1 << 16, 1 << 16, 1 << 16, 1 << 16), sq_vec(INT64_MAX),
-                       sq_vec(INT64_MIN), sq_shape_of_rank(5, 1, 1, 1),
+    sq_shape bad[] = { sq_vec(-1),
+                       sq_mat(3, -1),
+                       sq_mat(big, big),
+                       sq_shape4(big, big, big, big),
+                       sq_shape4(1 << 16, 1 << 16, 1 << 16, 1 << 16),
+                       sq_vec(INT64_MAX),
+                       sq_vec(INT64_MIN),
+                       sq_shape_of_rank(5, 1, 1, 1),
                        sq_shape_of_rank(-1, 1, 1, 1) };
     sq_params *p = sq_params_new(SQ_F64);
     sq_tape *t = sq_tape_new(SQ_F64, p);
@@ -381,7 +390,8 @@ Test(sizes, products_of_sizes_do_not_wrap)
         if (i == 3) y = sq_one_hot(t, ids, 2, INT64_MAX / 8);
         if (i == 4) y = sq_scatter_add(sq_zeros(t, sq_mat(2, 4)), ids, 2, INT64_MAX / 16);
         if (i == 5) {
-            sq_var a = sq_reshape(z, sq_mat(big * big, 0)), b = sq_reshape(z, sq_mat(0, big * 4));
+            sq_var a = sq_reshape(z, sq_mat(big * big, 0)),
+                   b = sq_reshape(z, sq_mat(0, big * 4));
             y = sq_matmul(a, b);
         }
         cr_expect(sq_ok(y) == false, "%s", row[i]);
@@ -425,15 +435,38 @@ Test(sizes, axes_and_counts_out_of_range)
             sq_tape_reset(t);
             continue;
         }
-        cr_expect(sq_tape_status(t) == SQ_ERANGE || sq_tape_status(t) == SQ_ESHAPE, "case %d: %s",
-                  i, sq_message(t));
+        cr_expect(sq_tape_status(t) == SQ_ERANGE || sq_tape_status(t) == SQ_ESHAPE,
+                  "case %d: %s", i, sq_message(t));
         EXPECT_SOUND(t);
         sq_tape_reset(t);
     }
     sq_tape_free(t);
 }
 
-/* ---- Weights and precisions ---------------------------------------------------------------- */
+Test(nothing, arrays_that_are_null)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    const double *none = NULL;
+    double *nowhere = NULL;
+    for (int i = 0; i < 7; i++) {
+        sq_var x = sq_leaf(t, sq_vec(2), ((double[]){ 1, 2 })), y = sq_square(x);
+        if (i == 0) sq_input(t, sq_vec(3), none);
+        if (i == 1) sq_leaf(t, sq_vec(3), none);
+        if (i == 2) cr_expect(sq_backward_from(y, none) != SQ_OK);
+        if (i == 3) cr_expect(sq_copy(y, nowhere) != SQ_OK);
+        if (i == 4) cr_expect(sq_grad_copy(x, nowhere) != SQ_OK);
+        if (i == 5) cr_expect(sq_derive(y, NULL, NULL, 1) != SQ_OK);
+        if (i == 6) cr_expect(sq_cut(t, 0, NULL, 2) != SQ_OK);
+        cr_expect(sq_tape_status(t) != SQ_OK, "case %d", i);
+        EXPECT_SOUND(t);
+        sq_tape_reset(t);
+    }
+    cr_expect(sq_ok(sq_input(t, sq_vec(0), none)), "no values need no array");
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+}
+
+/* ---- Weights and precisions -------------------------------------------------------------- */
 
 Test(weights, unknown_weights_and_missing_params)
 {
@@ -472,7 +505,7 @@ Test(weights, params_of_another_precision)
     sq_params_free(p);
 }
 
-/* ---- Gradients that are not there ---------------------------------------------------------- */
+/* ---- Gradients that are not there -------------------------------------------------------- */
 
 Test(gradients, of_a_constant_and_of_an_unmarked_variable)
 {

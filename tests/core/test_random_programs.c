@@ -1,9 +1,11 @@
 /* test_random_programs.c -- programs nobody would write by hand.
  *
  * First kind: random expressions over smooth ops through several steps, whose gradients must
- * agree with central differences and with sq_derive. Second kind: random sequences of everything
- * a tape can be asked, stale and foreign handles included; they may fail, but never crash, and
- * the tape's invariants hold after every single call. All from fixed seeds. */
+ * agree with central differences and with sq_derive. Second kind: programs cut at random
+ * places, equal to the bit to programs with constants in those places. Third kind: random
+ * sequences of everything a tape can be asked, stale and foreign handles included; they may
+ * fail, but never crash, and the tape's invariants hold after every single call. All from
+ * fixed seeds. */
 #include "tests/support/support.h"
 
 enum { ROWS = 2, COLS = 3, SIZE = ROWS * COLS, INPUTS = 3, POOL = 40 };
@@ -87,58 +89,65 @@ static double value_of(uint64_t seed, sq_params *p, sq_weight w, double (*x)[SIZ
     return f;
 }
 
+/* What a program is differentiated by. */
+typedef struct point {
+    uint64_t seed;
+    sq_params *p;
+    sq_weight w;
+    double x[INPUTS][SIZE], wv[COLS * COLS];
+} point;
+
+/* Central difference by one number of the point, which may be a weight's. */
+static double difference(point *at, double *number)
+{
+    const double e = 1e-5, keep = *number;
+    double f[2];
+    for (int s = 0; s < 2; s++) {
+        *number = keep + (s ? -e : e);
+        cr_assert(sq_weight_set(at->p, at->w, at->wv) == SQ_OK);
+        f[s] = value_of(at->seed, at->p, at->w, at->x);
+    }
+    *number = keep;
+    return (f[0] - f[1]) / (2 * e);
+}
+
+static void expect_differences(point *at, double *numbers, const double *g, int n,
+                               const char *what)
+{
+    for (int k = 0; k < n; k++) {
+        double numeric = difference(at, &numbers[k]);
+        cr_expect(close_to(g[k], numeric, 1e-7), "seed %d, %s[%d]: %.12g, not %.12g",
+                  (int)at->seed, what, k, g[k], numeric);
+    }
+}
+
 static void one_program(uint64_t seed)
 {
-    sq_params *p = sq_params_new(SQ_F64);
-    sq_weight w = sq_params_add(p, "w", sq_mat(COLS, COLS));
-    double x[INPUTS][SIZE], wv[COLS * COLS], g[SIZE], d[SIZE], gw[COLS * COLS];
-    for (int i = 0; i < INPUTS; i++) fill(x[i], SIZE, seed * 7 + (uint64_t)i, -1, 1);
-    fill(wv, COUNT(wv), seed * 11 + 5, -1, 1);
-    cr_assert(sq_weight_set(p, w, wv) == SQ_OK);
-    sq_tape *t = sq_tape_new(SQ_F64, p);
+    point at = { .seed = seed, .p = sq_params_new(SQ_F64) };
+    at.w = sq_params_add(at.p, "w", sq_mat(COLS, COLS));
+    double g[INPUTS][SIZE], d[SIZE], gw[COLS * COLS];
+    for (int i = 0; i < INPUTS; i++) fill(at.x[i], SIZE, seed * 7 + (uint64_t)i, -1, 1);
+    fill(at.wv, COUNT(at.wv), seed * 11 + 5, -1, 1);
+    cr_assert(sq_weight_set(at.p, at.w, at.wv) == SQ_OK);
+    sq_tape *t = sq_tape_new(SQ_F64, at.p);
     sq_var v[INPUTS], pool[POOL], dv[INPUTS];
-    for (int i = 0; i < INPUTS; i++) v[i] = sq_leaf(t, sq_mat(ROWS, COLS), x[i]);
-    sq_var loss = program(seed, t, w, v, pool);
+    for (int i = 0; i < INPUTS; i++) v[i] = sq_leaf(t, sq_mat(ROWS, COLS), at.x[i]);
+    sq_var loss = program(seed, t, at.w, v, pool);
     ASSERT_HEALTHY(t);
     BACKWARD(loss);
     ASSERT_HEALTHY(t);
     cr_assert(sq_derive(loss, v, dv, INPUTS) == SQ_OK, "seed %d: %s", (int)seed, sq_message(t));
     ASSERT_HEALTHY(t);
     for (int i = 0; i < INPUTS; i++) {
-        sq_grad_copy(v[i], g);
+        sq_grad_copy(v[i], g[i]);
         sq_copy(dv[i], d);
-        EXPECT_ALL_NEAR(d, g, SIZE, 1e-12, "derive against the sweep");
+        EXPECT_ALL_NEAR(d, g[i], SIZE, 1e-12, "derive against the sweep");
     }
-    const double e = 1e-5;
-    for (int i = 0; i < INPUTS; i++) {
-        sq_grad_copy(v[i], g);
-        for (int k = 0; k < SIZE; k++) {
-            double keep = x[i][k], f[2];
-            for (int s = 0; s < 2; s++) {
-                x[i][k] = keep + (s ? -e : e);
-                f[s] = value_of(seed, p, w, x);
-            }
-            x[i][k] = keep;
-            double numeric = (f[0] - f[1]) / (2 * e);
-            cr_expect(close_to(g[k], numeric, 1e-7), "seed %d, x%d[%d]: %.12g, not %.12g",
-                      (int)seed, i, k, g[k], numeric);
-        }
-    }
-    sq_weight_grad(t, w, gw);
-    for (int k = 0; k < COUNT(gw); k++) {
-        double keep = wv[k], f[2];
-        for (int s = 0; s < 2; s++) {
-            wv[k] = keep + (s ? -e : e);
-            cr_assert(sq_weight_set(p, w, wv) == SQ_OK);
-            f[s] = value_of(seed, p, w, x);
-        }
-        wv[k] = keep;
-        double numeric = (f[0] - f[1]) / (2 * e);
-        cr_expect(close_to(gw[k], numeric, 1e-7), "seed %d, w[%d]: %.12g, not %.12g", (int)seed, k,
-                  gw[k], numeric);
-    }
+    sq_weight_grad(t, at.w, gw);
     sq_tape_free(t);
-    sq_params_free(p);
+    for (int i = 0; i < INPUTS; i++) expect_differences(&at, at.x[i], g[i], SIZE, "x");
+    expect_differences(&at, at.wv, gw, COUNT(gw), "w");
+    sq_params_free(at.p);
 }
 
 Test(expressions, gradients_agree_with_differences)
@@ -188,13 +197,164 @@ Test(expressions, second_derivatives_agree_with_differences)
                 }
                 x[i][k] = keep;
                 double numeric = (f[0] - f[1]) / (2 * e);
-                cr_expect(close_to(g[i][k], numeric, 1e-6), "seed %d, x%d[%d]: %.12g, not %.12g",
-                          (int)seed, i, k, g[i][k], numeric);
+                cr_expect(close_to(g[i][k], numeric, 1e-6),
+                          "seed %d, x%d[%d]: %.12g, not %.12g", (int)seed, i, k, g[i][k],
+                          numeric);
             }
     }
 }
 
-/* ---- Anything at any time ---------------------------------------------------------------------- */
+/* ---- Cuts anywhere ----------------------------------------------------------------------- */
+
+/* A run with cuts at random places, against the same run without any in which whatever the
+ * cuts would have forgotten by the end is put in as numbers. Segments are counted like the
+ * tape's: the root is 0; each begun or ended step, and each cut that keeps nothing, opens the
+ * next. */
+enum { LIVE = 8, EVENTS = 70 };
+
+typedef struct slot {
+    sq_var v;
+    int segment;
+} slot;
+
+typedef struct cuts {
+    rng r;
+    sq_params *p;
+    sq_weight w;
+    sq_tape *t;
+    slot pool[LIVE];
+    int segment, steps[EVENTS], n_steps; /* the segments that are steps */
+    bool in_step, really;                /* really: cut; otherwise: put in numbers */
+    int bound;                           /* segments below it are forgotten (in the end) */
+} cuts;
+
+static sq_var operand(cuts *c)
+{
+    slot s = c->pool[rng_below(&c->r, LIVE)];
+    if (c->really || s.segment == 0 || s.segment >= c->bound || c->segment < c->bound)
+        return s.v;
+    double x[SIZE];
+    sq_copy(s.v, x);
+    return sq_input(c->t, sq_mat(ROWS, COLS), x);
+}
+
+static void cut_now(cuts *c, int keep)
+{
+    int bound = c->bound;
+    if (c->segment == 0) return; /* nothing but the root, which stays */
+    if (keep == 0) {
+        bound = ++c->segment;
+        c->in_step = false;
+    } else if (keep <= c->n_steps) {
+        bound = c->steps[c->n_steps - keep];
+    }
+    if (!c->really) {
+        if (keep == 0) sq_end_step(c->t);
+        return;
+    }
+    sq_var carry[LIVE];
+    for (int i = 0; i < LIVE; i++) carry[i] = c->pool[i].v;
+    cr_assert(sq_cut(c->t, keep, carry, LIVE) == SQ_OK, "%s", sq_message(c->t));
+    for (int i = 0; i < LIVE; i++) c->pool[i].v = carry[i];
+    if (bound > c->bound) c->bound = bound;
+}
+
+static sq_var expression(cuts *c)
+{
+    sq_var a = operand(c), b = operand(c), d = operand(c);
+    switch (rng_below(&c->r, 6)) {
+    case 0: return sq_reshape(a, sq_mat(ROWS, COLS)); /* the same memory */
+    case 1:
+        return sq_reshape(sq_slice(sq_reshape(a, sq_shape3(1, ROWS, COLS)), 0, 0, 1),
+                          sq_mat(ROWS, COLS));
+    case 2:
+        return sq_mul(sq_tanh(sq_broadcast_to(sq_slice(a, 0, 1, 1), sq_mat(ROWS, COLS))), b);
+    case 3: return structural(&c->r, c->t, c->w, a, b, d);
+    case 4: return sq_add(sq_detach(a), sq_tanh(b));
+    default: return elementwise(&c->r, a, b, d);
+    }
+}
+
+static void event(cuts *c)
+{
+    int dice = rng_below(&c->r, 20), which = rng_below(&c->r, LIVE), keep = rng_below(&c->r, 4);
+    if (dice < 4) {
+        sq_begin_step(c->t);
+        c->in_step = true;
+        c->steps[c->n_steps++] = ++c->segment;
+    } else if (dice == 4) {
+        sq_end_step(c->t);
+        if (c->in_step) c->segment++;
+        c->in_step = false;
+    } else if (dice == 5 || dice == 6) {
+        cut_now(c, keep);
+    } else if (dice == 7) {
+        double *w = sq_params_update(c->p);
+        for (int i = 0; i < COLS * COLS; i++) w[i] *= .875;
+    } else if (dice == 8) {
+        if (c->really) BACKWARD(sq_sum(c->pool[which].v)); /* does no harm */
+        else sq_sum(c->pool[which].v);
+    } else {
+        c->pool[which] = (slot){ expression(c), c->segment };
+    }
+}
+
+typedef struct ending {
+    double loss, x[LIVE][SIZE], w[COLS * COLS];
+    int bound;
+} ending;
+
+static ending run_cuts(uint64_t seed, bool really, int bound)
+{
+    ending e = { .loss = 0 };
+    double x[SIZE], w[COLS * COLS];
+    cuts c = { .r = { seed }, .really = really, .bound = bound };
+    c.p = sq_params_new(SQ_F64);
+    c.w = sq_params_add(c.p, "w", sq_mat(COLS, COLS));
+    fill(w, COUNT(w), seed, -1, 1);
+    cr_assert(sq_weight_set(c.p, c.w, w) == SQ_OK);
+    c.t = sq_tape_new(SQ_F64, c.p);
+    sq_var leaf[LIVE];
+    for (int i = 0; i < LIVE; i++) {
+        fill(x, SIZE, seed * 31 + (uint64_t)i, -1, 1);
+        c.pool[i] = (slot){ leaf[i] = sq_leaf(c.t, sq_mat(ROWS, COLS), x), 0 };
+    }
+    for (int i = 0; i < EVENTS; i++) {
+        event(&c);
+        ASSERT_HEALTHY(c.t);
+    }
+    sq_begin_step(c.t);
+    c.segment++;
+    sq_var loss = sq_constant(c.t, 0);
+    for (int i = 0; i < 3 * LIVE; i++) loss = sq_add(loss, sq_sum(sq_square(operand(&c))));
+    sq_zero_grads(c.t);
+    BACKWARD(loss);
+    e.loss = sq_item(loss);
+    for (int i = 0; i < LIVE; i++) sq_grad_copy(leaf[i], e.x[i]);
+    sq_weight_grad(c.t, c.w, e.w);
+    e.bound = c.bound;
+    ASSERT_HEALTHY(c.t);
+    sq_tape_free(c.t);
+    sq_params_free(c.p);
+    return e;
+}
+
+Test(cuts, anywhere_equal_constants_put_in)
+{
+    int cut = 0;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        ending a = run_cuts(seed, true, 0), b = run_cuts(seed, false, a.bound);
+        cut += a.bound > 0;
+        cr_expect(a.loss == b.loss, "seed %d: %.17g, %.17g", (int)seed, a.loss, b.loss);
+        cr_expect(memcmp(a.x, b.x, sizeof a.x) == 0, "seed %d: leaf gradients differ",
+                  (int)seed);
+        cr_expect(memcmp(a.w, b.w, sizeof a.w) == 0, "seed %d: weight gradients differ",
+                  (int)seed);
+    }
+    cr_expect(cut > 150, "only %d runs were cut", cut);
+}
+
+/* ---- Anything at any time ---------------------------------------------------------------- */
 
 enum { SLOTS = 24, SEED = 100 };
 
@@ -263,10 +423,12 @@ static void fuzz_sweep(fuzz *f)
     case 0: status = sq_backward(v); break;
     case 1: status = sq_backward(sq_sum(v)); break;
     case 2:
-        if (sq_ok(v) && sq_shape_size(sq_shape_of(v)) <= SEED) status = sq_backward_from(v, seed);
+        if (sq_ok(v) && sq_shape_size(sq_shape_of(v)) <= SEED)
+            status = sq_backward_from(v, seed);
         break;
     case 3:
-        if (f->derives++ < 2 && sq_derive(v, x, g, 1 + rng_below(&f->r, 2)) == SQ_OK) keep(f, g[0]);
+        if (f->derives++ < 2 && sq_derive(v, x, g, 1 + rng_below(&f->r, 2)) == SQ_OK)
+            keep(f, g[0]);
         break;
     case 4: sq_zero_grads(f->t); break;
     case 5: sq_keep_grad(v); break;
@@ -280,10 +442,31 @@ static void fuzz_sweep(fuzz *f)
     cr_assert(status == SQ_OK || !v.tape || sq_tape_status(v.tape) == status);
 }
 
+static sq_var fuzz_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    const sq_weight *w = self;
+    return *state = sq_tanh(sq_add(sq_matmul(*state, sq_use(t, *w)), x));
+}
+
+static void fuzz_graph(fuzz *f)
+{
+    static const int64_t width[1] = { COLS };
+    const sq_cell cell = { "fuzz", 1, width, NULL, fuzz_step, &f->w };
+    sq_var x[2] = { any(f), any(f) }, state = any(f);
+    if (!sq_ok(x[0]) || !sq_ok(x[1])) return;
+    const sq_unrolled *u = sq_unroll(f->t, &cell, sq_stack(x, 2), &state, NULL);
+    keep(f, sq_unrolled_state(u, 0, 0));
+    keep(f, sq_unrolled_output(u, 1));
+    sq_ledger_options o = { .values = true };
+    sq_ledger_free(sq_ledger_new(u, sq_sum(sq_unrolled_outputs(u)), &o));
+    sq_ledger_free(sq_ledger_of_states(f->v, 2, 1 + rng_below(&f->r, 3), sq_sum(any(f)), NULL));
+}
+
 static void fuzz_one(fuzz *f)
 {
-    int dice = rng_below(&f->r, 20);
-    if (dice < 3) keep(f, fresh(f));
+    int dice = rng_below(&f->r, 21);
+    if (dice == 20) fuzz_graph(f);
+    else if (dice < 3) keep(f, fresh(f));
     else if (dice < 4) keep(f, sq_use(f->t, f->w));
     else if (dice < 8) keep(f, elementwise(&f->r, any(f), any(f), any(f)));
     else if (dice < 12) keep(f, structural(&f->r, f->t, f->w, any(f), any(f), any(f)));
@@ -303,7 +486,8 @@ static void fuzz_run(uint64_t seed)
     for (int i = 0; i < SLOTS; i++) f.v[i] = fresh(&f);
     for (int i = 0; i < 250; i++) {
         fuzz_one(&f);
-        cr_assert(sq_tape_check(f.t, text, sizeof text), "seed %d, call %d: %s", (int)seed, i, text);
+        cr_assert(sq_tape_check(f.t, text, sizeof text), "seed %d, call %d: %s", (int)seed, i,
+                  text);
         bool failed = sq_tape_status(f.t) != SQ_OK;
         cr_assert(failed == (sq_message(f.t)[0] != '\0'));
         if ((failed && rng_below(&f.r, 3) == 0) || f.recorded > 120) {

@@ -29,13 +29,14 @@ Test(traps, flux_one_step_truncation)
     double want = (tanh_loss(w0 + e, x, 3) - tanh_loss(w0 - e, x, 3)) / (2 * e);
     EXPECT_NEAR(number_grad(t, w), want, 1e-9, "dL/dW");
     double h3 = sq_item(h), one_step = 2 * h3 * (1 - h3 * h3) * sq_item(before);
-    cr_expect(fabs(number_grad(t, w) - one_step) > .01, "the one-step gradient is another number");
+    cr_expect(fabs(number_grad(t, w) - one_step) > .01,
+              "the one-step gradient is another number");
     sq_tape_free(t);
     sq_params_free(p);
 }
 
-/* FluxML/Flux.jl#2185: the gradient depended on whether the outputs were scalars step by step or
- * one array. */
+/* FluxML/Flux.jl#2185: the gradient depended on whether the outputs were scalars step by step
+ * or one array. */
 Test(traps, flux_array_and_scalar_outputs_agree)
 {
     enum { T = 5, B = 2, I = 2, H = 3 };
@@ -45,13 +46,15 @@ Test(traps, flux_array_and_scalar_outputs_agree)
     fill(x, COUNT(x), 3, -1, 1);
     for (int array = 0; array < 2; array++) {
         sq_tape *t = sq_tape_new(SQ_F64, n.params);
-        const sq_unrolled *u = sq_unroll(t, &n.cell, sq_input(t, sq_shape3(T, B, I), x), NULL, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &n.cell, sq_input(t, sq_shape3(T, B, I), x), NULL, NULL);
         sq_var loss = sq_constant(t, 0);
         if (array) loss = sq_sum(sq_square(sq_unrolled_outputs(u)));
         for (int i = 0; !array && i < T; i++)
             for (int k = 0; k < B * H; k++) {
                 sq_var flat = sq_reshape(sq_unrolled_output(u, i), sq_vec(B * H));
-                loss = sq_add(loss, sq_square(sq_reshape(sq_slice(flat, 0, k, 1), sq_scalar())));
+                loss =
+                    sq_add(loss, sq_square(sq_reshape(sq_slice(flat, 0, k, 1), sq_scalar())));
             }
         BACKWARD(loss);
         g[array] = grads_copy(t);
@@ -72,8 +75,8 @@ static sq_var running_sum(sq_tape *t, const void *self, sq_var x, sq_var *state)
 static const int64_t one_wide[1] = { 1 };
 static const sq_cell running_sum_cell = { "sum", 1, one_wide, NULL, running_sum, NULL };
 
-/* jax-ml/jax#753: gradients by the scanned sequence came out zero. Of a running sum the Jacobian
- * dy_t/dx_s is the lower-triangular matrix of ones. */
+/* jax-ml/jax#753: gradients by the scanned sequence came out zero. Of a running sum the
+ * Jacobian dy_t/dx_s is the lower-triangular matrix of ones. */
 Test(traps, jax_zero_sequence_gradient)
 {
     enum { T = 6 };
@@ -89,7 +92,8 @@ Test(traps, jax_zero_sequence_gradient)
         sq_zero_grads(t);
         cr_assert(sq_backward_from(ys, seed) == SQ_OK, "%s", sq_message(t));
         cr_expect(sq_grad_copy(xs, row) == SQ_OK);
-        for (int s = 0; s < T; s++) cr_expect(row[s] == (s <= i), "dy_%d/dx_%d = %g", i, s, row[s]);
+        for (int s = 0; s < T; s++)
+            cr_expect(row[s] == (s <= i), "dy_%d/dx_%d = %g", i, s, row[s]);
     }
     sq_tape_free(t);
 }
@@ -266,7 +270,8 @@ Test(traps, gradient_checks_repeat_to_the_bit)
     sq_check_result r[2];
     memset(r, 0, sizeof r);
     for (int i = 0; i < 2; i++) {
-        cr_assert(sq_check_cell(&n.cell, n.params, 3, 2, 3, NULL, &r[i]) == SQ_OK, "%s", r[i].text);
+        cr_assert(sq_check_cell(&n.cell, n.params, 3, 2, 3, NULL, &r[i]) == SQ_OK, "%s",
+                  r[i].text);
         cr_expect(r[i].ok, "%s", r[i].text);
         cr_expect(r[i].elements >= sq_params_size(n.params));
     }

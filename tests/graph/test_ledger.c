@@ -86,7 +86,7 @@ Test(by_hand, of_an_unroll_with_the_loss_on_state_handles)
 }
 
 /* The loop by hand; losses after the last step, or each in its own step and summed up along the
- * way, as DESIGN section 5 writes it: the sum runs through later steps, but not through states. */
+ * way, as the README writes it: the sum runs through later steps, but not through states. */
 Test(by_hand, of_a_loop)
 {
     for (int inside = 0; inside < 3; inside++) {
@@ -173,7 +173,8 @@ Test(by_hand, out_of_range_is_nan)
 {
     scalar_run r;
     scalar_new(&r);
-    const sq_unrolled *u = sq_unroll(r.t, &r.cell, sq_zeros(r.t, sq_shape3(3, 1, 1)), NULL, NULL);
+    const sq_unrolled *u =
+        sq_unroll(r.t, &r.cell, sq_zeros(r.t, sq_shape3(3, 1, 1)), NULL, NULL);
     sq_ledger *l = sq_ledger_new(u, sq_sum(sq_unrolled_outputs(u)), NULL);
     const int64_t step[] = { -1, 3, 0, 0, INT64_MAX };
     const int32_t state[] = { 0, 0, -1, 1, 0 };
@@ -189,7 +190,7 @@ Test(by_hand, out_of_range_is_nan)
     scalar_free(&r);
 }
 
-/* ---- An LSTM ------------------------------------------------------------------------------------- */
+/* ---- An LSTM ----------------------------------------------------------------------------- */
 
 enum { T = 6, B = 2, I = 3, H = 4 };
 
@@ -221,9 +222,9 @@ static void lstm_free(lstm_run *r)
     net_free(&r->n);
 }
 
-/* One step alone, from the numbers of step i - 1. Sends gradients gh and gc into the new h and c
- * (added to the step's own loss if `own`); reads what reaches the new and the old states. gc is
- * what reaches c otherwise than through h. */
+/* One step alone, from the numbers of step i - 1. Sends gradients gh and gc into the new h and
+ * c (added to the step's own loss if `own`); reads what reaches the new and the old states. gc
+ * is what reaches c otherwise than through h. */
 static void one_step(const lstm_run *r, int i, bool own, const double *gh, const double *gc,
                      double (*new_state)[B * H], double (*old_state)[B * H])
 {
@@ -280,7 +281,8 @@ Test(lstm, total_is_immediate_plus_what_comes_back)
         for (int j = 0; j < B * H; j++) norm[0] += pow(sq_ledger_total_values(l, i, 1)[j], 2);
         for (int j = 0; j < B * H; j++) norm[1] += now[1][j] * now[1][j];
         EXPECT_NEAR(sq_ledger_total(l, i, 1), sqrt(norm[0]), 1e-14, "norm of the total");
-        EXPECT_NEAR(sq_ledger_immediate(l, i, 1), sqrt(norm[1]), 1e-14, "norm of the immediate");
+        EXPECT_NEAR(sq_ledger_immediate(l, i, 1), sqrt(norm[1]), 1e-14,
+                    "norm of the immediate");
     }
     sq_ledger_free(l);
     lstm_free(&r);
@@ -303,7 +305,8 @@ Test(lstm, totals_of_the_cell_state)
         for (int k = 0; k < B * H; k++) rest[k] = gc[k] - reached[1][k];
         one_step(&r, i + 1, false, gh, rest, NULL, back);
         for (int j = 0; j < B * H; j++)
-            EXPECT_NEAR(sq_ledger_total_values(l, i, 1)[j], through_h[1][j] + back[1][j], 1e-14, "c");
+            EXPECT_NEAR(sq_ledger_total_values(l, i, 1)[j], through_h[1][j] + back[1][j], 1e-14,
+                        "c");
     }
     sq_ledger_free(l);
     lstm_free(&r);
@@ -329,7 +332,7 @@ Test(lstm, agrees_with_the_gradients_a_sweep_leaves)
     lstm_free(&r);
 }
 
-/* ---- Observing changes nothing ------------------------------------------------------------------- */
+/* ---- Observing changes nothing ----------------------------------------------------------- */
 
 typedef struct reading {
     void *grads;
@@ -366,7 +369,8 @@ Test(observing, changes_no_bit)
         BACKWARD(plain.loss);
         BACKWARD(watched.loss);
         take(&a, &watched);
-        sq_ledger *l = sq_ledger_new(watched.u, watched.loss, &(sq_ledger_options){ .values = true });
+        sq_ledger *l =
+            sq_ledger_new(watched.u, watched.loss, &(sq_ledger_options){ .values = true });
         cr_assert(l != NULL, "%s", sq_message(watched.t));
         take(&b, &watched);
         expect_same(&a, &b, &watched);

@@ -59,7 +59,8 @@ static double update(trainer *tr, way how, int i)
     }
     sq_tape *t = tr->t;
     sq_zero_grads(t);
-    const sq_unrolled *u = sq_unroll(t, &tr->n.cell, sq_input(t, sq_shape3(T, B, 1), x), NULL, NULL);
+    const sq_unrolled *u =
+        sq_unroll(t, &tr->n.cell, sq_input(t, sq_shape3(T, B, 1), x), NULL, NULL);
     sq_var out = sq_affine(sq_unrolled_outputs(u), sq_use(t, tr->V), sq_use(t, tr->c));
     sq_var l = sq_mse(out, sq_input(t, sq_shape3(T, B, 1), y));
     BACKWARD(l);
@@ -147,8 +148,8 @@ Test(training, streaming_with_cuts_learns_and_holds_its_memory)
     trainer_free(&tr);
 }
 
-/* What is carried while the root grows must not pile up: inputs made between steps, for instance.
- * The same stream step by step, cutting to a window of five after each. */
+/* What is carried while the root grows must not pile up: inputs made between steps, for
+ * instance. The same stream step by step, cutting to a window of five after each. */
 Test(training, a_sliding_window_over_updates_every_step)
 {
     trainer tr;
@@ -178,7 +179,7 @@ Test(training, a_sliding_window_over_updates_every_step)
     trainer_free(&tr);
 }
 
-/* ---- The cell of the design, written by a user ------------------------------------------------ */
+/* ---- The cell of the design, written by a user ------------------------------------------- */
 
 typedef struct mgu {
     sq_weight W, U, b, V, R, d;
@@ -187,8 +188,8 @@ typedef struct mgu {
 static sq_var mgu_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
     const mgu *w = self;
-    sq_var f = sq_sigmoid(sq_add(sq_affine(x, sq_use(t, w->W), sq_use(t, w->b)),
-                                 sq_matmul(*h, sq_use(t, w->U))));
+    sq_var f = sq_sigmoid(
+        sq_add(sq_affine(x, sq_use(t, w->W), sq_use(t, w->b)), sq_matmul(*h, sq_use(t, w->U))));
     sq_var c = sq_tanh(sq_add(sq_affine(x, sq_use(t, w->V), sq_use(t, w->d)),
                               sq_matmul(sq_mul(f, *h), sq_use(t, w->R))));
     return *h = sq_add(*h, sq_mul(sq_name(f, "f"), sq_sub(c, *h)));
@@ -207,7 +208,8 @@ Test(user, a_cell_of_one_s_own_equals_the_library_s)
     fill(x, COUNT(x), 3, -1, 1);
     for (int k = 0; k < 2; k++) {
         sq_tape *t = sq_tape_new(SQ_F64, p);
-        const sq_unrolled *u = sq_unroll(t, &cell[k], sq_input(t, sq_shape3(T, B, IN), x), NULL, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &cell[k], sq_input(t, sq_shape3(T, B, IN), x), NULL, NULL);
         BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(u))));
         sq_copy(sq_unrolled_outputs(u), y[k]);
         g[k] = grads_copy(t);

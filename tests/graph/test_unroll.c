@@ -166,7 +166,8 @@ Test(unroll, out_of_range_answers_no_value)
     net_new(&n, SQ_F64, I, H, 5);
     for (int v = 0; v < 6; v++) {
         sq_tape *t = sq_tape_new(SQ_F64, n.params);
-        const sq_unrolled *u = sq_unroll(t, &n.cell, sq_zeros(t, sq_shape3(T, B, I)), NULL, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &n.cell, sq_zeros(t, sq_shape3(T, B, I)), NULL, NULL);
         cr_assert(u != NULL);
         sq_var y[6] = { sq_unrolled_state(u, -2, 0), sq_unrolled_state(u, T, 0),
                         sq_unrolled_state(u, 0, 2),  sq_unrolled_state(u, 0, -1),
@@ -189,7 +190,7 @@ Test(unroll, of_nothing_answers_nothing)
     sq_unrolled_last(NULL, NULL);
 }
 
-/* ---- The four forms of outputs --------------------------------------------------------------- */
+/* ---- The four forms of outputs ----------------------------------------------------------- */
 
 static sq_var squared(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
@@ -224,10 +225,13 @@ Test(outputs, all_last_sum_none)
         } else if (form == SQ_OUTPUTS_SUM) {
             cr_expect(sq_shape_of(y).rank == 0 && sq_item(y) == want[0] + want[1] + want[2]);
             BACKWARD(y);
-            double g[6]; /* dL/dh_3 = 2 h_3, dL/dh_t = 2 h_t + .5 dL/dh_(t+1); dL/dx_t the same */
+            double
+                g[6]; /* dL/dh_3 = 2 h_3, dL/dh_t = 2 h_t + .5 dL/dh_(t+1); dL/dx_t the same */
             sq_grad_copy(xs, g);
-            EXPECT_ALL_NEAR(g, ((double[]){ 2 + .5 * (7 + 6.75), 4 + .5 * (10 + 8.5), 7 + 6.75,
-                                            10 + 8.5, 13.5, 17 }), 6, 1e-15, "dL/dx");
+            EXPECT_ALL_NEAR(g,
+                            ((double[]){ 2 + .5 * (7 + 6.75), 4 + .5 * (10 + 8.5), 7 + 6.75,
+                                         10 + 8.5, 13.5, 17 }),
+                            6, 1e-15, "dL/dx");
         } else {
             cr_expect(sq_ok(y) == false && sq_tape_status(t) == SQ_OK);
         }
@@ -255,7 +259,7 @@ Test(outputs, sum_and_all_give_the_same_gradients)
     sq_tape_free(t);
 }
 
-/* ---- Edges --------------------------------------------------------------------------------------- */
+/* ---- Edges ------------------------------------------------------------------------------- */
 
 Test(edges, no_steps)
 {
@@ -412,7 +416,37 @@ Test(edges, a_negative_number_of_steps)
     sq_tape_free(t);
 }
 
-/* ---- Gradients: total and immediate ----------------------------------------------------------- */
+static sq_var growing(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    (void)t, (void)self, (void)x;
+    sq_var two[2] = { *state, *state };
+    return *state = sq_concat(two, 2, 1);
+}
+
+Test(edges, cells_that_make_no_sense)
+{
+    const sq_cell bad[4] = { { "no step", 1, two_wide, NULL, NULL, NULL },
+                             { "no widths", 1, NULL, NULL, doubling, NULL },
+                             { "fewer than none", -1, two_wide, NULL, doubling, NULL },
+                             { "growing", 1, two_wide, NULL, growing, NULL } };
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    for (int i = 0; i < 5; i++) {
+        sq_unroll_options o = { .steps = 2, .batch = 1 };
+        cr_expect(sq_unroll(t, i < 4 ? &bad[i] : NULL, (sq_var){ 0 }, NULL, &o) == NULL, "%d",
+                  i);
+        cr_expect(sq_tape_status(t) != SQ_OK, "%d", i);
+        if (i == 3) EXPECT_CONTAINS(sq_message(t), "[1,4]");
+        EXPECT_SOUND(t);
+        sq_tape_reset(t);
+    }
+    sq_unroll_options o = { .steps = INT64_MAX, .batch = 1 };
+    cr_expect(sq_unroll(t, &doubling_cell, (sq_var){ 0 }, NULL, &o) == NULL);
+    cr_expect(sq_tape_status(t) != SQ_OK);
+    EXPECT_SOUND(t);
+    sq_tape_free(t);
+}
+
+/* ---- Gradients: total and immediate ------------------------------------------------------ */
 
 static sq_var linear(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
@@ -430,7 +464,8 @@ Test(gradients, states_are_total_and_outputs_are_immediate)
     sq_weight w = add_number(p, "w", w0);
     sq_cell cell = { "linear", 1, one, NULL, linear, &w };
     sq_tape *t = sq_tape_new(SQ_F64, p);
-    sq_var x = sq_leaf(t, sq_shape3(3, 1, 1), ((double[]){ 1, 2, 4 })), loss = sq_constant(t, 0);
+    sq_var x = sq_leaf(t, sq_shape3(3, 1, 1), ((double[]){ 1, 2, 4 })),
+           loss = sq_constant(t, 0);
     for (int form = 0; form < 2; form++) { /* through the stacked outputs, and one by one */
         const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, NULL);
         sq_var ones = sq_input(t, sq_shape3(3, 1, 1), ((double[]){ 1, 2, 3 }));
@@ -466,14 +501,15 @@ Test(gradients, scalar_oracle_through_unroll)
     sq_tape *t = sq_tape_new(SQ_F64, p);
     sq_var h0 = sq_input(t, sq_mat(1, 1), (double[]){ .9 });
     sq_unroll_options o = { .outputs = SQ_OUTPUTS_LAST };
-    sq_var y = sq_unrolled_outputs(sq_unroll(t, &cell, sq_zeros(t, sq_shape3(3, 1, 1)), &h0, &o));
+    sq_var y =
+        sq_unrolled_outputs(sq_unroll(t, &cell, sq_zeros(t, sq_shape3(3, 1, 1)), &h0, &o));
     BACKWARD(sq_sum(y));
     EXPECT_NEAR(number_grad(t, w), .108, 3e-17, "dh_3/dw");
     sq_tape_free(t);
     sq_params_free(p);
 }
 
-/* ---- Length and composition --------------------------------------------------------------------- */
+/* ---- Length and composition -------------------------------------------------------------- */
 
 Test(length, costs_are_linear_in_it)
 {
@@ -512,7 +548,8 @@ Test(length, a_thousand_steps)
     double *x = malloc(LONG * B * I * sizeof *x);
     fill(x, LONG * B * I, 3, -1, 1);
     sq_tape *t = sq_tape_new(SQ_F64, n.params);
-    const sq_unrolled *u = sq_unroll(t, &n.cell, sq_leaf(t, sq_shape3(LONG, B, I), x), NULL, NULL);
+    const sq_unrolled *u =
+        sq_unroll(t, &n.cell, sq_leaf(t, sq_shape3(LONG, B, I), x), NULL, NULL);
     BACKWARD(sq_mean(sq_square(sq_unrolled_outputs(u))));
     cr_expect(isfinite(sq_grads_norm(t)) && sq_grads_norm(t) > 0);
     for (int i = 0; i < LONG; i += 111)
@@ -575,7 +612,8 @@ Test(composition, a_stack_of_two_cells)
     sq_cell both = sq_stack_cell(cells);
     double y[2][T * B * 5];
     sq_tape *t = sq_tape_new(SQ_F64, p);
-    const sq_unrolled *u = sq_unroll(t, &both, sq_input(t, sq_shape3(T, B, I), d.x), NULL, NULL);
+    const sq_unrolled *u =
+        sq_unroll(t, &both, sq_input(t, sq_shape3(T, B, I), d.x), NULL, NULL);
     cr_assert(u != NULL, "%s", sq_message(t));
     cr_expect(sq_unrolled_n_states(u) == 3);
     EXPECT_TEXT(sq_unrolled_state_name(u, 0), "0.h");
@@ -591,7 +629,8 @@ Test(composition, a_stack_of_two_cells)
     sq_copy(sq_unrolled_outputs(u), y[1]);
     EXPECT_SAME_BITS(y[0], y[1], sizeof y[0], "outputs: layer by layer is the same");
     BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(u))));
-    EXPECT_ALL_NEAR((const double *)sq_grads(t), g, sq_params_size(p), 1e-13, "weight gradients");
+    EXPECT_ALL_NEAR((const double *)sq_grads(t), g, sq_params_size(p), 1e-13,
+                    "weight gradients");
     ASSERT_HEALTHY(t);
     free(g);
     sq_tape_free(t);

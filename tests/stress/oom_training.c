@@ -2,11 +2,12 @@
  *
  * Linked with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc against the
  * static library. First a scenario (params, LSTM, tape, optimizer, three updates with cuts, a
- * derivative, a ledger) runs once for every allocation it makes, with that one failing, and again
- * with that one and all later ones failing: each run must end in SQ_ENOMEM or NULL, leave sound
- * objects behind, and succeed when tried again on them. Then 1000 training iterations must
- * allocate nothing after the tenth. Run under a leak-checking sanitizer it proves that nothing
- * leaks on any of these paths. Prints what it did; exits 1 on the first thing that is wrong. */
+ * derivative, a ledger) runs once for every allocation it makes, with that one failing, and
+ * again with that one and all later ones failing: each run must end in SQ_ENOMEM or NULL,
+ * leave sound objects behind, and succeed when tried again on them. Then 1000 training
+ * iterations must allocate nothing after the tenth. Run under a leak-checking sanitizer it
+ * proves that nothing leaks on any of these paths. Prints what it did; exits 1 on the first
+ * thing that is wrong. */
 #include "seqgrad.h"
 
 #include <stdio.h>
@@ -39,14 +40,14 @@ void *__wrap_aligned_alloc(size_t align, size_t n)
     return fails() ? NULL : __real_aligned_alloc(align, n);
 }
 
-#define REQUIRE(condition, ...)                                                            \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
+#define REQUIRE(condition, ...)                                                             \
+    do {                                                                                    \
+        if (!(condition)) {                                                                 \
             printf("line %d, allocation %ld%s: ", __LINE__, fail_at, fail_on ? " on" : ""); \
-            printf(__VA_ARGS__);                                                           \
-            printf("\n");                                                                  \
-            exit(1);                                                                       \
-        }                                                                                  \
+            printf(__VA_ARGS__);                                                            \
+            printf("\n");                                                                   \
+            exit(1);                                                                        \
+        }                                                                                   \
     } while (0)
 
 enum { T = 5, B = 2, I = 3, H = 4, UPDATES = 3, MAX_WEIGHTS = 200 };
@@ -60,6 +61,8 @@ typedef struct world {
 } world;
 
 static double weights[MAX_WEIGHTS], grads[MAX_WEIGHTS], xs[T * B * I];
+enum place { SWEEP, CUT, LEDGER, DERIVE, UPDATE, N_PLACES };
+static int failures[N_PLACES]; /* where it failed first: every place must be met */
 
 static void fill_inputs(void)
 {
@@ -83,6 +86,7 @@ static sq_status checked_update(world *w)
     size_t bytes = (size_t)sq_params_size(w->p) * sizeof(double);
     memcpy(weights, sq_params_view(w->p), bytes);
     sq_status s = sq_optim_step(w->o, w->t);
+    failures[UPDATE] += s != SQ_OK;
     if (s) REQUIRE(memcmp(weights, sq_params_view(w->p), bytes) == 0, "a failed update wrote");
     return s;
 }
@@ -94,9 +98,11 @@ static sq_status checked_sweep(world *w, sq_var loss)
     sq_status s = sq_backward(loss);
     if (s == SQ_OK) return s;
     long at = fail_at;
+    failures[SWEEP]++;
     fail_at = -1;
     sq_tape_reset(w->t);
-    REQUIRE(sq_weight_grad(w->t, w->lstm.W[0], grads) == SQ_EGRAD, "half a gradient was given out");
+    REQUIRE(sq_weight_grad(w->t, w->lstm.W[0], grads) == SQ_EGRAD,
+            "half a gradient was given out");
     sq_tape_reset(w->t);
     REQUIRE(sq_grads(w->t) == NULL, "half a gradient was given out");
     sq_tape_reset(w->t);
@@ -108,35 +114,48 @@ static sq_status checked_sweep(world *w, sq_var loss)
     return s;
 }
 
+/* A sweep on its own whose gradients are larger than what recording has left over. */
+static sq_status sweep_something_large(world *w)
+{
+    sq_var x = sq_use(w->t, w->lstm.W[0]), y = sq_broadcast_to(sq_sum(x), sq_vec(30000));
+    sq_status s = checked_sweep(w, sq_sum(sq_tanh(sq_tanh(sq_tanh(y)))));
+    if (s == SQ_OK) sq_tape_reset(w->t);
+    return s;
+}
+
 static sq_status learn(world *w)
 {
+    sq_status start = sweep_something_large(w);
+    if (start) return start;
     sq_cell cell = sq_lstm_cell(&w->lstm);
     sq_var state[2] = { { 0 } };
     for (int i = 0; i < UPDATES; i++) {
         sq_tape *t = w->t;
         sq_zero_grads(t);
-        const sq_unrolled *u = sq_unroll(t, &cell, sq_leaf(t, sq_shape3(T, B, I), xs), state, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &cell, sq_leaf(t, sq_shape3(T, B, I), xs), state, NULL);
         sq_var y = sq_sum(sq_matmul(sq_unrolled_outputs(u), sq_use(t, w->extra)));
         sq_var h = sq_name(sq_unrolled_state(u, 1, 0), "a state"), dh = { 0 };
-        if (sq_derive(y, &h, &dh, 1)) return failed(w);
+        if (sq_tape_status(t)) return failed(w);
+        if (sq_derive(y, &h, &dh, 1)) {
+            failures[DERIVE]++;
+            return failed(w);
+        }
         sq_var loss = sq_add(y, sq_sum(sq_square(dh)));
+        if (sq_tape_status(t)) return failed(w);
         sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .values = i == 1 });
         sq_ledger_free(l);
+        failures[LEDGER] += !l;
         if (!l) return failed(w);
         sq_status s = checked_sweep(w, loss);
-        if (s) {
-            failed(w);
-            return s;
-        }
+        if (s) return s;
         if (sq_clip_norm(t, 1, NULL)) return failed(w);
-        s = checked_update(w);
-        if (s) {
-            failed(w);
-            return s;
-        }
+        if (checked_update(w)) return failed(w);
         sq_unrolled_last(u, state);
-        if (sq_cut(t, i, state, 2)) return failed(w);
-        if (sq_tape_status(t)) return failed(w);
+        if (sq_cut(t, i, state, 2)) {
+            failures[CUT]++;
+            return failed(w);
+        }
     }
     return failed(w);
 }
@@ -251,6 +270,10 @@ int main(void)
         REQUIRE(n > 20, "only %ld allocations seen: is malloc wrapped?", n);
         printf("%ld points of failure, %s: an error each time\n", n, on ? "lasting" : "single");
     }
+    for (int i = 0; i < N_PLACES; i++) REQUIRE(failures[i] > 0, "place %d never failed", i);
+    printf("first failures in sweeps %d, cuts %d, ledgers %d, derivatives %d, updates %d\n",
+           failures[SWEEP], failures[CUT], failures[LEDGER], failures[DERIVE],
+           failures[UPDATE]);
     steady(true);
     steady(false);
     return 0;

@@ -7,8 +7,8 @@ archive=$1 size=$2 nm=$3
 
 "$size" -A "$archive" | awk '
 /:$/ { object = $1 }
+$1 ~ /^\./ { seen++ }
 $1 ~ /^\.(data|bss|tdata|tbss|sdata|sbss|ldata|lbss)(\.|$)/ && $1 !~ /^\.data\.rel\.ro/ {
-    seen++
     if ($2 > 0) { printf "%s: %d bytes in %s\n", object, $2, $1; bad = 1 }
 }
 END { printf "%d sections looked at\n", seen; exit bad || seen == 0 }'

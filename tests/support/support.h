@@ -53,71 +53,72 @@ static inline bool close_to(double got, double want, double tol)
     return got == want || fabs(got - want) <= tol * fmax(1.0, fabs(want));
 }
 
-#define EXPECT_NEAR(got, want, tol, what)                                                  \
-    do {                                                                                   \
-        double g__ = (got), w__ = (want);                                                  \
-        cr_expect(close_to(g__, w__, tol), "%s: got %.17g, want %.17g", what, g__, w__);   \
+#define EXPECT_NEAR(got, want, tol, what)                                                \
+    do {                                                                                 \
+        double g__ = (got), w__ = (want);                                                \
+        cr_expect(close_to(g__, w__, tol), "%s: got %.17g, want %.17g", what, g__, w__); \
     } while (0)
 
 /* Element by element; tells the first that differs. */
-#define EXPECT_ALL_NEAR(got, want, n, tol, what)                                           \
-    do {                                                                                   \
-        const double *g__ = (got), *w__ = (want);                                          \
-        int64_t n__ = (n), i__ = 0;                                                        \
-        while (i__ < n__ && close_to(g__[i__], w__[i__], tol)) i__++;                      \
-        cr_expect(i__ == n__, "%s: element %lld: got %.17g, want %.17g", what,             \
-                  (long long)i__, g__[i__ < n__ ? i__ : 0], w__[i__ < n__ ? i__ : 0]);     \
+#define EXPECT_ALL_NEAR(got, want, n, tol, what)                                               \
+    do {                                                                                       \
+        const double *g__ = (got), *w__ = (want);                                              \
+        int64_t n__ = (n), i__ = 0;                                                            \
+        while (i__ < n__ && close_to(g__[i__], w__[i__], tol)) i__++;                          \
+        cr_expect(i__ == n__, "%s: element %lld: got %.17g, want %.17g", what, (long long)i__, \
+                  g__[i__ < n__ ? i__ : 0], w__[i__ < n__ ? i__ : 0]);                         \
     } while (0)
 
-#define EXPECT_SAME_BITS(a, b, bytes, what) cr_expect(memcmp(a, b, bytes) == 0, "%s differ", what)
+#define EXPECT_SAME_BITS(a, b, bytes, what) \
+    cr_expect(memcmp(a, b, bytes) == 0, "%s differ", what)
 
-#define EXPECT_TEXT(got, want)                                                             \
-    do {                                                                                   \
-        const char *g__ = (got), *w__ = (want);                                            \
-        cr_expect(strcmp(g__, w__) == 0, "got  \"%s\"\nwant \"%s\"", g__, w__);            \
+#define EXPECT_TEXT(got, want)                                                  \
+    do {                                                                        \
+        const char *g__ = (got), *w__ = (want);                                 \
+        cr_expect(strcmp(g__, w__) == 0, "got  \"%s\"\nwant \"%s\"", g__, w__); \
     } while (0)
 
-#define EXPECT_CONTAINS(got, part)                                                         \
-    do {                                                                                   \
-        const char *g__ = (got), *p__ = (part);                                            \
-        cr_expect(strstr(g__, p__) != NULL, "\"%s\" does not contain \"%s\"", g__, p__);   \
+#define EXPECT_CONTAINS(got, part)                                                       \
+    do {                                                                                 \
+        const char *g__ = (got), *p__ = (part);                                          \
+        cr_expect(strstr(g__, p__) != NULL, "\"%s\" does not contain \"%s\"", g__, p__); \
     } while (0)
 
 /* Every invariant of the tape holds, whether it has failed or not. */
-#define EXPECT_SOUND(t)                                                                    \
-    do {                                                                                   \
-        char s__[256] = "";                                                                \
-        cr_expect(sq_tape_check(t, s__, sizeof s__), "sq_tape_check: %s", s__);            \
+#define EXPECT_SOUND(t)                                                         \
+    do {                                                                        \
+        char s__[256] = "";                                                     \
+        cr_expect(sq_tape_check(t, s__, sizeof s__), "sq_tape_check: %s", s__); \
     } while (0)
 
 /* Sound, and without an error. */
-#define ASSERT_HEALTHY(t)                                                                  \
-    do {                                                                                   \
-        cr_assert(sq_tape_status(t) == SQ_OK, "%s", sq_message(t));                        \
-        EXPECT_SOUND(t);                                                                   \
+#define ASSERT_HEALTHY(t)                                           \
+    do {                                                            \
+        cr_assert(sq_tape_status(t) == SQ_OK, "%s", sq_message(t)); \
+        EXPECT_SOUND(t);                                            \
     } while (0)
 
-#define EXPECT_STATUS(t, want)                                                             \
-    do {                                                                                   \
-        sq_status g__ = sq_tape_status(t), w__ = (want);                                   \
+#define EXPECT_STATUS(t, want)                                                               \
+    do {                                                                                     \
+        sq_status g__ = sq_tape_status(t), w__ = (want);                                     \
         cr_expect(g__ == w__, "status %d (%s), want %d", (int)g__, sq_message(t), (int)w__); \
-        EXPECT_SOUND(t);                                                                   \
+        EXPECT_SOUND(t);                                                                     \
     } while (0)
 
 /* Clears an expected error, having looked at it. */
-#define EXPECT_ERROR(t, want)                                                              \
-    do {                                                                                   \
-        EXPECT_STATUS(t, want);                                                            \
-        cr_expect(sq_message(t)[0] != '\0', "an error without a sentence");                \
-        sq_tape_reset(t);                                                                  \
-        EXPECT_STATUS(t, SQ_OK);                                                           \
+#define EXPECT_ERROR(t, want)                                               \
+    do {                                                                    \
+        EXPECT_STATUS(t, want);                                             \
+        cr_expect(sq_message(t)[0] != '\0', "an error without a sentence"); \
+        sq_tape_reset(t);                                                   \
+        EXPECT_STATUS(t, SQ_OK);                                            \
     } while (0)
 
-#define BACKWARD(loss)                                                                     \
-    do {                                                                                   \
-        sq_var l__ = (loss);                                                               \
-        sq_status s__ = sq_backward(l__);                                                  \
-        cr_assert(s__ == SQ_OK, "backward: %s", sq_message(l__.tape));                     \
+#define BACKWARD(loss)                                                 \
+    do {                                                               \
+        sq_var l__ = (loss);                                           \
+        sq_status s__ = sq_backward(l__);                              \
+        cr_assert(s__ == SQ_OK, "backward: %s", sq_message(l__.tape)); \
     } while (0)
 
 static inline bool same_var(sq_var a, sq_var b) { return a.tape == b.tape && a.id == b.id; }

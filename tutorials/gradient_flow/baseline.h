@@ -1,4 +1,7 @@
-/* baseline.h -- forecasts that need no network: what a network has to beat. */
+/* baseline.h -- forecasts that need no network: what a network has to beat.
+ *
+ * A network's error means little alone. Beside that of "as last year" it shows whether anything
+ * was learned, beside that of a linear model whether the network was worth its trouble. */
 #ifndef BASELINE_H
 #define BASELINE_H
 

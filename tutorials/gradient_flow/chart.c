@@ -68,8 +68,7 @@ static void y_tick(FILE *out, const chart *c, double y)
     fprintf(out, "<text class='tick' x='%d' y='%.1f' text-anchor='end'>", LEFT - 8, at + 4);
     if (c->log_y)
         fprintf(out, "10<tspan dy='-5' font-size='9'>%.0f</tspan></text>\n", log10(y));
-    else
-        fprintf(out, "%g</text>\n", fabs(y) < 1e-12 * (c->hi - c->lo) ? 0 : y);
+    else fprintf(out, "%g</text>\n", fabs(y) < 1e-12 * (c->hi - c->lo) ? 0 : y);
 }
 
 static void y_axis(FILE *out, const chart *c)

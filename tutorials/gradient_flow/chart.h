@@ -1,4 +1,7 @@
-/* chart.h -- a plot of a few curves as SVG text. */
+/* chart.h -- a plot of a few curves as SVG text.
+ *
+ * A chart is a plain value: fill it in and write it. It knows nothing of gradients, and the
+ * page around it gives the colours. */
 #ifndef CHART_H
 #define CHART_H
 
@@ -8,8 +11,8 @@
 
 enum { MAX_CURVES = 6 };
 
-/* Point i of a curve lies at x = x0 + i * x_step; y[i * y_step], so that arrays may be read
- * backwards. A point that is not finite, or below a logarithmic axis, is left out. */
+/* Point i of a curve lies at (x0 + i, y[i * y_step]); a step of -1 reads an array backwards.
+ * A point that is not finite, or below a logarithmic axis, is left out. */
 typedef struct curve {
     const char *name;
     int style; /* 1..6: colour and dashes */

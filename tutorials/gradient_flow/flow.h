@@ -1,4 +1,7 @@
-/* flow.h -- the gradient of one loss, followed back through time. */
+/* flow.h -- the gradient of one loss, followed back through time.
+ *
+ * A flow is a copy of numbers: it outlives the model and the tape they came from. `back` counts
+ * steps from the one that carries the loss: 0 is that step itself. */
 #ifndef FLOW_H
 #define FLOW_H
 

@@ -82,10 +82,8 @@ static void run_seed(report *r, int kind, int64_t i)
     forecast_held_out(m, l, o->window, guess);
     if (i == 0) r->trained[r->n_cells] = flow_of(m, l, o->steps, name, "trained");
     s->rmse[i] = rmse(l->s->value + l->n_train, guess, held_out);
-    if (i == 0)
-        s->guess = guess;
-    else
-        free(guess);
+    if (i == 0) s->guess = guess;
+    else free(guess);
     model_free(m);
 }
 

@@ -1,7 +1,7 @@
 /* model.c -- from weights to a forecast, in public calls only.
  *
- * The cells come ready-made with the library; one of your own takes its place by a row in the
- * table at the end of the first page. The model knows nothing of training. */
+ * The cells come ready-made with the library; one of your own needs a function like the three
+ * below and a row in both tables. The model knows nothing of training. */
 #include "model.h"
 
 #include "say.h"

@@ -1,5 +1,7 @@
 /* options.c -- one row per option: its name, what it holds, where it goes, what is allowed and
- * what --help says. The parser, the limits and the help text are all read from this table. */
+ * what --help says. The parser, the limits and the help text are all read from this table.
+ *
+ * Numbers are taken whole or not at all: "16x", nothing, and what overflows are refused. */
 #define _POSIX_C_SOURCE 200809L /* access */
 
 #include "options.h"

@@ -1,4 +1,7 @@
-/* options.h -- what the command line asked for. */
+/* options.h -- what the command line asked for.
+ *
+ * Defaults and limits stand in options.c, one row per option; whoever reads this struct may
+ * rely on every number being in its range. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 

@@ -1,4 +1,8 @@
-/* output.h -- files that are checked before the work and written after it. */
+/* output.h -- files that are checked before the work and written after it.
+ *
+ *     output_check(path, data);   ... the work ...   f = output_open(path);
+ *
+ * Every function dies with a sentence that names the file. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 

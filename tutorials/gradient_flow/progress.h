@@ -1,4 +1,7 @@
-/* progress.h -- the progress bar on stderr. */
+/* progress.h -- the progress bar on stderr.
+ *
+ * Begin, one call per update, end. The bar decides itself when to draw, so calls are cheap;
+ * it is gone from the terminal when it ends. */
 #ifndef PROGRESS_H
 #define PROGRESS_H
 

@@ -1,5 +1,8 @@
 /* report.c -- what terminal, CSV and page have in common: the list of curves, their range, the
- * sentence about each. And the CSV itself, which is little more than that list. */
+ * sentence about each. And the CSV itself, which is little more than that list.
+ *
+ * Its rows are long rather than wide, one number per state and step, so that any program can
+ * filter and plot them. */
 #include "report.h"
 
 #include "output.h"
@@ -53,8 +56,7 @@ const char *reach_sentence(const trace *c, const char *unit, char *buf, size_t n
     if (decay < 1)
         snprintf(buf, n, "%s; x %.2f a %s, half-life %.1f %ss", where, decay, unit,
                  log(.5) / log(decay), unit);
-    else
-        snprintf(buf, n, "%s; x %.2f a %s", where, decay, unit);
+    else snprintf(buf, n, "%s; x %.2f a %s", where, decay, unit);
     return buf;
 }
 

@@ -1,4 +1,7 @@
-/* report.h -- everything that was found out, for whoever shows it: terminal, CSV, page. */
+/* report.h -- everything that was found out, for whoever shows it.
+ *
+ * main fills it; show.c prints it on the terminal, report.c writes the CSV, page.c the page.
+ * None of them computes anything new, so all three say the same. */
 #ifndef REPORT_H
 #define REPORT_H
 

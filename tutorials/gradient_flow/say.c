@@ -1,5 +1,7 @@
-/* say.c -- one sentence, then the end. A program may do this; a library may not, which is why
- * seqgrad posts its errors on the tape and leaves the dying to its callers. */
+/* say.c -- one sentence, then the end.
+ *
+ * A program may do this; a library may not, which is why seqgrad posts its errors on the tape
+ * and leaves the dying to its callers. */
 #include "say.h"
 
 #include <stdarg.h>

@@ -1,4 +1,7 @@
-/* series.h -- one column of a CSV file as numbers, and its scale. */
+/* series.h -- one column of a CSV file as numbers, and its scale.
+ *
+ * Networks learn best from numbers around 0 of size 1. The scale that makes them so is measured
+ * on the training part alone: the held-out part must not leak into it. */
 #ifndef SERIES_H
 #define SERIES_H
 

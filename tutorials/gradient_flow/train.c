@@ -1,6 +1,6 @@
 /* train.c -- how a network is trained with seqgrad; read this file to learn it.
  *
- * A tape records what is computed. One update of the weights is always the same seven lines:
+ * A tape records what is computed. One update of the weights is always the same few lines:
  * forget the last recording, record a loss, sweep backwards through it, clip, set the rate, let
  * the optimizer move the weights, zero the gradients.
  *

@@ -1,4 +1,7 @@
-/* train.h -- teaching a model to forecast, and what it has learnt. */
+/* train.h -- teaching a model to forecast, and what it has learnt.
+ *
+ * A lesson is a series, scaled, with a line drawn through it: what lies before n_train may be
+ * learned from, what lies behind it is only ever forecast. */
 #ifndef TRAIN_H
 #define TRAIN_H
 
