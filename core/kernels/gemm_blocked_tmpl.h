@@ -1,10 +1,10 @@
 /* gemm_blocked_tmpl.h -- the blocked product in vector extensions; included once per `real`.
  *
  *         NV vectors                   C is cut into tiles of up to MR rows by NV vectors;
- *       +-----------+                  their sums stay in registers. A is not packed: its elements
- *   MR  |   tile    | += A(rows, k)    are broadcast one by one. A panel of B, NV vectors wide,
- *       +-----------+    * B(k, panel) is read where it lies when its rows are contiguous, else
- *                                      copied to the stack, transposed and padded with zeros.
+ *       +-----------+                  their sums stay in registers. A is not packed: its
+ *   MR  |   tile    | += A(rows, k)    elements are broadcast one by one. A panel of B, NV
+ *       +-----------+    * B(k, panel) vectors wide, is read where it lies or copied to the
+ *                                      stack, there transposed and padded with zeros.
  *
  * Which tile computes an element changes nothing in its sum. Nothing outside the operands is
  * read or written: a panel's ragged right edge is copied, its padded lanes are never stored. */
@@ -139,9 +139,10 @@ static void OF_REAL(pack_columns)(int64_t n_k, const real *b, int64_t b_col, int
             panel[k * width + j] = j < lanes ? b[j * b_col + k] : 0;
 }
 
-/* Copies the panel of t->lanes columns, nv vectors wide, that starts at b; points t there. */
-static void OF_REAL(pack)(const sqi_gemm *g, const real *b, int64_t nv, real *panel, tile *t)
+/* Copies t's panel of B, nv vectors wide, and points t to the copy. */
+static void OF_REAL(pack)(const sqi_gemm *g, int64_t nv, real *panel, tile *t)
 {
+    const real *b = t->b;
     int64_t width = nv * VL;
     if (g->b_row == 1)
         for (int64_t j = 0; j < width; j += VL) {
@@ -171,13 +172,17 @@ static void OF_REAL(panel_rows)(const sqi_gemm *g, tile *t, int64_t nv)
     }
 }
 
+/* A panel is copied when its rows are not contiguous, or when so many rows of A meet it that
+ * reading it from one place pays. */
+static bool OF_REAL(copies)(const sqi_gemm *g) { return g->b_col != 1 || g->m > DIRECT_ROWS; }
+
 /* Few rows want wide tiles, to have enough independent sums; rows that just fill one tile of
  * two vectors want that, for then B is read once; a copied panel has two at most, to fit the
  * stack. At the right edge, what is left decides. */
 static int64_t OF_REAL(panel_vectors)(const sqi_gemm *g, int64_t left)
 {
     int64_t nv = g->m > MAX_ROWS ? MANY_ROWS_VECTORS : MAX_VECTORS;
-    if (g->b_col != 1) nv = 2;
+    if (OF_REAL(copies)(g)) nv = 2;
     while (nv > 2 && g->m <= MAX_ROWS && nv * g->m > MAX_SUMS) nv /= 2;
     while (nv > 1 && nv * VL > left) nv /= 2;
     return nv;
@@ -185,23 +190,19 @@ static int64_t OF_REAL(panel_vectors)(const sqi_gemm *g, int64_t left)
 
 static void OF_REAL(multiply_block)(const sqi_gemm *g, k_range ks, bool add)
 {
-    vec panel[K_BLOCK * 2];
-    const real *a = (const real *)g->a + ks.from * g->a_col,
-               *b = (const real *)g->b + ks.from * g->b_row;
+    _Alignas(SQ_VECTOR_BYTES) real panel[K_BLOCK * 2 * VL];
+    const real *a = (const real *)g->a + ks.from * g->a_col;
+    const real *b = (const real *)g->b + ks.from * g->b_row;
+    tile t = { .k = ks.to - ks.from, .a_row = g->a_row, .a_col = g->a_col, .c_row = g->c_row };
+    t.add = add;
     for (int64_t j = 0, nv; j < g->n; j += nv * VL) {
-        int64_t left = g->n - j;
-        nv = OF_REAL(panel_vectors)(g, left);
-        tile t = { ks.to - ks.from,
-                   g->a_row,
-                   g->a_col,
-                   g->b_row,
-                   g->c_row,
-                   nv * VL < left ? nv * VL : left,
-                   a,
-                   b + j * g->b_col,
-                   (real *)g->c + j,
-                   add };
-        if (g->b_col != 1 || t.lanes < nv * VL) OF_REAL(pack)(g, t.b, nv, (real *)panel, &t);
+        nv = OF_REAL(panel_vectors)(g, g->n - j);
+        t.lanes = nv * VL < g->n - j ? nv * VL : g->n - j;
+        t.a = a;
+        t.b = b + j * g->b_col;
+        t.b_row = g->b_row;
+        t.c = (real *)g->c + j;
+        if (OF_REAL(copies)(g) || t.lanes < nv * VL) OF_REAL(pack)(g, nv, panel, &t);
         OF_REAL(panel_rows)(g, &t, nv);
     }
 }

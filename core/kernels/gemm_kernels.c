@@ -42,6 +42,9 @@ enum { MAX_SUMS = 12, MAX_ROWS = 6, MAX_VECTORS = 8, MANY_ROWS_VECTORS = 2 };
 #define TILES(T) ROWS_6(T, 1) ROWS_6(T, 2) ROWS_3(T, 4) T(1, 8)
 #endif
 
+/* Up to so many rows of A, a panel of B is read where it lies. */
+#define DIRECT_ROWS 64
+
 /* Sums stay in registers only when the loops over them are unrolled completely. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")

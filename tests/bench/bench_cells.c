@@ -1,8 +1,8 @@
 /* bench_cells.c -- the time of one training step of a recurrent layer.
  *
  * A step copies the inputs in, unrolls the cell over T steps, takes the loss
- * L = sum(outputs * R) with a fixed random R, and sweeps back to the gradients of all weights, of
- * the input and of the initial states. Its products are 6 B T (I + H) G H flops for G gates.
+ * L = sum(outputs * R) with a fixed random R, and sweeps back to the gradients of all weights,
+ * of the input and of the initial states. Its products are 6 B T (I + H) G H flops, G gates.
  * With --check nothing is timed: every gradient is compared with the same step in double. */
 #define _POSIX_C_SOURCE 200809L
 #include <seqgrad/seqgrad.h>

@@ -36,10 +36,8 @@ static double get(sq_dtype d, const void *x, int64_t i)
 
 static void put(sq_dtype d, void *x, int64_t i, double v)
 {
-    if (d == SQ_F32)
-        ((float *)x)[i] = (float)v;
-    else
-        ((double *)x)[i] = v;
+    if (d == SQ_F32) ((float *)x)[i] = (float)v;
+    else ((double *)x)[i] = v;
 }
 
 static void *at(sq_dtype d, void *x, int64_t i)
@@ -205,9 +203,8 @@ Test(gemm, against_long_double)
 
 Test(gemm, long_sums_in_blocks)
 {
-    static const int64_t sizes[][3] = {
-        { 3, 37, 511 }, { 5, 37, 512 }, { 13, 37, 513 }, { 2, 70, 1025 }, { 14, 21, 2049 }
-    };
+    static const int64_t sizes[][3] = { { 3, 37, 511 },  { 5, 37, 512 },   { 13, 37, 513 },
+                                        { 2, 70, 1025 }, { 14, 21, 2049 }, { 71, 50, 600 } };
     rng r = { 2 };
     FOR_TABLES(k)
     for (int d = 0; d < 2; d++)
@@ -284,16 +281,16 @@ static void expect_parts_same(const sq_kernels *k, sq_dtype d, int layout, bool 
                               int64_t n_k)
 {
     rng r = { 5 };
-    product p = product_new(d, 40, 153, n_k, layout, 1, false, &r);
+    product p = product_new(d, 80, 153, n_k, layout, 1, false, &r);
     size_t bytes = (size_t)p.n_c * sq_dtype_size(d);
     void *before = malloc(bytes), *whole = malloc(bytes);
     memcpy(before, p.c.x, bytes);
     p.g.add = add;
     k->of[d].gemm(&p.g);
     memcpy(whole, p.c.x, bytes);
-    for (int64_t m = 1; m <= 40; m++) {
+    for (int64_t m = 1; m <= 80; m += m < 40 ? 1 : 5) {
         int64_t n = 1 + 2 * rng_below(&r, 77);
-        int64_t part[] = { rng_below(&r, (int)(41 - m)), m, rng_below(&r, (int)(154 - n)), n };
+        int64_t part[] = { rng_below(&r, (int)(81 - m)), m, rng_below(&r, (int)(154 - n)), n };
         cr_expect(part_same(k, d, &p, part, before, whole),
                   "%s %s layout %d add %d: rows %lld+%lld, columns %lld+%lld, K = %lld",
                   k->name, sq_dtype_name(d), layout, add, (long long)part[0], (long long)m,

@@ -116,7 +116,7 @@ Test(tape, recycled_memory_does_not_leak_into_zeros)
         sq_copy(sq_zeros(t, sq_vec(1000)), v);
         for (int i = 0; i < 1000; i++) cr_assert(v[i] == 0, "round %d, element %d", round, i);
         sq_full(t, sq_vec(1000), 3 + round);
-        sq_full(t, sq_vec(4000), NAN);
+        sq_full(t, sq_vec(4000), (double)NAN);
         if (round % 2) sq_tape_reset(t);
         else sq_cut(t, 0, NULL, 0);
     }

@@ -223,7 +223,7 @@ Test(traps, forum_108_against_2880)
 /* pytorch#46849: clipping passed an infinite norm on silently, and NaN into every weight. */
 Test(traps, clip_refuses_numbers_that_are_not_finite)
 {
-    const double bad[] = { INFINITY, -INFINITY, NAN };
+    const double bad[] = { HUGE_VAL, -HUGE_VAL, (double)NAN };
     sq_params *p = sq_params_new(SQ_F64);
     sq_weight a = add_number(p, "a", 1), b = add_number(p, "culprit", 1);
     sq_tape *t = sq_tape_new(SQ_F64, p);
@@ -246,7 +246,7 @@ Test(traps, clip_refuses_numbers_that_are_not_finite)
 /* pytorch#31367: a negative max_norm turned the gradient around. */
 Test(traps, clip_refuses_a_negative_limit)
 {
-    const double bad[] = { -1, -1e-30, NAN, -INFINITY };
+    const double bad[] = { -1, -1e-30, (double)NAN, -HUGE_VAL };
     sq_params *p = sq_params_new(SQ_F32);
     sq_weight a = add_number(p, "a", 3);
     sq_tape *t = sq_tape_new(SQ_F32, p);

@@ -117,6 +117,37 @@ Test(training, memory_does_not_grow)
     trainer_free(&tr);
 }
 
+/* A gradient penalty, a ledger and marked variables in every update of a stream. */
+Test(training, derivatives_and_ledgers_hold_their_memory)
+{
+    trainer tr;
+    trainer_new(&tr, SQ_F64, 7);
+    sq_tape *t = tr.t;
+    sq_var s[2] = { { 0 } };
+    double x[T * B], y[T * B];
+    size_t held = 0;
+    for (int i = 0; i < 60; i++) {
+        window(i * T, x, y);
+        sq_zero_grads(t);
+        sq_var in = sq_leaf(t, sq_shape3(T, B, 1), x), dx = { 0 };
+        const sq_unrolled *u = sq_unroll(t, &tr.n.cell, in, s, NULL);
+        sq_var out = sq_affine(sq_unrolled_outputs(u), sq_use(t, tr.V), sq_use(t, tr.c));
+        sq_var l = sq_name(sq_mse(out, sq_input(t, sq_shape3(T, B, 1), y)), "mse");
+        cr_assert(sq_derive(l, &in, &dx, 1) == SQ_OK, "%s", sq_message(t));
+        sq_var loss = sq_add(l, sq_sum(sq_square(dx)));
+        sq_ledger_free(sq_ledger_new(u, l, NULL));
+        BACKWARD(loss);
+        cr_assert(sq_optim_step(tr.o, t) == SQ_OK, "%s", sq_message(t));
+        sq_unrolled_last(u, s);
+        cr_assert(sq_cut(t, 3, s, 2) == SQ_OK, "%s", sq_message(t));
+        size_t now = sq_tape_statistics(t).held_bytes;
+        if (i == 19) held = now;
+        if (i > 19) cr_expect(now == held, "update %d: %zu, not %zu", i, now, held);
+    }
+    ASSERT_HEALTHY(t);
+    trainer_free(&tr);
+}
+
 /* Streaming: states carried over cuts, an update every window, never a reset. */
 Test(training, streaming_with_cuts_learns_and_holds_its_memory)
 {

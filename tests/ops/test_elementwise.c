@@ -267,8 +267,8 @@ Test(special_points, select_takes_only_what_it_chose)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
     sq_var a = sq_leaf(t, sq_vec(2), ((double[]){ 1, -1 }));
-    sq_var b = sq_leaf(t, sq_vec(2), ((double[]){ 3, NAN }));
-    sq_var c = sq_leaf(t, sq_vec(2), ((double[]){ NAN, 4 }));
+    sq_var b = sq_leaf(t, sq_vec(2), ((double[]){ 3, (double)NAN }));
+    sq_var c = sq_leaf(t, sq_vec(2), ((double[]){ (double)NAN, 4 }));
     sq_var y = sq_select(a, b, c);
     double v[2];
     cr_assert(sq_copy(y, v) == SQ_OK);

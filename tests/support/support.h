@@ -168,14 +168,14 @@ static inline sq_weight add_number(sq_params *p, const char *name, double value)
 
 static inline double item_of(const sq_params *p, sq_weight w)
 {
-    double v = NAN;
+    double v = (double)NAN;
     cr_assert(sq_weight_get_f64(p, w, &v) == SQ_OK);
     return v;
 }
 
 static inline double number_grad(sq_tape *t, sq_weight w)
 {
-    double g = NAN;
+    double g = (double)NAN;
     sq_status s = sq_weight_grad_f64(t, w, &g);
     cr_assert(s == SQ_OK, "%s", sq_message(t));
     return g;
