@@ -4,7 +4,8 @@
  * y, as in backward.c, except that each op's gradient is *recorded* by its adjoint instead of
  * being added to memory. What is recorded lands in the current segment; the walk covers only the
  * nodes that were there before. An import passes its gradient on to its source; for a weight the
- * gradients of all its uses are summed. */
+ * gradients of all its uses are summed. Steps recorded before an update are derived through the
+ * weights that were really used. */
 #include "core/tape_impl.h"
 
 #include <stdio.h>
@@ -218,8 +219,10 @@ sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n)
         if (!sqi_node_of(t, x[k], what)) return t->error.status;
     }
     walk w = { .t = t, .x = x, .n_x = n };
+    t->deriving = true;
     if (!derive(&w, y, gx))
         for (int32_t k = 0; k < n; k++) gx[k] = sqi_none(t);
+    t->deriving = false;
     sqi_arena_clear(&w.memory, &t->pool);
     return t->error.status;
 }

@@ -100,8 +100,7 @@ static sqi_version *block_for(sq_params *p, size_t bytes)
 
 sqi_version *sqi_params_retain(sq_params *p)
 {
-    atomic_fetch_add_explicit(&p->current->refs, 1, memory_order_relaxed);
-    return p->current;
+    return sqi_version_share(p->current);
 }
 
 void sqi_version_release(sq_params *p, sqi_version *v)
@@ -110,7 +109,7 @@ void sqi_version_release(sq_params *p, sqi_version *v)
         push_spare(p, v);
 }
 
-const sqi_version *sqi_params_current(const sq_params *p) { return p->current; }
+sqi_version *sqi_params_current(const sq_params *p) { return p->current; }
 
 /* Makes the current version one that only the params refer to, with at least `bytes` of room
  * and the present values. A block that grows leaves room for half as much again, so adding

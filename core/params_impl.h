@@ -25,8 +25,15 @@ typedef struct sqi_version {
 sqi_version *sqi_params_retain(sq_params *p);
 void sqi_version_release(sq_params *p, sqi_version *v);
 
+/* One more reference to a version that somebody holds already. */
+static inline sqi_version *sqi_version_share(sqi_version *v)
+{
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    return v;
+}
+
 /* The current version without a reference: valid until the next change. */
-const sqi_version *sqi_params_current(const sq_params *p);
+sqi_version *sqi_params_current(const sq_params *p);
 
 /* Of an id known to be valid. */
 static inline bool sqi_weight_known(const sq_params *p, sq_weight w)

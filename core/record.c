@@ -77,50 +77,58 @@ static sq_var var_at(sq_tape *t, uint32_t index)
     return (sq_var){ t, index ? sqi_id(t->current->ordinal, index) : 0 };
 }
 
-/* Holds a reference to the weights' version for as long as the segment lives. */
-static bool hold_version(sq_tape *t)
+sqi_version *sqi_version_held(const sqi_segment *s, uint64_t number)
+{
+    for (uint32_t i = s->n_versions; i-- > 0;)
+        if (s->versions[i]->number == number) return s->versions[i];
+    return NULL;
+}
+
+/* Holds a reference to a version of the weights for as long as the segment lives. */
+static bool hold_version(sq_tape *t, sqi_version *v)
 {
     sqi_segment *s = t->current;
-    const sqi_version *now = sqi_params_current(t->params);
-    if (s->n_versions && s->versions[s->n_versions - 1] == now) return true;
+    if (sqi_version_held(s, v->number)) return true;
     if (!sqi_grow(t, &s->versions, &s->version_room, (uint64_t)s->n_versions + 1, sizeof *s->versions))
         return false;
-    s->versions[s->n_versions++] = sqi_params_retain(t->params);
+    s->versions[s->n_versions++] = sqi_version_share(v);
     return true;
 }
 
 /* The use of a known weight in the current segment: made once per segment and version. */
-static uint32_t use(sq_tape *t, sq_weight w)
+static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
 {
     uint32_t before = t->use_room;
     if (!sqi_grow(t, &t->uses, &t->use_room, (uint64_t)w.id + 1, sizeof *t->uses)) return 0;
     memset(t->uses + before, 0, (t->use_room - before) * sizeof *t->uses);
-    uint64_t version = sq_params_version(t->params);
     sqi_use *u = &t->uses[w.id];
-    if (u->version == version && sqi_ordinal(u->id) == t->current->ordinal) return sqi_index(u->id);
-    if (!hold_version(t) || !sqi_grads_ready(t)) return 0;
+    if (u->version == v->number && sqi_ordinal(u->id) == t->current->ordinal) return sqi_index(u->id);
+    if (!hold_version(t, v) || !sqi_grads_ready(t)) return 0;
     size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
     uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_use,
-                                          .value = (char *)sqi_params_current(t->params)->data + offset,
+                                          .value = (char *)v->data + offset,
                                           .name = sq_weight_name(t->params, w),
                                           .shape = sq_weight_shape(t->params, w),
                                           .source = (uint64_t)w.id,
-                                          .version = version,
+                                          .version = v->number,
                                           .flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP });
-    if (i) *u = (sqi_use){ sqi_id(t->current->ordinal, i), version };
+    if (i) *u = (sqi_use){ sqi_id(t->current->ordinal, i), v->number };
     return i;
 }
 
 /* The index in the current segment that stands for a checked node; 0 after posting. */
 static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
 {
-    if (n->op == &sqi_op_use && n->version != sq_params_version(t->params)) {
+    if (n->op == &sqi_op_use && n->version != sq_params_version(t->params) && !t->deriving) {
         sq_post(t, SQ_EWEIGHT, "weight %s was taken before the update; call sq_use again", n->name);
         return 0;
     }
     if (sqi_ordinal(v.id) == t->current->ordinal) return sqi_index(v.id);
     if (sqi_ordinal(n->imported) == t->current->ordinal) return sqi_index(n->imported);
-    if (n->op == &sqi_op_use) return use(t, (sq_weight){ (int32_t)n->source });
+    if (n->op == &sqi_op_use) {
+        const sqi_segment *home = sqi_segment_find(t, sqi_ordinal(v.id));
+        return use(t, (sq_weight){ (int32_t)n->source }, sqi_version_held(home, n->version));
+    }
     uint64_t ordinal = sqi_ordinal(v.id);
     uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_import, .value = n->value, .shape = n->shape,
                                           .source = v.id, .flags = n->flags & SQI_NEEDS });
@@ -329,7 +337,7 @@ sq_var sq_use(sq_tape *t, sq_weight w)
     } else if (!sqi_weight_known(t->params, w)) {
         sq_post(t, SQ_EWEIGHT, "the params have no weight %d", (int)w.id);
     } else {
-        return var_at(t, use(t, w));
+        return var_at(t, use(t, w, sqi_params_current(t->params)));
     }
     return sqi_none(t);
 }

@@ -120,7 +120,8 @@ SQ_API sq_var sq_detach(sq_var v);
 
 /* ---- Marks ------------------------------------------------------------------------------ */
 
-/* Names a variable (for messages, reports) and keeps its gradient. The string is copied. */
+/* Names a variable (for messages, reports) and keeps its gradient, if it has one. The string is
+ * copied. */
 SQ_API sq_var sq_name(sq_var v, const char *name);
 
 /* Keeps v's gradient readable after a sweep. Mark before the sweep; something that comes from

@@ -95,6 +95,7 @@ struct sq_tape {
     sq_params *params;
     sqi_error error;
     const char *doing; /* the operation at work, for messages */
+    bool deriving;     /* weights of older versions may be used again */
     int32_t naming;    /* so many operands are known by name for a message */
 
     sqi_segment *root, *current;
@@ -180,6 +181,9 @@ sq_var sqi_constant_copy(sq_tape *t, const sqi_node *n);
 
 /* Allocates the flat gradients if needed; false after posting. */
 bool sqi_grads_ready(sq_tape *t);
+
+/* The version of that number which the segment holds, or NULL. */
+sqi_version *sqi_version_held(const sqi_segment *s, uint64_t number);
 
 /* Starts a public function: false when the tape is NULL or failed; names it for messages. */
 bool sqi_begin(sq_tape *t, const char *name);

@@ -55,13 +55,10 @@ static bool check_use(report *r, const sq_tape *t, const sqi_segment *s, uint32_
     if (n->op != &sqi_op_use) return true;
     sq_weight w = { (int32_t)n->source };
     if (!t->params || !sqi_weight_known(t->params, w)) return broken(r, s, i, "a use of an unknown weight");
-    for (uint32_t k = 0; k < s->n_versions; k++)
-        if (s->versions[k]->number == n->version) {
-            const char *at = (const char *)s->versions[k]->data;
-            at += (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
-            return at == n->value || broken(r, s, i, "a use points outside its version");
-        }
-    return broken(r, s, i, "a use whose version is not held");
+    const sqi_version *v = sqi_version_held(s, n->version);
+    if (!v) return broken(r, s, i, "a use whose version is not held");
+    size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
+    return (const char *)v->data + offset == n->value || broken(r, s, i, "a use points outside its version");
 }
 
 static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32_t i)

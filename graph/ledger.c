@@ -22,8 +22,13 @@ struct sq_ledger {
 
 static bool check_states(sq_tape *t, const sq_var *states, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (!sqi_node_of(t, states[i], "a state")) return false;
+    for (int64_t i = 0; i < n; i++) {
+        const sqi_node *s = sqi_node_of(t, states[i], "a state");
+        if (!s) return false;
+        if (!(s->flags & SQI_NEEDS))
+            return sq_post(t, SQ_EGRAD, "no leaf and no weight reaches the states: mark the initial "
+                                        "one with sq_keep_grad before its first use");
+    }
     return true;
 }
 

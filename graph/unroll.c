@@ -10,6 +10,7 @@
 #include "graph/unroll.h"
 #include "ops/ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct sq_unrolled {
@@ -25,6 +26,18 @@ struct sq_unrolled {
 /* ---- Before the first step ----------------------------------------------------------------- */
 
 static bool has_value(sq_var v) { return v.tape && sqi_index(v.id); }
+
+/* x and the given states belong here: found out before anything is recorded. */
+static bool operands_are_ours(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0)
+{
+    if (has_value(x) && !sqi_node_of(t, x, "the input")) return false;
+    for (int32_t k = 0; state0 && k < cell->n_states; k++) {
+        char what[32];
+        snprintf(what, sizeof what, "initial state %d", (int)k);
+        if (has_value(state0[k]) && !sqi_node_of(t, state0[k], what)) return false;
+    }
+    return true;
+}
 
 static bool cell_is_sane(sq_tape *t, const sq_cell *cell)
 {
@@ -73,14 +86,23 @@ static bool check_state(sq_tape *t, const sq_cell *cell, int32_t k, sq_var v, in
                    cell->name ? cell->name : "", sq_shape_text(got, a), sq_shape_text(want, b));
 }
 
+/* The state itself when a gradient flows to it; otherwise a view of it that keeps one, so that
+ * gradients of states exist even where every weight is frozen. */
+static sq_var with_gradient(sq_tape *t, sq_var v)
+{
+    const sqi_node *n = sqi_node_find(t, v.id);
+    return n && n->flags & SQI_NEEDS ? v : sq_keep_grad(sq_reshape(v, sq_shape_of(v)));
+}
+
 static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
 {
     for (int32_t k = 0; k < u->n_states; k++) {
         bool given = state0 && has_value(state0[k]);
-        u->state[k] = given ? state0[k] : sq_keep_grad(sq_zeros(u->tape, sq_mat(batch, u->cell.width[k])));
+        u->state[k] = given ? state0[k] : sq_zeros(u->tape, sq_mat(batch, u->cell.width[k]));
         if (!check_state(u->tape, &u->cell, k, u->state[k], batch)) return false;
+        u->state[k] = with_gradient(u->tape, u->state[k]);
     }
-    return true;
+    return !u->tape->error.status;
 }
 
 /* ---- The steps ----------------------------------------------------------------------------- */
@@ -154,7 +176,9 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
                            const sq_unroll_options *o, sqi_arena *memory)
 {
     int64_t steps, batch;
-    if (!cell_is_sane(t, cell) || !find_sizes(t, cell, x, state0, o, &steps, &batch)) return NULL;
+    if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
+        !find_sizes(t, cell, x, state0, o, &steps, &batch))
+        return NULL;
     size_t bytes = record_bytes(cell, steps);
     void *draft = sqi_arena_alloc(memory, &t->pool, bytes);
     if (!draft) return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;

@@ -42,11 +42,12 @@ SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, c
 /* The outputs as asked for: [T,...], last, sum, or no value. */
 SQ_API sq_var sq_unrolled_outputs(const sq_unrolled *u);
 
-/* Step i's output, 0 <= i < T. Its gradient is immediate. */
+/* Step i's output, 0 <= i < T. Its gradient is what the outside sends into it: the immediate one,
+ * unless the outputs feed another recurrence, whose later steps only the ledger leaves out. */
 SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
 
-/* State k after step i; i = -1 is the initial state. Its gradient is total. (An initial state
- * given as a constant has none: make it with sq_leaf, or leave it out.) */
+/* State k after step i; i = -1 is the initial state, or a view of it where it was a constant.
+ * Its gradient is total. */
 SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The states after the last step, n_states of them, ready to be carried on: as state0 of the

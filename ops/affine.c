@@ -47,15 +47,13 @@ static void affine_vjp(const sq_call *c, int32_t k)
         sqi_product(c, r.outer, r.n, r.inner, c->gy, false, c->x[1], true, c->gx[0], true);
     else if (k == 1)
         sqi_product(c, r.n, r.inner, r.outer, c->x[0], true, c->gy, false, c->gx[1], true);
-    else
-        sqi_fold(c, c->ys, c->gy, c->xs[2], c->gx[2], true);
+    else sqi_fold(c, c->ys, c->gy, c->xs[2], c->gx[2], true);
 }
 
 static void affine_jvp(const sq_call *c, int32_t k)
 {
     sqi_rows r = sizes(c);
-    if (k == 2)
-        sqi_stretch(c, c->xs[2], c->dx[2], c->ys, c->dy, true);
+    if (k == 2) sqi_stretch(c, c->xs[2], c->dx[2], c->ys, c->dy, true);
     else
         sqi_product(c, r.outer, r.inner, r.n, k == 0 ? c->dx[0] : c->x[0], false,
                     k == 1 ? c->dx[1] : c->x[1], false, c->dy, true);

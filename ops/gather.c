@@ -10,7 +10,6 @@
 #include "ops/ops_impl.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Elements of one row. */
@@ -199,22 +198,21 @@ sq_var sq_scatter_add(sq_var x, const int32_t *ids, int64_t n, int64_t rows)
 
 /* ---- one_hot ---------------------------------------------------------------------------- */
 
+/* The constant is written in place: a training loop that uses it allocates nothing. */
 sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes)
 {
     sq_shape shape = sq_mat(ids->n_ids, classes);
     if (!sqi_begin(t, "one_hot") || !sqi_check_ids(t, ids, classes, "id") ||
         !sqi_check_size(t, shape))
         return (sq_var){ 0 };
-    size_t n = (size_t)sq_shape_size(shape);
-    float *values = calloc(n ? n : 1, sizeof *values);
-    if (!values) {
-        sq_post(t, SQ_ENOMEM, "out of memory for %zu numbers", n);
-        return (sq_var){ 0 };
+    sq_var v = sq_zeros(t, shape);
+    if (!sq_ok(v)) return v;
+    char *values = sqi_node_find(t, v.id)->value;
+    for (int64_t i = 0; i < ids->n_ids; i++) {
+        if (ids->mask && !ids->mask[i]) continue;
+        size_t at = (size_t)(i * classes + ids->ids[i]) * sq_dtype_size(t->dtype);
+        t->kern->of[t->dtype].fill(1, values + at, 1);
     }
-    for (int64_t i = 0; i < ids->n_ids; i++)
-        if (!ids->mask || ids->mask[i]) values[i * classes + ids->ids[i]] = 1;
-    sq_var v = sq_input_f32(t, shape, values);
-    free(values);
     return v;
 }
 

@@ -115,10 +115,8 @@ static void bce_vjp(const sq_call *c, int32_t k)
 {
     int64_t n = sq_shape_size(c->xs[0]);
     double s = pair_scale(c) * number(c, c->gy);
-    if (k == 0)
-        sqi_rows_for(c)->bce_vjp(n, s, c->x[0], c->x[1], c->gx[0]);
-    else
-        sqi_arith_of(c)->axpy(n, -s, c->x[0], c->gx[1]);
+    if (k == 0) sqi_rows_for(c)->bce_vjp(n, s, c->x[0], c->x[1], c->gx[0]);
+    else sqi_arith_of(c)->axpy(n, -s, c->x[0], c->gx[1]);
 }
 
 static void bce_jvp(const sq_call *c, int32_t k)

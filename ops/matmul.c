@@ -60,10 +60,8 @@ static void nn_forward(const sq_call *c) { nn_set(c, c->x[0], c->x[1], c->y, fal
 static void nn_vjp(const sq_call *c, int32_t k)
 {
     int64_t rows = rows_of(c->xs[0]), inner = c->xs[1].dim[0], n = c->xs[1].dim[1];
-    if (k == 0)
-        sqi_product(c, rows, inner, n, c->gy, false, c->x[1], true, c->gx[0], true);
-    else
-        sqi_product(c, inner, n, rows, c->x[0], true, c->gy, false, c->gx[1], true);
+    if (k == 0) sqi_product(c, rows, inner, n, c->gy, false, c->x[1], true, c->gx[0], true);
+    else sqi_product(c, inner, n, rows, c->x[0], true, c->gy, false, c->gx[1], true);
 }
 
 static void nn_jvp(const sq_call *c, int32_t k)
@@ -100,10 +98,8 @@ static void nt_forward(const sq_call *c) { nt_set(c, c->x[0], c->x[1], c->y, fal
 static void nt_vjp(const sq_call *c, int32_t k)
 {
     int64_t rows = rows_of(c->xs[0]), n = c->xs[1].dim[0], inner = c->xs[1].dim[1];
-    if (k == 0)
-        sqi_product(c, rows, inner, n, c->gy, false, c->x[1], false, c->gx[0], true);
-    else
-        sqi_product(c, n, inner, rows, c->gy, true, c->x[0], false, c->gx[1], true);
+    if (k == 0) sqi_product(c, rows, inner, n, c->gy, false, c->x[1], false, c->gx[0], true);
+    else sqi_product(c, n, inner, rows, c->gy, true, c->x[0], false, c->gx[1], true);
 }
 
 static void nt_jvp(const sq_call *c, int32_t k)
@@ -147,10 +143,8 @@ static void tn_forward(const sq_call *c) { tn_set(c, c->x[0], c->x[1], c->y, fal
 static void tn_vjp(const sq_call *c, int32_t k)
 {
     int64_t rows = rows_of(c->xs[0]), m = last(c->xs[0]), n = last(c->xs[1]);
-    if (k == 0)
-        sqi_product(c, rows, m, n, c->x[1], false, c->gy, true, c->gx[0], true);
-    else
-        sqi_product(c, rows, n, m, c->x[0], false, c->gy, false, c->gx[1], true);
+    if (k == 0) sqi_product(c, rows, m, n, c->x[1], false, c->gy, true, c->gx[0], true);
+    else sqi_product(c, rows, n, m, c->x[0], false, c->gy, false, c->gx[1], true);
 }
 
 static void tn_jvp(const sq_call *c, int32_t k)

@@ -111,10 +111,8 @@ static inline block block_of(sq_dtype dtype, int64_t n, const double *values)
     for (int64_t i = 0; i < n; i++) {
         double v = values ? values[i] : (double)NAN;
         float f = (float)v;
-        if (dtype == SQ_F64)
-            memcpy(b.at + i * 8, &v, 8);
-        else
-            memcpy(b.at + i * 4, &f, 4);
+        if (dtype == SQ_F64) memcpy(b.at + i * 8, &v, 8);
+        else memcpy(b.at + i * 4, &f, 4);
     }
     return b;
 }
