@@ -83,10 +83,8 @@ static void OF_REAL(sum_strip)(const axis *b, const real *x, int64_t xs, int64_t
         for (int64_t j = 0; j < b[1].dim; j++)
             for (int64_t k = 0; k < b[2].dim; k++, at += b[3].dim) {
                 const real *from = x + i * b[0].x + j * b[1].x + k * b[2].x;
-                if (width == 1)
-                    OF_REAL(sum_column)(b[3].dim, from, b[3].x, at, part);
-                else
-                    OF_REAL(sum_rows)(b[3].dim, from, b[3].x, xs, width, at, part);
+                if (width == 1) OF_REAL(sum_column)(b[3].dim, from, b[3].x, at, part);
+                else OF_REAL(sum_rows)(b[3].dim, from, b[3].x, xs, width, at, part);
             }
     for (int64_t j = 0; j < width; j++) {
         real p[8];
@@ -116,10 +114,8 @@ static void OF_REAL(move)(const sqi_move *m)
     bool sums = summed.n > 0;
     pad(&kept);
     pad(&summed);
-    if (sums)
-        OF_REAL(sum_box)(kept.at, summed.at, m->x, m->y);
-    else
-        OF_REAL(copy_box)(kept.at, m->x, m->y, m->add);
+    if (sums) OF_REAL(sum_box)(kept.at, summed.at, m->x, m->y);
+    else OF_REAL(copy_box)(kept.at, m->x, m->y, m->add);
 }
 
 /* ---- Straight lines ---------------------------------------------------------------------- */

@@ -13,8 +13,10 @@
 
 #include <string.h>
 
-/* Bounds the stack panel of the blocked body: 512 rows of two 64-byte vectors are 64 KiB. */
+/* Bounds the copies on the stack: 512 rows of two 64-byte vectors, or of a strip of the plain
+ * body, are 64 KiB. */
 #define K_BLOCK 512
+#define STRIP 16
 
 typedef struct k_range {
     int64_t from, to;

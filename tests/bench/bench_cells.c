@@ -199,10 +199,8 @@ static int measure(const options *o, const kind *which, const task *k)
         double from = now();
         if (train(t, k, &l)) break;
         double to = now();
-        if (i < 0)
-            end = to + o->secs;
-        else
-            times[rounds++] = to - from;
+        if (i < 0) end = to + o->secs;
+        else times[rounds++] = to - from;
     }
     int rc = sq_tape_status(t) ? fail(which->name, sq_message(t)) : 0;
     sq_tape_free(t);
@@ -363,16 +361,11 @@ static int read_options(options *o, int argc, char **argv)
             if (strcmp(argv[i], valued[k].flag) == 0) v = &valued[k];
         int rc = 0;
         if (v && i + 1 == argc) return refuse(argv[i], NULL, "a value must follow");
-        if (v)
-            rc = v->read(o, argv[++i]);
-        else if (strcmp(argv[i], "--csv") == 0)
-            o->csv = true;
-        else if (strcmp(argv[i], "--check") == 0)
-            o->check = true;
-        else if (strcmp(argv[i], "--help") == 0)
-            return -1;
-        else
-            return refuse(argv[i], NULL, "not an option; --help lists them");
+        if (v) rc = v->read(o, argv[++i]);
+        else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
+        else if (strcmp(argv[i], "--check") == 0) o->check = true;
+        else if (strcmp(argv[i], "--help") == 0) return -1;
+        else return refuse(argv[i], NULL, "not an option; --help lists them");
         if (rc) return rc;
     }
     return 0;

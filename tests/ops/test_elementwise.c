@@ -191,6 +191,8 @@ static const point points[] = {
     { "gelu", { 0 }, { -40 }, 0, { 0 } },
     { "elu", { .5 }, { -1000 }, -.5, { 0 } },
     { "elu", { 1 }, { 0 }, 0, { 1 } },
+    { "elu", { .5 }, { 0 }, 0, { .75 } },
+    { "pow", { 0 }, { 0 }, 1, { 0 } },
 };
 
 static void check_point(const point *p, sq_dtype dtype, double tol)
