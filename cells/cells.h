@@ -28,8 +28,8 @@ typedef struct sq_rnn {
     sq_rnn_activation activation;
     int64_t width[1];
 } sq_rnn;
-SQ_API sq_status sq_rnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                             sq_rnn_activation activation, uint64_t seed);
+SQ_API sq_status sq_rnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64_t in,
+                             int64_t hidden, sq_rnn_activation activation, uint64_t seed);
 SQ_API sq_cell sq_rnn_cell(const sq_rnn *w);
 
 /* Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000:
@@ -41,8 +41,8 @@ typedef struct sq_lstm {
     sq_weight W[4], b[4], U[4];
     int64_t width[2];
 } sq_lstm;
-SQ_API sq_status sq_lstm_init(sq_lstm *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                              uint64_t seed);
+SQ_API sq_status sq_lstm_init(sq_lstm *w, sq_params *p, const char *prefix, int64_t in,
+                              int64_t hidden, uint64_t seed);
 SQ_API sq_status sq_lstm_set_forget_bias(const sq_lstm *w, sq_params *p, double bias);
 SQ_API sq_cell sq_lstm_cell(const sq_lstm *w);
 
@@ -58,8 +58,8 @@ typedef struct sq_gru {
     sq_gru_reset reset;
     int64_t width[1];
 } sq_gru;
-SQ_API sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                             sq_gru_reset reset, uint64_t seed);
+SQ_API sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in,
+                             int64_t hidden, sq_gru_reset reset, uint64_t seed);
 SQ_API sq_cell sq_gru_cell(const sq_gru *w);
 
 /* Minimal gated unit, Zhou et al. 2016:
@@ -69,8 +69,8 @@ typedef struct sq_mgu {
     sq_weight W, U, b, V, R, d;
     int64_t width[1];
 } sq_mgu;
-SQ_API sq_status sq_mgu_init(sq_mgu *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                             uint64_t seed);
+SQ_API sq_status sq_mgu_init(sq_mgu *w, sq_params *p, const char *prefix, int64_t in,
+                             int64_t hidden, uint64_t seed);
 SQ_API sq_cell sq_mgu_cell(const sq_mgu *w);
 
 /* A cell made of cells: layer k's output is layer k+1's input. Its states are those of all

@@ -31,10 +31,8 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var r = sq_name(sq_sigmoid(sq_add(from_input(t, w, x, R), from_state(t, w, h, R))), "r");
     sq_var z = sq_name(sq_sigmoid(sq_add(from_input(t, w, x, Z), from_state(t, w, h, Z))), "z");
     /* n = tanh(x W_n + b_n + s) with s = (r * h) U_n, or s = r * (h U_n + d_n) */
-    if (w->reset == SQ_RESET_BEFORE)
-        s = from_state(t, w, sq_mul(r, h), N);
-    else
-        s = sq_mul(r, sq_affine(h, sq_use(t, w->U[N]), sq_use(t, w->d_n)));
+    if (w->reset == SQ_RESET_BEFORE) s = from_state(t, w, sq_mul(r, h), N);
+    else s = sq_mul(r, sq_affine(h, sq_use(t, w->U[N]), sq_use(t, w->d_n)));
     sq_var n = sq_name(sq_tanh(sq_add(from_input(t, w, x, N), s)), "n");
     /* h' = n + z * (h - n) */
     return *state = sq_add(n, sq_mul(z, sq_sub(h, n)));

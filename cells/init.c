@@ -203,10 +203,8 @@ sq_status sq_init_orthogonal(sq_params *p, sq_weight w, double gain, uint64_t se
         size_t n = (size_t)f.rows * (size_t)f.cols;
         double *room = NULL;
         if (n < SIZE_MAX / (2 * sizeof *room)) room = calloc(2 * n + 1, sizeof *room);
-        if (room)
-            fill_orthonormal(&f, room, gain, seed);
-        else
-            fail(&f, SQ_ENOMEM, "out of memory for its first values");
+        if (room) fill_orthonormal(&f, room, gain, seed);
+        else fail(&f, SQ_ENOMEM, "out of memory for its first values");
         free(room);
     }
     return end(&f);

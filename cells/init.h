@@ -18,7 +18,8 @@ SQ_API sq_status sq_init_constant(sq_params *p, sq_weight w, double value);
 /* Uniform in [-bound, bound]. sq_init_uniform_hidden is the bound 1/sqrt(hidden) of recurrent
  * cells. */
 SQ_API sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed);
-SQ_API sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden, uint64_t seed);
+SQ_API sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden,
+                                        uint64_t seed);
 SQ_API sq_status sq_init_normal(sq_params *p, sq_weight w, double deviation, uint64_t seed);
 /* Glorot & Bengio 2010: uniform with bound gain sqrt(6/(fan_in + fan_out)). */
 SQ_API sq_status sq_init_glorot(sq_params *p, sq_weight w, double gain, uint64_t seed);

@@ -13,7 +13,8 @@ enum { SMALLEST_LOG = 12, CLASSES_PER_DOUBLING = 4 };
 
 static size_t class_size(uint32_t class_index)
 {
-    return (size_t)(4 + class_index % CLASSES_PER_DOUBLING) << (SMALLEST_LOG - 2 + class_index / CLASSES_PER_DOUBLING);
+    return (size_t)(4 + class_index % CLASSES_PER_DOUBLING)
+           << (SMALLEST_LOG - 2 + class_index / CLASSES_PER_DOUBLING);
 }
 
 /* The smallest class of at least `bytes`; SQI_N_CLASSES when there is none. */
@@ -32,7 +33,9 @@ static sqi_chunk *chunk_new(sqi_pool *pool, uint32_t class_index)
     sqi_chunk *c = aligned_alloc(SQI_ALIGN, head + size + SQI_SPARE);
     if (!c) return NULL;
     memset((unsigned char *)c + head + size, 0, SQI_SPARE);
-    *c = (sqi_chunk){ .data = (unsigned char *)c + head, .size = size, .class_index = class_index };
+    *c = (sqi_chunk){ .data = (unsigned char *)c + head,
+                      .size = size,
+                      .class_index = class_index };
     pool->held += head + size + SQI_SPARE;
     return c;
 }

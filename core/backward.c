@@ -27,7 +27,9 @@ bool sqi_grads_ready(sq_tape *t)
     if (t->grads && need <= t->n_grads) return true;
     size_t size = sq_dtype_size(t->dtype);
     void *g = realloc(t->grads, (size_t)(need ? need : 1) * size);
-    if (!g) return sq_post(t, SQ_ENOMEM, "out of memory for the gradients of %lld weights", (long long)need);
+    if (!g)
+        return sq_post(t, SQ_ENOMEM, "out of memory for the gradients of %lld weights",
+                       (long long)need);
     memset((char *)g + (size_t)t->n_grads * size, 0, (size_t)(need - t->n_grads) * size);
     t->grads = g;
     t->n_grads = need;
@@ -57,9 +59,12 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
     size_t bytes = sqi_bytes(t, n->shape);
     if (!keep || !slot->owned) {
         bool tail = s->lane == SQI_LANE_USER && g->ordinal == t->tail_ordinal;
-        slot->at = sqi_arena_alloc(keep ? &g->arena : tail ? &t->tail : &t->scratch, &t->pool, bytes);
+        sqi_arena *home = tail ? &t->tail : &t->scratch;
+        slot->at = sqi_arena_alloc(keep ? &g->arena : home, &t->pool, bytes);
         slot->owned = keep && slot->at;
-        if (!slot->at) return sq_post(t, SQ_ENOMEM, "out of memory for a gradient of %zu bytes", bytes), NULL;
+        if (!slot->at)
+            return sq_post(t, SQ_ENOMEM, "out of memory for a gradient of %zu bytes", bytes),
+                   NULL;
     }
     memset(slot->at, 0, bytes);
     slot->stamp = stamp;
@@ -79,7 +84,8 @@ static void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
         g = sqi_segment_find(t, sqi_ordinal(source));
     }
     if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
-    if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !(n->flags & SQI_STATE)) return NULL;
+    if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !(n->flags & SQI_STATE))
+        return NULL;
     return slot_open(s, g, n);
 }
 
@@ -95,9 +101,17 @@ static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
         t->call_x[k] = x->value;
         t->call_shapes[k] = x->shape;
     }
-    sq_call c = { .op = n->op, .n = n->n, .dtype = t->dtype, .xs = t->call_shapes, .ys = n->shape,
-                  .attr = n->attr, .x = t->call_x, .y = n->value, .gx = t->call_gx,
-                  .gy = n->grad[s->lane].at, .kern = t->kern };
+    sq_call c = { .op = n->op,
+                  .n = n->n,
+                  .dtype = t->dtype,
+                  .xs = t->call_shapes,
+                  .ys = n->shape,
+                  .attr = n->attr,
+                  .x = t->call_x,
+                  .y = n->value,
+                  .gx = t->call_gx,
+                  .gy = n->grad[s->lane].at,
+                  .kern = t->kern };
     for (int32_t k = 0; k < n->n; k++) {
         t->call_gx[k] = grad_at(s, g, in[k]);
         if (t->call_gx[k]) n->op->vjp(&c, k);
@@ -121,15 +135,13 @@ static bool plant(sweep *s, sqi_segment *g, uint32_t i, const float *f, const do
     sq_tape *t = s->t;
     const sqi_arith *k = &t->kern->of[t->dtype];
     int64_t size = sq_shape_size(g->nodes[i].shape);
-    void *at = grad_at(s, g, i), *seed = at ? sqi_arena_alloc(&t->scratch, &t->pool, (size_t)size * 8) : NULL;
+    void *at = grad_at(s, g, i),
+         *seed = at ? sqi_arena_alloc(&t->scratch, &t->pool, (size_t)size * 8) : NULL;
     if (at && !seed) sq_post(t, SQ_ENOMEM, "out of memory for the seed");
     if (!seed) return !t->error.status;
-    if (f)
-        k->from_f32(size, f, seed);
-    else if (d)
-        k->from_f64(size, d, seed);
-    else
-        k->fill(size, seed, 1);
+    if (f) k->from_f32(size, f, seed);
+    else if (d) k->from_f64(size, d, seed);
+    else k->fill(size, seed, 1);
     k->axpy(size, 1, seed, at);
     return true;
 }
@@ -144,7 +156,8 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
         sqi_arena_clear(&t->tail, &t->pool);
         t->tail_ordinal = g->step >= 0 ? from : 0;
     }
-    bool ok = g->nodes[sqi_index(y.id)].flags & SQI_NEEDS ? plant(s, g, sqi_index(y.id), f, d) : true;
+    bool ok =
+        g->nodes[sqi_index(y.id)].flags & SQI_NEEDS ? plant(s, g, sqi_index(y.id), f, d) : true;
     if (ok && g != t->root) {
         ok = reverse_segment(s, g, sqi_index(y.id));
         for (uint64_t o = from; ok && o-- > t->live[0]->ordinal;) {
@@ -169,7 +182,8 @@ static sq_status backward(sq_var y, const float *f, const double *d)
     if (!n) return t->error.status;
     char text[SQ_SHAPE_TEXT];
     if (!f && !d && sq_shape_size(n->shape) != 1) {
-        sq_post(t, SQ_ESHAPE, "the loss has shape %s, it must be one number; sq_backward_from takes any",
+        sq_post(t, SQ_ESHAPE,
+                "the loss has shape %s, it must be one number; sq_backward_from takes any",
                 sq_shape_text(n->shape, text));
         return t->error.status;
     }
@@ -189,8 +203,14 @@ static sq_status backward_from(sq_var y, const float *f, const double *d)
     return backward(y, f, d);
 }
 
-sq_status sq_backward_from_f32(sq_var y, const float *seed) { return backward_from(y, seed, NULL); }
-sq_status sq_backward_from_f64(sq_var y, const double *seed) { return backward_from(y, NULL, seed); }
+sq_status sq_backward_from_f32(sq_var y, const float *seed)
+{
+    return backward_from(y, seed, NULL);
+}
+sq_status sq_backward_from_f64(sq_var y, const double *seed)
+{
+    return backward_from(y, NULL, seed);
+}
 
 void sq_zero_grads(sq_tape *t)
 {
@@ -212,7 +232,8 @@ sq_status sqi_probe(sq_var loss, bool immediate)
 {
     sq_tape *t = loss.tape;
     assert(t && sqi_node_find(t, loss.id));
-    return run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE, .immediate = immediate }, loss, NULL, NULL);
+    return run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE, .immediate = immediate }, loss, NULL,
+               NULL);
 }
 
 const void *sqi_probe_grad(sq_var v)

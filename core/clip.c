@@ -77,10 +77,8 @@ static bool all_finite(sq_tape *t, void *grads)
 /* The gradients, after checking the limit; NULL after posting. */
 static void *begin(sq_tape *t, const char *name, double limit)
 {
-    if (!sqi_begin(t, name))
-        return NULL;
-    if (!(limit >= 0))
-        sq_post(t, SQ_EVALUE, "the limit is %g, it must not be negative", limit);
+    if (!sqi_begin(t, name)) return NULL;
+    if (!(limit >= 0)) sq_post(t, SQ_EVALUE, "the limit is %g, it must not be negative", limit);
     void *grads = sq_grads(t);
     sqi_begin(t, name); /* sq_grads speaks under its own name */
     return grads;
@@ -98,17 +96,14 @@ sq_status sq_clip_norm(sq_tape *t, double limit, double *norm)
 {
     void *grads = begin(t, "clip_norm", limit);
     double before = grads ? norm_of(t, grads) : (double)NAN;
-    if (norm)
-        *norm = before;
-    if (!grads)
-        return sq_tape_status(t);
+    if (norm) *norm = before;
+    if (!grads) return sq_tape_status(t);
     if (!isfinite(before)) {
         if (all_finite(t, grads))
             sq_post(t, SQ_ENONFINITE, "the norm of the gradients is not finite");
         return sq_tape_status(t);
     }
-    if (before <= limit)
-        return SQ_OK;
+    if (before <= limit) return SQ_OK;
     double factor = limit / before * (1.0 - 4.0 * loops[sq_tape_dtype(t)].epsilon);
     for (int32_t id = 1; id <= sq_params_count(sq_tape_params(t)); id++) {
         int64_t n;
@@ -121,8 +116,7 @@ sq_status sq_clip_norm(sq_tape *t, double limit, double *norm)
 sq_status sq_clip_value(sq_tape *t, double limit)
 {
     void *grads = begin(t, "clip_value", limit);
-    if (!grads || !all_finite(t, grads))
-        return sq_tape_status(t);
+    if (!grads || !all_finite(t, grads)) return sq_tape_status(t);
     for (int32_t id = 1; id <= sq_params_count(sq_tape_params(t)); id++) {
         int64_t n;
         char *g = slice(t, grads, (sq_weight){ id }, &n);

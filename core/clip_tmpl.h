@@ -19,22 +19,19 @@ static int64_t OF_REAL(first_bad)(const void *grads, int64_t n)
 {
     const real *g = grads;
     for (int64_t i = 0; i < n; i++)
-        if (!isfinite(g[i]))
-            return i;
+        if (!isfinite(g[i])) return i;
     return -1;
 }
 
 static void OF_REAL(multiply)(void *grads, int64_t n, double factor)
 {
     real *g = grads;
-    for (int64_t i = 0; i < n; i++)
-        g[i] = (real)((double)g[i] * factor);
+    for (int64_t i = 0; i < n; i++) g[i] = (real)((double)g[i] * factor);
 }
 
 static void OF_REAL(limit_each)(void *grads, int64_t n, double limit)
 {
     real *g = grads;
     for (int64_t i = 0; i < n; i++)
-        if (fabs((double)g[i]) > limit)
-            g[i] = (real)copysign(limit, (double)g[i]);
+        if (fabs((double)g[i]) > limit) g[i] = (real)copysign(limit, (double)g[i]);
 }

@@ -30,9 +30,11 @@ static bool adopt(sq_tape *t, sqi_segment *s, uint64_t kept)
                     sqi_ordinal(n->source) != t->root->ordinal;
         if (!dies) continue;
         const sqi_node *source = sqi_node_find(t, n->source);
-        size_t bytes = sqi_bytes(t, n->shape), name = source->name ? strlen(source->name) + 1 : 0;
+        size_t bytes = sqi_bytes(t, n->shape),
+               name = source->name ? strlen(source->name) + 1 : 0;
         char *copy = sqi_arena_alloc(&s->arena, &t->pool, bytes + name);
-        if (!copy) return sq_post(t, SQ_ENOMEM, "out of memory for %zu bytes of imports", bytes);
+        if (!copy)
+            return sq_post(t, SQ_ENOMEM, "out of memory for %zu bytes of imports", bytes);
         memcpy(copy, n->value, bytes);
         if (name) n->name = memcpy(copy + bytes, source->name, name);
         n->value = copy;
@@ -53,7 +55,9 @@ static bool follow(const sq_tape *t, sqi_segment *s)
                             : n->n                  ? &s->nodes[s->operands[n->first]]
                                                     : NULL;
         bool alias = x && (n->op == &sqi_op_import || n->op == &sqi_op_detach);
-        int64_t at = alias ? 0 : x && n->op->flags & SQ_VIEW ? n->op->view(&x->shape, n->attr) : -1;
+        int64_t at = alias                         ? 0
+                     : x && n->op->flags & SQ_VIEW ? n->op->view(&x->shape, n->attr)
+                                                   : -1;
         if (at < 0) continue;
         char *address = (char *)x->value + (size_t)at * sq_dtype_size(t->dtype);
         moved |= address != (char *)n->value;
@@ -96,8 +100,7 @@ static void forget(sq_tape *t, uint64_t kept)
 sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
 {
     if (!sqi_begin(t, "cut")) return sq_tape_status(t);
-    if (keep_steps < 0)
-        sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
+    if (keep_steps < 0) sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
     else if (n && !carry)
         sq_post(t, SQ_EVALUE, "the array of %d carried variables is NULL", (int)n);
     if (t->error.status || !check_carried(t, carry, n) || !t->n_live) return t->error.status;

@@ -76,7 +76,8 @@ static void mark_reach(walk *w, sheet *h)
     for (uint32_t i = 1; i < h->n; i++) {
         const sqi_node *n = &h->s->nodes[i];
         bool reach = is_target(w, n, sqi_id(h->s->ordinal, i));
-        if (n->op == &sqi_op_import) reach |= sheet_of(w, sqi_ordinal(n->source))->reach[sqi_index(n->source)];
+        if (n->op == &sqi_op_import)
+            reach |= sheet_of(w, sqi_ordinal(n->source))->reach[sqi_index(n->source)];
         for (int32_t k = 0; k < n->n && n->op != &sqi_op_detach; k++)
             reach |= h->reach[h->s->operands[n->first + (uint32_t)k]];
         h->reach[i] = reach;
@@ -92,13 +93,14 @@ static sq_var handle(const walk *w, const sheet *h, uint32_t i)
 
 /* ---- accumulate: y = a + b, of one shape: the only arithmetic core owns --------------------- */
 
-static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                       sq_shape *out)
 {
     (void)n, (void)attr;
     char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
     if (!sq_shape_equal(in[0], in[1]))
-        return sq_post(t, SQ_ESHAPE, "a gradient of shape %s meets one of %s", sq_shape_text(in[0], a),
-                       sq_shape_text(in[1], b));
+        return sq_post(t, SQ_ESHAPE, "a gradient of shape %s meets one of %s",
+                       sq_shape_text(in[0], a), sq_shape_text(in[1], b));
     *out = in[0];
     return true;
 }
@@ -110,28 +112,37 @@ static void add_into(const sq_call *c, const void *x, void *y)
 
 static void accumulate_forward(const sq_call *c)
 {
-    if (sq_shape_size(c->ys)) memcpy(c->y, c->x[0], (size_t)sq_shape_size(c->ys) * sq_dtype_size(c->dtype));
+    if (sq_shape_size(c->ys))
+        memcpy(c->y, c->x[0], (size_t)sq_shape_size(c->ys) * sq_dtype_size(c->dtype));
     add_into(c, c->x[1], c->y);
 }
 
 static void accumulate_vjp(const sq_call *c, int32_t k) { add_into(c, c->gy, c->gx[k]); }
 static void accumulate_jvp(const sq_call *c, int32_t k) { add_into(c, c->dx[k], c->dy); }
 
-static sq_var accumulate_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+static sq_var accumulate_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *attr,
+                                 int32_t k)
 {
     (void)x, (void)y, (void)attr, (void)k;
     return gy;
 }
 
 const sq_op sqi_op_accumulate = {
-    .name = "accumulate", .formula = "y = a + b", .arity = 2, .flags = SQ_ROWWISE, .shape = same_shape,
-    .forward = accumulate_forward, .vjp = accumulate_vjp, .jvp = accumulate_jvp,
+    .name = "accumulate",
+    .formula = "y = a + b",
+    .arity = 2,
+    .flags = SQ_ROWWISE,
+    .shape = same_shape,
+    .forward = accumulate_forward,
+    .vjp = accumulate_vjp,
+    .jvp = accumulate_jvp,
     .adjoint = accumulate_adjoint,
 };
 
 static void add_to(sq_var *sum, sq_var g)
 {
-    *sum = sqi_index(sum->id) ? sq_apply(&sqi_op_accumulate, (sq_var[]){ *sum, g }, 2, NULL) : g;
+    *sum =
+        sqi_index(sum->id) ? sq_apply(&sqi_op_accumulate, (sq_var[]){ *sum, g }, 2, NULL) : g;
 }
 
 /* ---- The walk back ------------------------------------------------------------------------- */
@@ -141,10 +152,12 @@ static bool derive_node(walk *w, sheet *h, uint32_t i)
 {
     const sqi_node n = h->s->nodes[i]; /* a copy: recording may move the nodes */
     if (!n.op->adjoint)
-        return sq_post(w->t, SQ_EGRAD, "%s cannot be differentiated again: it has no adjoint", n.op->name);
+        return sq_post(w->t, SQ_EGRAD, "%s cannot be differentiated again: it has no adjoint",
+                       n.op->name);
     sq_var *x = take(w, (size_t)n.n * sizeof *x);
     if (!x) return false;
-    for (int32_t k = 0; k < n.n; k++) x[k] = handle(w, h, h->s->operands[n.first + (uint32_t)k]);
+    for (int32_t k = 0; k < n.n; k++)
+        x[k] = handle(w, h, h->s->operands[n.first + (uint32_t)k]);
     for (int32_t k = 0; k < n.n; k++) {
         uint32_t o = h->s->operands[n.first + (uint32_t)k];
         if (!h->reach[o]) continue;

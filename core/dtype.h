@@ -12,10 +12,16 @@ SQ_BEGIN_DECLS
 typedef enum sq_dtype { SQ_F32, SQ_F64 } sq_dtype;
 
 /* Bytes of one element: 4 or 8. */
-static inline size_t sq_dtype_size(sq_dtype d) { return d == SQ_F32 ? sizeof(float) : sizeof(double); }
+static inline size_t sq_dtype_size(sq_dtype d)
+{
+    return d == SQ_F32 ? sizeof(float) : sizeof(double);
+}
 
 /* "float32" or "float64". */
-static inline const char *sq_dtype_name(sq_dtype d) { return d == SQ_F32 ? "float32" : "float64"; }
+static inline const char *sq_dtype_name(sq_dtype d)
+{
+    return d == SQ_F32 ? "float32" : "float64";
+}
 
 SQ_END_DECLS
 

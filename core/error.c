@@ -21,8 +21,7 @@ sq_status sqi_error_vpost(sqi_error *e, sq_status status, const char *prefix, co
                           va_list args)
 {
     assert(status != SQ_OK);
-    if (e->status)
-        return e->status;
+    if (e->status) return e->status;
     e->status = status;
     int used = snprintf(e->text, sizeof e->text, "%s", prefix ? prefix : "");
     if (used >= 0 && (size_t)used < sizeof e->text)
@@ -43,8 +42,7 @@ sq_status sqi_error_post(sqi_error *e, sq_status status, const char *fmt, ...)
 void sqi_error_append(sqi_error *e, const char *text)
 {
     size_t used = strlen(e->text);
-    if (e->status)
-        (void)snprintf(e->text + used, sizeof e->text - used, "%s", text);
+    if (e->status) (void)snprintf(e->text + used, sizeof e->text - used, "%s", text);
 }
 
 void sqi_error_clear(sqi_error *e)

@@ -12,16 +12,16 @@
 SQ_BEGIN_DECLS
 
 /* One row per error: name, what it says when nothing more is known. */
-#define SQ_ERRORS(ROW)                                                                     \
-    ROW(OK, "no error")                                                                    \
-    ROW(ESHAPE, "operands have shapes this operation cannot combine")                      \
-    ROW(EVAR, "a variable has no value, is stale, or belongs to another tape")             \
-    ROW(ERANGE, "an index, id, axis or size is out of range")                              \
-    ROW(EVALUE, "an argument has a value that makes no sense here")                        \
-    ROW(EDTYPE, "numbers of different precision meet")                                     \
-    ROW(EWEIGHT, "a weight is unknown, defined twice or out of date")                      \
-    ROW(EGRAD, "a gradient was not kept, does not exist or is not valid")                  \
-    ROW(ENONFINITE, "a number is infinite or not a number")                                \
+#define SQ_ERRORS(ROW)                                                         \
+    ROW(OK, "no error")                                                        \
+    ROW(ESHAPE, "operands have shapes this operation cannot combine")          \
+    ROW(EVAR, "a variable has no value, is stale, or belongs to another tape") \
+    ROW(ERANGE, "an index, id, axis or size is out of range")                  \
+    ROW(EVALUE, "an argument has a value that makes no sense here")            \
+    ROW(EDTYPE, "numbers of different precision meet")                         \
+    ROW(EWEIGHT, "a weight is unknown, defined twice or out of date")          \
+    ROW(EGRAD, "a gradient was not kept, does not exist or is not valid")      \
+    ROW(ENONFINITE, "a number is infinite or not a number")                    \
     ROW(ENOMEM, "out of memory")
 
 #define SQI_ROW(name, text) SQ_##name,

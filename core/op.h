@@ -28,7 +28,7 @@ typedef struct sq_attr {
     const int32_t *ids;  /* row ids or labels, n_ids of them */
     const int32_t *mask; /* NULL, or n_ids entries: 0 leaves the position out */
     int64_t n_ids;
-    const void *user;    /* bytes of a user's own op */
+    const void *user; /* bytes of a user's own op */
     size_t user_size;
 } sq_attr;
 
@@ -37,7 +37,7 @@ struct sq_kernels; /* the arithmetic of one instruction set; core/kernels/kernel
 /* One execution of an op. All addresses hold dense row-major elements of `dtype`. */
 typedef struct sq_call {
     const struct sq_op *op;
-    int32_t n;             /* operands */
+    int32_t n; /* operands */
     sq_dtype dtype;
     const sq_shape *xs;    /* operand shapes, n of them */
     sq_shape ys;           /* result shape */
@@ -73,7 +73,8 @@ typedef struct sq_op {
     int32_t row; /* private to a family of ops that share functions; 0 elsewhere */
 
     /* The result's shape; false after sq_post when the operands do not fit. */
-    bool (*shape)(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out);
+    bool (*shape)(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                  sq_shape *out);
 
     void (*forward)(const sq_call *c);
     void (*vjp)(const sq_call *c, int32_t k); /* c->gx[k] += J_k^T c->gy */

@@ -41,20 +41,41 @@ static double root_f64(double x) { return sqrt(x); }
 
 typedef struct kind {
     const char *name;
-    bool has_momentum, adapts;  /* momentum is an option; a second moment is kept */
-    bool has_mean, shrinks;     /* a first moment is always kept; decay acts on the weight */
-    double rate, decay, eps;    /* defaults */
-    body *run[2];               /* by dtype */
+    bool has_momentum, adapts; /* momentum is an option; a second moment is kept */
+    bool has_mean, shrinks;    /* a first moment is always kept; decay acts on the weight */
+    double rate, decay, eps;   /* defaults */
+    body *run[2];              /* by dtype */
 } kind;
 
 static const kind kinds[] = {
     [SQ_SGD] = { "SGD", true, false, false, false, 0.01, 0, 1e-8, { sgd_f32, sgd_f64 } },
-    [SQ_RMSPROP] = { "RMSPROP", true, true, false, false, 0.01, 0, 1e-8,
+    [SQ_RMSPROP] = { "RMSPROP",
+                     true,
+                     true,
+                     false,
+                     false,
+                     0.01,
+                     0,
+                     1e-8,
                      { rmsprop_f32, rmsprop_f64 } },
-    [SQ_ADAGRAD] = { "ADAGRAD", false, true, false, false, 0.01, 0, 1e-10,
+    [SQ_ADAGRAD] = { "ADAGRAD",
+                     false,
+                     true,
+                     false,
+                     false,
+                     0.01,
+                     0,
+                     1e-10,
                      { adagrad_f32, adagrad_f64 } },
     [SQ_ADAM] = { "ADAM", false, true, true, false, 0.001, 0, 1e-8, { adam_f32, adam_f64 } },
-    [SQ_ADAMW] = { "ADAMW", false, true, true, true, 0.001, 0.01, 1e-8,
+    [SQ_ADAMW] = { "ADAMW",
+                   false,
+                   true,
+                   true,
+                   true,
+                   0.001,
+                   0.01,
+                   1e-8,
                    { adam_f32, adam_f64 } },
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
@@ -81,15 +102,12 @@ static void fill_defaults(sq_optim_options *o, const kind *k)
         { &o->beta1, 0.9 },    { &o->beta2, 0.999 },    { &o->eps, k->eps },
     };
     for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
-        if (*defaults[i].field == 0)
-            *defaults[i].field = defaults[i].value;
+        if (*defaults[i].field == 0) *defaults[i].field = defaults[i].value;
     o->decay = o->decay < 0 ? 0 : o->decay;
     for (int i = 0; i < SQ_MAX_GROUPS; i++) {
         sq_optim_group *g = &o->group[i];
-        if (g->rate_factor == 0)
-            g->rate_factor = 1;
-        if (!g->set_decay || g->decay < 0)
-            g->decay = g->set_decay ? 0 : o->decay;
+        if (g->rate_factor == 0) g->rate_factor = 1;
+        if (!g->set_decay || g->decay < 0) g->decay = g->set_decay ? 0 : o->decay;
     }
 }
 
@@ -100,9 +118,9 @@ static bool numbers_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
         const char *name;
         double value, limit;
     } fields[] = {
-        { "rate", o->rate, HUGE_VAL },   { "decay", o->decay, HUGE_VAL },
-        { "eps", o->eps, HUGE_VAL },     { "momentum", o->momentum, 1 },
-        { "alpha", o->alpha, 1 },        { "beta1", o->beta1, 1 },
+        { "rate", o->rate, HUGE_VAL }, { "decay", o->decay, HUGE_VAL },
+        { "eps", o->eps, HUGE_VAL },   { "momentum", o->momentum, 1 },
+        { "alpha", o->alpha, 1 },      { "beta1", o->beta1, 1 },
         { "beta2", o->beta2, 1 },
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
@@ -133,8 +151,7 @@ static bool groups_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
 
 static bool options_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
 {
-    if (!numbers_fit(e, k, o) || !groups_fit(e, k, o))
-        return false;
+    if (!numbers_fit(e, k, o) || !groups_fit(e, k, o)) return false;
     if (o->momentum > 0 && !k->has_momentum)
         sqi_error_post(e, SQ_EVALUE, "optimizer %s: momentum belongs to SGD and RMSPROP",
                        k->name);
@@ -147,8 +164,7 @@ static bool options_fit(sqi_error *e, const kind *k, const sq_optim_options *o)
 
 sq_optim *sq_optim_new(sq_params *p, const sq_optim_options *options)
 {
-    if (sq_params_status(p))
-        return NULL;
+    if (sq_params_status(p)) return NULL;
     sq_optim_options filled = options ? *options : (sq_optim_options){ .kind = SQ_SGD };
     if ((unsigned)filled.kind >= N_KINDS) {
         sqi_error_post(sqi_params_error(p), SQ_EVALUE, "optimizer: there is no kind %d",
@@ -157,8 +173,7 @@ sq_optim *sq_optim_new(sq_params *p, const sq_optim_options *options)
     }
     const kind *k = &kinds[filled.kind];
     fill_defaults(&filled, k);
-    if (!options_fit(sqi_params_error(p), k, &filled))
-        return NULL;
+    if (!options_fit(sqi_params_error(p), k, &filled)) return NULL;
     sq_optim *o = calloc(1, sizeof *o);
     if (!o) {
         sqi_error_post(sqi_params_error(p), SQ_ENOMEM, "optimizer %s: out of memory", k->name);
@@ -172,8 +187,7 @@ sq_optim *sq_optim_new(sq_params *p, const sq_optim_options *options)
 
 void sq_optim_free(sq_optim *o)
 {
-    if (!o)
-        return;
+    if (!o) return;
     free(o->moment[0]);
     free(o->moment[1]);
     free(o->ages);
@@ -186,8 +200,7 @@ void sq_optim_free(sq_optim *o)
 static bool grow(void **block, int64_t old, int64_t n, size_t size)
 {
     void *at = realloc(*block, (size_t)(n > 0 ? n : 1) * size);
-    if (!at)
-        return false;
+    if (!at) return false;
     memset((char *)at + (size_t)old * size, 0, (size_t)(n - old) * size);
     *block = at;
     return true;
@@ -198,16 +211,13 @@ static bool cover_all_weights(sq_optim *o)
 {
     int64_t n = sq_params_size(o->params);
     int32_t n_ages = sq_params_count(o->params);
-    if (n_ages == o->n_ages)
-        return true;
+    if (n_ages == o->n_ages) return true;
     const bool kept[2] = { o->kind->has_mean || o->options.momentum > 0, o->kind->adapts };
     size_t size = sq_dtype_size(sq_params_dtype(o->params));
     for (int i = 0; i < 2; i++)
-        if (kept[i] && !grow(&o->moment[i], o->n, n, size))
-            return false;
+        if (kept[i] && !grow(&o->moment[i], o->n, n, size)) return false;
     void *ages = o->ages;
-    if (!grow(&ages, o->n_ages, n_ages, sizeof *o->ages))
-        return false;
+    if (!grow(&ages, o->n_ages, n_ages, sizeof *o->ages)) return false;
     o->ages = ages;
     o->n = n;
     o->n_ages = n_ages;
@@ -251,11 +261,9 @@ static void update_weight(sq_optim *o, sq_weight w, void *weights, const void *g
 
 sq_status sq_optim_step_flat(sq_optim *o, const void *grads)
 {
-    if (!o)
-        return SQ_EVALUE;
+    if (!o) return SQ_EVALUE;
     sq_params *p = o->params;
-    if (sq_params_status(p))
-        return sq_params_status(p);
+    if (sq_params_status(p)) return sq_params_status(p);
     if (!grads)
         return sqi_error_post(sqi_params_error(p), SQ_EVALUE, "optimizer %s: no gradients",
                               o->kind->name);
@@ -263,8 +271,7 @@ sq_status sq_optim_step_flat(sq_optim *o, const void *grads)
         return sqi_error_post(sqi_params_error(p), SQ_ENOMEM,
                               "optimizer %s: no memory for its moments", o->kind->name);
     void *weights = sq_params_update(p);
-    if (!weights)
-        return sq_params_status(p);
+    if (!weights) return sq_params_status(p);
     for (int32_t id = 1; id <= o->n_ages; id++)
         if (!sq_weight_frozen(p, (sq_weight){ id }))
             update_weight(o, (sq_weight){ id }, weights, grads);
@@ -277,25 +284,20 @@ static void step_on_tape(sq_optim *o, sq_tape *t, const void *grads)
 {
     bool had_error = sq_params_status(o->params);
     sq_status s = sq_optim_step_flat(o, grads);
-    if (!s)
-        return;
+    if (!s) return;
     sqi_begin(t, "optim_step");
     sq_post(t, s, "%s", sq_params_message(o->params));
-    if (!had_error)
-        sq_params_clear_error(o->params);
+    if (!had_error) sq_params_clear_error(o->params);
 }
 
 sq_status sq_optim_step(sq_optim *o, sq_tape *t)
 {
-    if (!sqi_begin(t, "optim_step"))
-        return sq_tape_status(t);
-    if (!o)
-        sq_post(t, SQ_EVALUE, "there is no optimizer");
+    if (!sqi_begin(t, "optim_step")) return sq_tape_status(t);
+    if (!o) sq_post(t, SQ_EVALUE, "there is no optimizer");
     else if (o->params != sq_tape_params(t))
         sq_post(t, SQ_EWEIGHT, "the tape is bound to other params than the optimizer");
     const void *grads = sq_grads(t);
-    if (grads)
-        step_on_tape(o, t, grads);
+    if (grads) step_on_tape(o, t, grads);
     return sq_tape_status(t);
 }
 
@@ -303,8 +305,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tape *t)
 
 sq_status sq_optim_set_rate(sq_optim *o, double rate)
 {
-    if (!o)
-        return SQ_EVALUE;
+    if (!o) return SQ_EVALUE;
     if (!(rate >= 0 && rate < HUGE_VAL))
         return sqi_error_post(sqi_params_error(o->params), SQ_EVALUE,
                               "optimizer %s: rate %g must be finite and not negative",

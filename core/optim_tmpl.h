@@ -32,8 +32,7 @@ static void OF_REAL(rmsprop)(const rule *r, int64_t n, void *weights, const void
         real d = g[i] + decay * w[i];
         s[i] = alpha * s[i] + rest * d * d;
         d /= OF_REAL(root)(s[i]) + eps;
-        if (v)
-            d = v[i] = momentum * v[i] + d;
+        if (v) d = v[i] = momentum * v[i] + d;
         w[i] -= rate * d;
     }
 }

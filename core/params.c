@@ -49,8 +49,7 @@ static sqi_version *version_new(size_t bytes)
 {
     size_t whole = (ALIGN + bytes + TAIL + ALIGN - 1) / ALIGN * ALIGN;
     void *memory = aligned_alloc(ALIGN, whole);
-    if (!memory)
-        return NULL;
+    if (!memory) return NULL;
     memset(memory, 0, whole);
     sqi_version *v = memory;
     atomic_init(&v->refs, 1);
@@ -64,8 +63,7 @@ static void push_spare(sq_params *p, sqi_version *v)
 {
     v->spare = atomic_load_explicit(&p->spares, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&p->spares, &v->spare, v,
-                                                  memory_order_release,
-                                                  memory_order_relaxed)) {
+                                                  memory_order_release, memory_order_relaxed)) {
     }
 }
 
@@ -74,17 +72,14 @@ static void push_spare(sq_params *p, sqi_version *v)
 static sqi_version *pop_spare(sq_params *p)
 {
     sqi_version *v = atomic_load_explicit(&p->spares, memory_order_acquire);
-    while (v && !atomic_compare_exchange_weak_explicit(&p->spares, &v, v->spare,
-                                                       memory_order_acquire,
-                                                       memory_order_acquire)) {
-    }
+    while (v && !atomic_compare_exchange_weak_explicit(
+                    &p->spares, &v, v->spare, memory_order_acquire, memory_order_acquire)) {}
     return v;
 }
 
 static void free_spares(sq_params *p)
 {
-    for (sqi_version *v; (v = pop_spare(p)) != NULL;)
-        free(v);
+    for (sqi_version *v; (v = pop_spare(p)) != NULL;) free(v);
 }
 
 /* A spare that is large enough, or new memory of at least `bytes`. */
@@ -98,15 +93,11 @@ static sqi_version *block_for(sq_params *p, size_t bytes)
     return version_new(bytes);
 }
 
-sqi_version *sqi_params_retain(sq_params *p)
-{
-    return sqi_version_share(p->current);
-}
+sqi_version *sqi_params_retain(sq_params *p) { return sqi_version_share(p->current); }
 
 void sqi_version_release(sq_params *p, sqi_version *v)
 {
-    if (atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1)
-        push_spare(p, v);
+    if (atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1) push_spare(p, v);
 }
 
 sqi_version *sqi_params_current(const sq_params *p) { return p->current; }
@@ -124,21 +115,18 @@ static bool renew(sq_params *p, size_t bytes)
         return true;
     }
     sqi_version *v = block_for(p, grows ? bytes + bytes / 2 : old->bytes);
-    if (!v)
-        return false;
+    if (!v) return false;
     memcpy(v->data, old->data, bytes_of(p, p->size));
     v->number = old->number + 1;
     p->current = v;
     sqi_version_release(p, old);
-    if (grows)
-        free_spares(p); /* they are all too small now */
+    if (grows) free_spares(p); /* they are all too small now */
     return true;
 }
 
 void *sq_params_update(sq_params *p)
 {
-    if (sq_params_status(p))
-        return NULL;
+    if (sq_params_status(p)) return NULL;
     if (!renew(p, bytes_of(p, p->size))) {
         sqi_error_post(&p->error, SQ_ENOMEM, "update: no memory for a new version of %zu bytes",
                        bytes_of(p, p->size));
@@ -152,8 +140,7 @@ void *sq_params_update(sq_params *p)
 sq_params *sq_params_new(sq_dtype dtype)
 {
     sq_params *p = calloc(1, sizeof *p);
-    if (!p)
-        return NULL;
+    if (!p) return NULL;
     atomic_init(&p->spares, NULL);
     p->dtype = dtype == SQ_F32 ? SQ_F32 : SQ_F64;
     p->current = version_new(0);
@@ -169,10 +156,8 @@ sq_params *sq_params_new(sq_dtype dtype)
 
 void sq_params_free(sq_params *p)
 {
-    if (!p)
-        return;
-    for (int32_t i = 0; i < p->n; i++)
-        free(p->entries[i].name);
+    if (!p) return;
+    for (int32_t i = 0; i < p->n; i++) free(p->entries[i].name);
     free(p->entries);
     free_spares(p);
     free(p->current);
@@ -189,10 +174,8 @@ static const entry *entry_of(const sq_params *p, sq_weight w)
 /* The entry for a change; NULL after posting when there is none, or after an earlier error. */
 static entry *changeable(sq_params *p, sq_weight w, const char *what)
 {
-    if (sq_params_status(p))
-        return NULL;
-    if (sqi_weight_known(p, w))
-        return &p->entries[w.id - 1];
+    if (sq_params_status(p)) return NULL;
+    if (sqi_weight_known(p, w)) return &p->entries[w.id - 1];
     sqi_error_post(&p->error, SQ_EWEIGHT,
                    "%s: weight %" PRId32 " is unknown, there are %" PRId32, what, w.id, p->n);
     return NULL;
@@ -201,16 +184,14 @@ static entry *changeable(sq_params *p, sq_weight w, const char *what)
 sq_weight sq_params_find(const sq_params *p, const char *name)
 {
     for (int32_t i = 0; name && i < sq_params_count(p); i++)
-        if (strcmp(p->entries[i].name, name) == 0)
-            return (sq_weight){ i + 1 };
+        if (strcmp(p->entries[i].name, name) == 0) return (sq_weight){ i + 1 };
     return (sq_weight){ 0 };
 }
 
 static bool may_add(sq_params *p, const char *name, sq_shape shape)
 {
     char text[SQ_SHAPE_TEXT];
-    if (!name || !*name)
-        sqi_error_post(&p->error, SQ_EWEIGHT, "add: a weight needs a name");
+    if (!name || !*name) sqi_error_post(&p->error, SQ_EWEIGHT, "add: a weight needs a name");
     else if (sq_params_find(p, name).id)
         sqi_error_post(&p->error, SQ_EWEIGHT, "add: there is a weight \"%s\" already", name);
     else if (!sq_shape_valid(shape))
@@ -221,14 +202,11 @@ static bool may_add(sq_params *p, const char *name, sq_shape shape)
 
 static bool room_for_entry(sq_params *p)
 {
-    if (p->n < p->room)
-        return true;
-    if (p->room > INT32_MAX / 2)
-        return false;
+    if (p->n < p->room) return true;
+    if (p->room > INT32_MAX / 2) return false;
     int32_t room = p->room ? 2 * p->room : 16;
     entry *entries = realloc(p->entries, (size_t)room * sizeof *entries);
-    if (!entries)
-        return false;
+    if (!entries) return false;
     p->entries = entries;
     p->room = room;
     return true;
@@ -249,15 +227,13 @@ static bool room_for_values(sq_params *p, int64_t size)
 
 static sq_shape only_used_axes(sq_shape s)
 {
-    for (int32_t i = s.rank; i < SQ_MAX_RANK; i++)
-        s.dim[i] = 0;
+    for (int32_t i = s.rank; i < SQ_MAX_RANK; i++) s.dim[i] = 0;
     return s;
 }
 
 sq_weight sq_params_add(sq_params *p, const char *name, sq_shape shape)
 {
-    if (sq_params_status(p) || !may_add(p, name, shape))
-        return (sq_weight){ 0 };
+    if (sq_params_status(p) || !may_add(p, name, shape)) return (sq_weight){ 0 };
     int64_t size = sq_shape_size(shape);
     char *copy = room_for_entry(p) ? copy_name(name) : NULL;
     if (!copy || !room_for_values(p, size)) {
@@ -282,8 +258,7 @@ const char *sq_params_message(const sq_params *p)
 
 void sq_params_clear_error(sq_params *p)
 {
-    if (p)
-        sqi_error_clear(&p->error);
+    if (p) sqi_error_clear(&p->error);
 }
 
 sqi_error *sqi_params_error(sq_params *p) { return &p->error; }
@@ -327,8 +302,7 @@ bool sq_weight_frozen(const sq_params *p, sq_weight w)
 sq_status sq_weight_set_group(sq_params *p, sq_weight w, int32_t group)
 {
     entry *e = changeable(p, w, "set_group");
-    if (!e)
-        return sq_params_status(p);
+    if (!e) return sq_params_status(p);
     if (group < 0 || group >= SQ_MAX_GROUPS)
         return sqi_error_post(&p->error, SQ_ERANGE,
                               "set_group: group %" PRId32 " of weight \"%s\" is outside 0..%d",
@@ -340,8 +314,7 @@ sq_status sq_weight_set_group(sq_params *p, sq_weight w, int32_t group)
 sq_status sq_weight_set_frozen(sq_params *p, sq_weight w, bool frozen)
 {
     entry *e = changeable(p, w, "set_frozen");
-    if (!e)
-        return sq_params_status(p);
+    if (!e) return sq_params_status(p);
     e->frozen = frozen;
     return SQ_OK;
 }
@@ -351,18 +324,15 @@ sq_status sq_weight_set_frozen(sq_params *p, sq_weight w, bool frozen)
 static void convert(void *to, sq_dtype to_type, const void *from, sq_dtype from_type, int64_t n)
 {
     if (to_type == from_type) {
-        if (n > 0)
-            memmove(to, from, (size_t)n * sq_dtype_size(to_type));
+        if (n > 0) memmove(to, from, (size_t)n * sq_dtype_size(to_type));
     } else if (to_type == SQ_F32) {
         const double *x = from;
         float *y = to;
-        for (int64_t i = 0; i < n; i++)
-            y[i] = (float)x[i];
+        for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
     } else {
         const float *x = from;
         double *y = to;
-        for (int64_t i = 0; i < n; i++)
-            y[i] = (double)x[i];
+        for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
     }
 }
 
@@ -374,13 +344,11 @@ static char *values_of(const sq_params *p, const entry *e)
 static sq_status set_values(sq_params *p, sq_weight w, const void *values, sq_dtype dtype)
 {
     const entry *e = changeable(p, w, "set");
-    if (!e)
-        return sq_params_status(p);
+    if (!e) return sq_params_status(p);
     if (!values && e->size > 0)
         return sqi_error_post(&p->error, SQ_EVALUE, "set: no values for weight \"%s\"",
                               e->name);
-    if (!sq_params_update(p))
-        return p->error.status;
+    if (!sq_params_update(p)) return p->error.status;
     convert(values_of(p, e), p->dtype, values, dtype, e->size);
     return SQ_OK;
 }
@@ -389,8 +357,7 @@ static sq_status set_values(sq_params *p, sq_weight w, const void *values, sq_dt
 static sq_status get_values(const sq_params *p, sq_weight w, void *values, sq_dtype dtype)
 {
     const entry *e = entry_of(p, w);
-    if (!e)
-        return SQ_EWEIGHT;
+    if (!e) return SQ_EWEIGHT;
     convert(values, dtype, values_of(p, e), p->dtype, e->size);
     return SQ_OK;
 }
@@ -420,8 +387,7 @@ sq_status sq_weight_get_f64(const sq_params *p, sq_weight w, double *values)
 sq_params *sq_params_clone(const sq_params *p, sq_dtype dtype)
 {
     sq_params *copy = p ? sq_params_new(dtype) : NULL;
-    if (!copy)
-        return NULL;
+    if (!copy) return NULL;
     bool ok = renew(copy, bytes_of(copy, p->size));
     for (int32_t i = 0; ok && i < p->n; i++) {
         const entry *e = &p->entries[i];

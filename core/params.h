@@ -50,14 +50,15 @@ SQ_API const char *sq_params_message(const sq_params *p);
 SQ_API void sq_params_clear_error(sq_params *p);
 
 SQ_API sq_dtype sq_params_dtype(const sq_params *p);
-SQ_API int32_t sq_params_count(const sq_params *p);   /* weights: ids 1..count */
-SQ_API int64_t sq_params_size(const sq_params *p);    /* elements of all weights together */
+SQ_API int32_t sq_params_count(const sq_params *p);    /* weights: ids 1..count */
+SQ_API int64_t sq_params_size(const sq_params *p);     /* elements of all weights together */
 SQ_API uint64_t sq_params_version(const sq_params *p); /* grows with every change */
 
 /* Of one weight; an unknown id gives "", a scalar shape, -1. */
 SQ_API const char *sq_weight_name(const sq_params *p, sq_weight w);
 SQ_API sq_shape sq_weight_shape(const sq_params *p, sq_weight w);
-SQ_API int64_t sq_weight_offset(const sq_params *p, sq_weight w); /* elements from the block's start */
+SQ_API int64_t sq_weight_offset(const sq_params *p,
+                                sq_weight w); /* elements from the block's start */
 
 /* Copies values in (row-major, all of the weight) or out. Fails: SQ_EWEIGHT, SQ_ENOMEM. */
 SQ_API sq_status sq_weight_set_f32(sq_params *p, sq_weight w, const float *values);

@@ -15,10 +15,10 @@
 
 typedef struct sqi_version {
     atomic_uint refs;
-    uint64_t number;             /* sq_params_version at the time */
-    size_t bytes;                /* room in data */
-    void *data;                  /* 64-byte aligned */
-    struct sqi_version *spare;   /* next in the list of spares */
+    uint64_t number;           /* sq_params_version at the time */
+    size_t bytes;              /* room in data */
+    void *data;                /* 64-byte aligned */
+    struct sqi_version *spare; /* next in the list of spares */
 } sqi_version;
 
 /* The current version, with one more reference, to be given back by sqi_version_release. */

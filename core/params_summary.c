@@ -65,8 +65,7 @@ static void heading(row *r)
 {
     static const char *const titles[N_COLUMNS] = { "name",  "shape", "count",
                                                    "bytes", "norm",  "group" };
-    for (int c = 0; c < N_COLUMNS; c++)
-        (void)snprintf(r->cell[c], CELL, "%s", titles[c]);
+    for (int c = 0; c < N_COLUMNS; c++) (void)snprintf(r->cell[c], CELL, "%s", titles[c]);
     r->name = r->cell[0];
 }
 
@@ -86,21 +85,16 @@ static void weight_row(row *r, const sq_params *p, sq_weight w)
     r->name = sq_weight_name(p, w);
     (void)sq_shape_text(shape, r->cell[1]);
     numbers(r, p, sq_weight_offset(p, w), sq_shape_size(shape));
-    if (sq_weight_frozen(p, w))
-        (void)snprintf(r->cell[5], CELL, "frozen");
-    else
-        (void)snprintf(r->cell[5], CELL, "%" PRId32, sq_weight_group(p, w));
+    if (sq_weight_frozen(p, w)) (void)snprintf(r->cell[5], CELL, "frozen");
+    else (void)snprintf(r->cell[5], CELL, "%" PRId32, sq_weight_group(p, w));
 }
 
 /* Row 0 is the heading, the last one the totals. */
 static void fill(row *r, const sq_params *p, int32_t i)
 {
-    if (i == 0)
-        heading(r);
-    else if (i > sq_params_count(p))
-        totals(r, p);
-    else
-        weight_row(r, p, (sq_weight){ i });
+    if (i == 0) heading(r);
+    else if (i > sq_params_count(p)) totals(r, p);
+    else weight_row(r, p, (sq_weight){ i });
 }
 
 static const char *text_of(const row *r, int column)
@@ -111,8 +105,7 @@ static const char *text_of(const row *r, int column)
 static void print_row(sink *s, const row *r, const size_t width[N_COLUMNS])
 {
     put(s, "%s%*s", r->name, (int)(width[0] - strlen(r->name)), "");
-    for (int c = 1; c < N_COLUMNS - 1; c++)
-        put(s, "  %*s", (int)width[c], r->cell[c]);
+    for (int c = 1; c < N_COLUMNS - 1; c++) put(s, "  %*s", (int)width[c], r->cell[c]);
     put(s, "  %s\n", r->cell[N_COLUMNS - 1]);
 }
 

@@ -25,8 +25,7 @@ void sq_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
         k[0] += 0x9E3779B9u; /* golden ratio */
         k[1] += 0xBB67AE85u; /* sqrt(3) - 1 */
     }
-    for (int i = 0; i < 4; i++)
-        out[i] = c[i];
+    for (int i = 0; i < 4; i++) out[i] = c[i];
 }
 
 /* block = philox(counter = (serial, step), key = seed)

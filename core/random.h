@@ -22,7 +22,8 @@ typedef struct sq_random {
 
 /* The stream of one random operation. Any of the numbers may be 0; streams of different
  * arguments are independent for all practical purposes. */
-SQ_API sq_random sq_random_stream(uint64_t seed, uint64_t serial, uint64_t step, uint64_t ordinal);
+SQ_API sq_random sq_random_stream(uint64_t seed, uint64_t serial, uint64_t step,
+                                  uint64_t ordinal);
 
 /* 64 random bits at (row, col). */
 SQ_API uint64_t sq_random_bits(sq_random r, uint64_t row, uint64_t col);

@@ -5,10 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-bool sq_ok(sq_var v)
-{
-    return v.tape && !v.tape->error.status && sqi_node_find(v.tape, v.id);
-}
+bool sq_ok(sq_var v) { return v.tape && !v.tape->error.status && sqi_node_find(v.tape, v.id); }
 
 static const sqi_node *node_for(sq_var v, const char *doing)
 {
@@ -32,18 +29,14 @@ const char *sq_name_of(sq_var v)
 /* NULL stands for zeros. */
 static void to_f32(const sq_tape *t, int64_t n, const void *from, float *out)
 {
-    if (from)
-        t->kern->of[t->dtype].to_f32(n, from, out);
-    else if (n)
-        memset(out, 0, (size_t)n * sizeof *out);
+    if (from) t->kern->of[t->dtype].to_f32(n, from, out);
+    else if (n) memset(out, 0, (size_t)n * sizeof *out);
 }
 
 static void to_f64(const sq_tape *t, int64_t n, const void *from, double *out)
 {
-    if (from)
-        t->kern->of[t->dtype].to_f64(n, from, out);
-    else if (n)
-        memset(out, 0, (size_t)n * sizeof *out);
+    if (from) t->kern->of[t->dtype].to_f64(n, from, out);
+    else if (n) memset(out, 0, (size_t)n * sizeof *out);
 }
 
 static double norm(const sq_tape *t, int64_t n, const void *from)
@@ -56,16 +49,17 @@ static double item(sq_tape *t, sq_shape shape, const void *from)
 {
     double x = (double)NAN;
     char text[SQ_SHAPE_TEXT];
-    if (sq_shape_size(shape) == 1)
-        to_f64(t, 1, from, &x);
+    if (sq_shape_size(shape) == 1) to_f64(t, 1, from, &x);
     else
-        sq_post(t, SQ_ESHAPE, "the variable has shape %s, not one element", sq_shape_text(shape, text));
+        sq_post(t, SQ_ESHAPE, "the variable has shape %s, not one element",
+                sq_shape_text(shape, text));
     return x;
 }
 
 static bool has_room(sq_tape *t, const sqi_node *n, const void *out)
 {
-    return out || !sq_shape_size(n->shape) || sq_post(t, SQ_EVALUE, "the array to copy into is NULL");
+    return out || !sq_shape_size(n->shape) ||
+           sq_post(t, SQ_EVALUE, "the array to copy into is NULL");
 }
 
 double sq_item(sq_var v)
@@ -93,7 +87,8 @@ static const void *view(sq_var v, sq_dtype dtype)
     const sqi_node *n = node_for(v, "view");
     if (!n) return NULL;
     if (v.tape->dtype == dtype) return n->value;
-    sq_post(v.tape, SQ_EDTYPE, "the tape holds %s, not %s", sq_dtype_name(v.tape->dtype), sq_dtype_name(dtype));
+    sq_post(v.tape, SQ_EDTYPE, "the tape holds %s, not %s", sq_dtype_name(v.tape->dtype),
+            sq_dtype_name(dtype));
     return NULL;
 }
 
@@ -111,8 +106,9 @@ double sq_norm(sq_var v)
 static bool grads_valid(sq_tape *t)
 {
     return !t->grads_invalid ||
-           sq_post(t, SQ_EGRAD, "a sweep failed, so the gradients of weights and leaves are invalid: "
-                                "call sq_zero_grads and sweep again");
+           sq_post(t, SQ_EGRAD,
+                   "a sweep failed, so the gradients of weights and leaves are invalid: "
+                   "call sq_zero_grads and sweep again");
 }
 
 static void *weight_grads(sq_tape *t, sq_weight w)
@@ -122,10 +118,12 @@ static void *weight_grads(sq_tape *t, sq_weight w)
 
 static bool post_no_gradient(sq_tape *t, const sqi_node *n)
 {
-    if (n->op == &sqi_op_use) return sq_post(t, SQ_EGRAD, "weight %s is frozen: it has no gradient", n->name);
+    if (n->op == &sqi_op_use)
+        return sq_post(t, SQ_EGRAD, "weight %s is frozen: it has no gradient", n->name);
     if (n->op == &sqi_op_constant)
         return sq_post(t, SQ_EGRAD, "a constant has no gradient: make it with sq_leaf");
-    return sq_post(t, SQ_EGRAD, "no leaf and no weight reaches this variable: it has no gradient");
+    return sq_post(t, SQ_EGRAD,
+                   "no leaf and no weight reaches this variable: it has no gradient");
 }
 
 /* Finds the gradient of v in *at, NULL for zeros; false after posting. */
@@ -146,8 +144,9 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
     bool touched = t->sweep[SQI_LANE_USER] && slot->stamp == t->sweep[SQI_LANE_USER];
     bool tail = sqi_ordinal(v.id) == t->tail_ordinal;
     if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
-        return sq_post(t, SQ_EGRAD,
-                       "the gradient of this variable was not kept: mark it with sq_keep_grad before the sweep");
+        return sq_post(
+            t, SQ_EGRAD,
+            "the gradient of this variable was not kept: mark it with sq_keep_grad before the sweep");
     if (touched) *at = slot->at;
     return true;
 }

@@ -22,7 +22,8 @@ const sq_op sqi_op_detach = { .name = "detach", .arity = 1, .formula = "y = x, n
 /* Posts why the id is stale: which step it lay in, if that is still remembered. */
 static void post_stale(sq_tape *t, uint64_t id, const char *what)
 {
-    uint64_t o = sqi_ordinal(id), back = t->n_landmarks < SQI_N_LANDMARKS ? t->n_landmarks : SQI_N_LANDMARKS;
+    uint64_t o = sqi_ordinal(id),
+             back = t->n_landmarks < SQI_N_LANDMARKS ? t->n_landmarks : SQI_N_LANDMARKS;
     const sqi_landmark *m = NULL;
     for (uint64_t i = 1; i <= back && !m; i++) {
         const sqi_landmark *l = &t->landmarks[(t->n_landmarks - i) % SQI_N_LANDMARKS];
@@ -30,10 +31,10 @@ static void post_stale(sq_tape *t, uint64_t id, const char *what)
     }
     if (t->root && o < t->root->ordinal)
         sq_post(t, SQ_EVAR, "%s is stale: the tape was reset", what);
-    else if (!m)
-        sq_post(t, SQ_EVAR, "%s is stale: its step was cut", what);
+    else if (!m) sq_post(t, SQ_EVAR, "%s is stale: its step was cut", what);
     else if (m->between)
-        sq_post(t, SQ_EVAR, "%s is stale: what followed step %lld was cut", what, (long long)m->step);
+        sq_post(t, SQ_EVAR, "%s is stale: what followed step %lld was cut", what,
+                (long long)m->step);
     else
         sq_post(t, SQ_EVAR, "%s is stale: its step %lld was cut", what,
                 (long long)(m->step + (int64_t)(o - m->ordinal)));
@@ -52,8 +53,7 @@ sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what)
     sqi_node *n = sqi_node_find(t, v.id);
     if (!n && sqi_segment_find(t, sqi_ordinal(v.id)))
         sq_post(t, SQ_EVAR, "%s was never recorded", what);
-    else if (!n)
-        post_stale(t, v.id, what);
+    else if (!n) post_stale(t, v.id, what);
     return n;
 }
 
@@ -63,10 +63,12 @@ uint32_t sqi_push(sq_tape *t, const sqi_node *n)
 {
     sqi_segment *s = t->current;
     if (s->n_nodes == SQI_MAX_INDEX) {
-        sq_post(t, SQ_ERANGE, "more than %d operations in one step: begin steps more often", SQI_MAX_INDEX);
+        sq_post(t, SQ_ERANGE, "more than %d operations in one step: begin steps more often",
+                SQI_MAX_INDEX);
         return 0;
     }
-    if (!sqi_grow(t, &s->nodes, &s->node_room, (uint64_t)s->n_nodes + 1, sizeof *s->nodes)) return 0;
+    if (!sqi_grow(t, &s->nodes, &s->node_room, (uint64_t)s->n_nodes + 1, sizeof *s->nodes))
+        return 0;
     s->nodes[s->n_nodes] = *n;
     if (!n->attr) s->nodes[s->n_nodes].attr = &sqi_no_attr;
     return s->n_nodes++;
@@ -89,7 +91,8 @@ static bool hold_version(sq_tape *t, sqi_version *v)
 {
     sqi_segment *s = t->current;
     if (sqi_version_held(s, v->number)) return true;
-    if (!sqi_grow(t, &s->versions, &s->version_room, (uint64_t)s->n_versions + 1, sizeof *s->versions))
+    if (!sqi_grow(t, &s->versions, &s->version_room, (uint64_t)s->n_versions + 1,
+                  sizeof *s->versions))
         return false;
     s->versions[s->n_versions++] = sqi_version_share(v);
     return true;
@@ -102,16 +105,18 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
     if (!sqi_grow(t, &t->uses, &t->use_room, (uint64_t)w.id + 1, sizeof *t->uses)) return 0;
     memset(t->uses + before, 0, (t->use_room - before) * sizeof *t->uses);
     sqi_use *u = &t->uses[w.id];
-    if (u->version == v->number && sqi_ordinal(u->id) == t->current->ordinal) return sqi_index(u->id);
+    if (u->version == v->number && sqi_ordinal(u->id) == t->current->ordinal)
+        return sqi_index(u->id);
     if (!hold_version(t, v) || !sqi_grads_ready(t)) return 0;
     size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
-    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_use,
-                                          .value = (char *)v->data + offset,
-                                          .name = sq_weight_name(t->params, w),
-                                          .shape = sq_weight_shape(t->params, w),
-                                          .source = (uint64_t)w.id,
-                                          .version = v->number,
-                                          .flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP });
+    uint32_t i = sqi_push(
+        t, &(sqi_node){ .op = &sqi_op_use,
+                        .value = (char *)v->data + offset,
+                        .name = sq_weight_name(t->params, w),
+                        .shape = sq_weight_shape(t->params, w),
+                        .source = (uint64_t)w.id,
+                        .version = v->number,
+                        .flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP });
     if (i) *u = (sqi_use){ sqi_id(t->current->ordinal, i), v->number };
     return i;
 }
@@ -120,7 +125,8 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
 static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
 {
     if (n->op == &sqi_op_use && n->version != sq_params_version(t->params) && !t->deriving) {
-        sq_post(t, SQ_EWEIGHT, "weight %s was taken before the update; call sq_use again", n->name);
+        sq_post(t, SQ_EWEIGHT, "weight %s was taken before the update; call sq_use again",
+                n->name);
         return 0;
     }
     if (sqi_ordinal(v.id) == t->current->ordinal) return sqi_index(v.id);
@@ -130,8 +136,11 @@ static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
         return use(t, (sq_weight){ (int32_t)n->source }, sqi_version_held(home, n->version));
     }
     uint64_t ordinal = sqi_ordinal(v.id);
-    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_import, .value = n->value, .shape = n->shape,
-                                          .source = v.id, .flags = n->flags & SQI_NEEDS });
+    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_import,
+                                          .value = n->value,
+                                          .shape = n->shape,
+                                          .source = v.id,
+                                          .flags = n->flags & SQI_NEEDS });
     if (!i) return 0;
     n->imported = sqi_id(t->current->ordinal, i);
     n->flags |= SQI_KEEP;
@@ -196,7 +205,8 @@ static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n)
     return true;
 }
 
-static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *attr, sq_shape *out)
+static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *attr,
+                       sq_shape *out)
 {
     t->naming = n;
     bool ok = op->shape(t, n, t->call_shapes, attr, out) && !t->error.status;
@@ -212,18 +222,41 @@ static bool compute(sq_tape *t, sqi_node *node)
 {
     int64_t at = node->op->flags & SQ_VIEW ? node->op->view(t->call_shapes, node->attr) : -1;
     if (at >= 0) {
-        node->value = (char *)t->current->nodes[t->locals[0]].value + (size_t)at * sq_dtype_size(t->dtype);
+        node->value = (char *)t->current->nodes[t->locals[0]].value +
+                      (size_t)at * sq_dtype_size(t->dtype);
         return true;
     }
     node->value = sqi_tape_alloc(t, sqi_bytes(t, node->shape));
     if (!node->value) return false;
-    node->op->forward(&(sq_call){ .op = node->op, .n = node->n, .dtype = t->dtype, .xs = t->call_shapes,
-                                  .ys = node->shape, .attr = node->attr, .x = t->call_x,
-                                  .y = node->value, .kern = t->kern });
+    node->op->forward(&(sq_call){ .op = node->op,
+                                  .n = node->n,
+                                  .dtype = t->dtype,
+                                  .xs = t->call_shapes,
+                                  .ys = node->shape,
+                                  .attr = node->attr,
+                                  .x = t->call_x,
+                                  .y = node->value,
+                                  .kern = t->kern });
     return true;
 }
 
-static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
+/* Appends a node whose operands are t->locals. */
+static sq_var push_operation(sq_tape *t, sqi_node *node)
+{
+    sqi_segment *s = t->current;
+    uint64_t need = (uint64_t)s->n_operands + (uint64_t)node->n;
+    if (!sqi_grow(t, &s->operands, &s->operand_room, need, sizeof *s->operands))
+        return sqi_none(t);
+    node->first = s->n_operands;
+    uint32_t i = sqi_push(t, node);
+    if (!i) return sqi_none(t);
+    memcpy(s->operands + s->n_operands, t->locals, (size_t)node->n * sizeof *t->locals);
+    s->n_operands += (uint32_t)node->n;
+    return var_at(t, i);
+}
+
+static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
+                     const sq_attr *attr)
 {
     sqi_node node = { .op = op, .n = n };
     if (n < 1 || (op->arity >= 0 && n != op->arity)) {
@@ -235,17 +268,9 @@ static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n, co
     node.attr = attr_copy(t, attr);
     if (!node.attr || !compute(t, &node)) return sqi_none(t);
 
-    sqi_segment *s = t->current;
-    uint64_t need = (uint64_t)s->n_operands + (uint64_t)n;
-    if (!sqi_grow(t, &s->operands, &s->operand_room, need, sizeof *s->operands)) return sqi_none(t);
-    node.first = s->n_operands;
-    for (int32_t k = 0; k < n; k++) {
-        s->operands[node.first + (uint32_t)k] = t->locals[k];
-        node.flags |= s->nodes[t->locals[k]].flags & SQI_NEEDS;
-    }
-    uint32_t i = sqi_push(t, &node);
-    if (i) s->n_operands += (uint32_t)n;
-    return var_at(t, i);
+    for (int32_t k = 0; k < n; k++)
+        node.flags |= t->current->nodes[t->locals[k]].flags & SQI_NEEDS;
+    return push_operation(t, &node);
 }
 
 sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
@@ -264,10 +289,8 @@ static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape sh
     sqi_node n = { .op = op, .shape = shape };
     if (!sqi_begin(t, name)) return n;
     char text[SQ_SHAPE_TEXT];
-    if (sq_shape_valid(shape))
-        n.value = sqi_tape_alloc(t, sqi_bytes(t, shape));
-    else
-        sq_post(t, SQ_ESHAPE, "%s is no possible shape", sq_shape_text(shape, text));
+    if (sq_shape_valid(shape)) n.value = sqi_tape_alloc(t, sqi_bytes(t, shape));
+    else sq_post(t, SQ_ESHAPE, "%s is no possible shape", sq_shape_text(shape, text));
     return n;
 }
 
@@ -346,14 +369,9 @@ sq_var sq_detach(sq_var v)
 {
     sq_tape *t = v.tape;
     if (!sqi_begin(t, "detach") || !gather_operands(t, &v, 1)) return sqi_none(t);
-    sqi_segment *s = t->current;
-    if (!sqi_grow(t, &s->operands, &s->operand_room, (uint64_t)s->n_operands + 1, sizeof *s->operands))
-        return sqi_none(t);
-    s->operands[s->n_operands] = t->locals[0];
-    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_detach, .value = s->nodes[t->locals[0]].value,
-                                          .shape = t->call_shapes[0], .first = s->n_operands, .n = 1 });
-    if (i) s->n_operands++;
-    return var_at(t, i);
+    const sqi_node *x = &t->current->nodes[t->locals[0]];
+    return push_operation(
+        t, &(sqi_node){ .op = &sqi_op_detach, .value = x->value, .shape = x->shape, .n = 1 });
 }
 
 /* ---- Marks --------------------------------------------------------------------------------- */
@@ -395,7 +413,8 @@ sq_var sq_keep_grad(sq_var v)
     if (!n) return sqi_none(t);
     bool of_constants = !(n->flags & SQI_NEEDS) && n->op != &sqi_op_use;
     if (of_constants && used_already(t, v.id)) {
-        sq_post(t, SQ_EGRAD, "the variable comes from constants and was used before it was marked");
+        sq_post(t, SQ_EGRAD,
+                "the variable comes from constants and was used before it was marked");
         return sqi_none(t);
     }
     n->flags |= of_constants ? SQI_KEEP | SQI_NEEDS : SQI_KEEP;

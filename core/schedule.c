@@ -11,8 +11,7 @@
 
 static double cosine(const sq_schedule *s, int64_t k)
 {
-    if (k >= s->updates)
-        return s->floor;
+    if (k >= s->updates) return s->floor;
     double turn = 3.14159265358979323846 * (double)k / (double)s->updates;
     return s->floor + (s->rate - s->floor) * 0.5 * (1.0 + cos(turn));
 }
@@ -20,7 +19,6 @@ static double cosine(const sq_schedule *s, int64_t k)
 double sq_schedule_rate(const sq_schedule *s, int64_t n)
 {
     n = n < 0 ? 0 : n;
-    if (n < s->warmup)
-        return s->rate * (double)(n + 1) / (double)s->warmup;
+    if (n < s->warmup) return s->rate * (double)(n + 1) / (double)s->warmup;
     return s->kind == SQ_COSINE ? cosine(s, n - (s->warmup > 0 ? s->warmup : 0)) : s->rate;
 }

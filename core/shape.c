@@ -13,32 +13,26 @@
 int64_t sq_shape_size(sq_shape s)
 {
     int64_t n = 1;
-    for (int32_t i = 0; i < s.rank; i++)
-        n *= s.dim[i];
+    for (int32_t i = 0; i < s.rank; i++) n *= s.dim[i];
     return n;
 }
 
 bool sq_shape_valid(sq_shape s)
 {
-    if (s.rank < 0 || s.rank > SQ_MAX_RANK)
-        return false;
+    if (s.rank < 0 || s.rank > SQ_MAX_RANK) return false;
     int64_t room = (int64_t)(PTRDIFF_MAX / 4 / (ptrdiff_t)sizeof(double));
     for (int32_t i = 0; i < s.rank; i++) {
-        if (s.dim[i] < 0 || s.dim[i] > room)
-            return false;
-        if (s.dim[i] > 0)
-            room /= s.dim[i];
+        if (s.dim[i] < 0 || s.dim[i] > room) return false;
+        if (s.dim[i] > 0) room /= s.dim[i];
     }
     return true;
 }
 
 bool sq_shape_equal(sq_shape a, sq_shape b)
 {
-    if (a.rank != b.rank)
-        return false;
+    if (a.rank != b.rank) return false;
     for (int32_t i = 0; i < a.rank && i < SQ_MAX_RANK; i++)
-        if (a.dim[i] != b.dim[i])
-            return false;
+        if (a.dim[i] != b.dim[i]) return false;
     return true;
 }
 
@@ -71,8 +65,7 @@ bool sq_shape_broadcast(sq_shape a, sq_shape b, sq_shape *out)
     for (int32_t back = 0; back < y.rank; back++) {
         int64_t m = size_from_right(&a, back);
         int64_t n = size_from_right(&b, back);
-        if (m != n && m != 1 && n != 1)
-            return false;
+        if (m != n && m != 1 && n != 1) return false;
         y.dim[y.rank - 1 - back] = m == 1 ? n : m;
     }
     if (!sq_shape_valid(y)) /* [n,1] with [1,n] may be too large although both exist */

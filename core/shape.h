@@ -39,8 +39,14 @@ static inline sq_shape sq_shape_of_rank(int32_t rank, int64_t a, int64_t b, int6
 /* [] one number. [n] a vector. [rows,cols] a matrix. [a,b,c] for instance a sequence [T,B,I]. */
 static inline sq_shape sq_scalar(void) { return sq_shape_of_rank(0, 0, 0, 0); }
 static inline sq_shape sq_vec(int64_t n) { return sq_shape_of_rank(1, n, 0, 0); }
-static inline sq_shape sq_mat(int64_t rows, int64_t cols) { return sq_shape_of_rank(2, rows, cols, 0); }
-static inline sq_shape sq_shape3(int64_t a, int64_t b, int64_t c) { return sq_shape_of_rank(3, a, b, c); }
+static inline sq_shape sq_mat(int64_t rows, int64_t cols)
+{
+    return sq_shape_of_rank(2, rows, cols, 0);
+}
+static inline sq_shape sq_shape3(int64_t a, int64_t b, int64_t c)
+{
+    return sq_shape_of_rank(3, a, b, c);
+}
 
 /* Number of elements; 1 for a scalar. Only for valid shapes. */
 SQ_API int64_t sq_shape_size(sq_shape s);

@@ -38,7 +38,8 @@ bool sq_post(sq_tape *t, sq_status status, const char *fmt, ...)
     char prefix[160] = "";
     size_t at = 0;
     if (t->current && t->current->step >= 0)
-        at = (size_t)snprintf(prefix, sizeof prefix, "step %lld: ", (long long)t->current->step);
+        at =
+            (size_t)snprintf(prefix, sizeof prefix, "step %lld: ", (long long)t->current->step);
     if (t->doing) snprintf(prefix + at, sizeof prefix - at, "%.100s: ", t->doing);
     va_list args;
     va_start(args, fmt);
@@ -162,7 +163,8 @@ static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
 
 bool sqi_segment_open(sq_tape *t, int64_t step)
 {
-    if (!sqi_grow(t, &t->live, &t->live_room, (uint64_t)t->n_live + 1, sizeof *t->live)) return false;
+    if (!sqi_grow(t, &t->live, &t->live_room, (uint64_t)t->n_live + 1, sizeof *t->live))
+        return false;
     sqi_segment *s = segment_take(t);
     if (!s) return false;
     t->live[t->n_live++] = s;

@@ -154,7 +154,7 @@ SQ_API SQ_CHECKED sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int
 
 /* True when v has a value on a tape that has not failed. */
 SQ_API bool sq_ok(sq_var v);
-SQ_API sq_shape sq_shape_of(sq_var v); /* a scalar's shape for a bad handle (posted) */
+SQ_API sq_shape sq_shape_of(sq_var v);   /* a scalar's shape for a bad handle (posted) */
 SQ_API const char *sq_name_of(sq_var v); /* "" when it has none */
 
 /* The number of a one-element variable; NaN after an error. */
@@ -187,10 +187,10 @@ SQ_API sq_status sq_weight_grad_f64(sq_tape *t, sq_weight w, double *out);
 /* ---- Looking at the tape itself --------------------------------------------------------- */
 
 typedef struct sq_tape_stats {
-    int64_t steps;       /* live steps */
-    int64_t nodes;       /* live nodes, imports included */
-    size_t value_bytes;  /* arena bytes in use by live segments: values, attributes, kept gradients */
-    size_t held_bytes;   /* everything the tape has allocated, recycled memory included */
+    int64_t steps;
+    int64_t nodes;      /* imports included */
+    size_t value_bytes; /* live arenas: values, attributes, kept gradients */
+    size_t held_bytes;  /* all that the tape has allocated, recycled memory included */
 } sq_tape_stats;
 
 SQ_API sq_tape_stats sq_tape_statistics(const sq_tape *t);
@@ -203,11 +203,12 @@ SQ_END_DECLS
 
 /* sq_input, sq_leaf, sq_copy ... choose by the pointer's type: _Generic in C, overloads in C++. */
 #ifdef __cplusplus
-#define SQI_OVERLOAD_IN(ret, name, arg)                                                          \
-    static inline ret name(sq_tape *t, arg a, const float *v) { return name##_f32(t, a, v); }   \
+/* clang-format off */
+#define SQI_OVERLOAD_IN(ret, name, arg)                                                       \
+    static inline ret name(sq_tape *t, arg a, const float *v) { return name##_f32(t, a, v); } \
     static inline ret name(sq_tape *t, arg a, const double *v) { return name##_f64(t, a, v); }
-#define SQI_OVERLOAD_OUT(name)                                                                   \
-    static inline sq_status name(sq_var v, float *out) { return name##_f32(v, out); }           \
+#define SQI_OVERLOAD_OUT(name)                                                        \
+    static inline sq_status name(sq_var v, float *out) { return name##_f32(v, out); } \
     static inline sq_status name(sq_var v, double *out) { return name##_f64(v, out); }
 SQI_OVERLOAD_IN(sq_var, sq_input, sq_shape)
 SQI_OVERLOAD_IN(sq_var, sq_leaf, sq_shape)
@@ -223,11 +224,12 @@ static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, float *v)
 static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, double *v) { return sq_weight_get_f64(p, w, v); }
 #undef SQI_OVERLOAD_IN
 #undef SQI_OVERLOAD_OUT
+/* clang-format on */
 #else
-#define SQI_BY_IN(name, ptr)                                                                     \
+#define SQI_BY_IN(name, ptr) \
     _Generic((ptr), float *: name##_f32, const float *: name##_f32, double *: name##_f64,       \
              const double *: name##_f64)
-#define SQI_BY_OUT(name, ptr) _Generic((ptr), float *: name##_f32, double *: name##_f64)
+#define SQI_BY_OUT(name, ptr) _Generic((ptr), float * : name##_f32, double * : name##_f64)
 /* Variadic, so that (double[]){ 1, 2 } may stand for the array. */
 #define sq_input(t, shape, ...) SQI_BY_IN(sq_input, (__VA_ARGS__))(t, shape, __VA_ARGS__)
 #define sq_leaf(t, shape, ...) SQI_BY_IN(sq_leaf, (__VA_ARGS__))(t, shape, __VA_ARGS__)

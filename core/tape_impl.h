@@ -110,9 +110,9 @@ struct sq_tape {
     size_t hints[3]; /* arena hints of root, steps, and what lies between steps */
     sqi_pool pool;
     sqi_arena scratch;
-    sqi_arena tail;        /* gradients of the step that holds the loss: kept until the next sweep */
+    sqi_arena tail; /* gradients of the step that holds the loss: kept until the next sweep */
     uint64_t tail_ordinal; /* that step's segment, or 0 */
-    size_t array_bytes; /* allocated outside the pool */
+    size_t array_bytes;    /* allocated outside the pool */
 
     uint64_t sweep[SQI_N_LANES]; /* stamp of the last sweep */
     uint64_t zeroing;            /* stamp of the last sq_zero_grads */

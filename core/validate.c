@@ -11,7 +11,8 @@ typedef struct report {
 static bool broken(report *r, const sqi_segment *s, uint32_t i, const char *what)
 {
     if (r->buf && r->n)
-        snprintf(r->buf, r->n, "segment %llu, node %u: %s", (unsigned long long)s->ordinal, i, what);
+        snprintf(r->buf, r->n, "segment %llu, node %u: %s", (unsigned long long)s->ordinal, i,
+                 what);
     return false;
 }
 
@@ -19,7 +20,8 @@ static bool check_operands(report *r, const sqi_segment *s, uint32_t i)
 {
     const sqi_node *n = &s->nodes[i];
     bool needs = false;
-    if ((uint64_t)n->first + (uint64_t)n->n > s->n_operands) return broken(r, s, i, "operands past the end");
+    if ((uint64_t)n->first + (uint64_t)n->n > s->n_operands)
+        return broken(r, s, i, "operands past the end");
     for (int32_t k = 0; k < n->n; k++) {
         uint32_t o = s->operands[n->first + (uint32_t)k];
         if (o < 1 || o >= i) return broken(r, s, i, "an operand is not an earlier node");
@@ -36,14 +38,16 @@ static bool check_import(report *r, const sq_tape *t, const sqi_segment *s, uint
     if (n->op != &sqi_op_import) return true;
     const sqi_node *source = sqi_node_find(t, n->source);
     if (!source) return broken(r, s, i, "an import's source is gone");
-    if (sqi_ordinal(n->source) >= s->ordinal) return broken(r, s, i, "an import comes from the future");
+    if (sqi_ordinal(n->source) >= s->ordinal)
+        return broken(r, s, i, "an import comes from the future");
     if (source->op == &sqi_op_import || source->op == &sqi_op_use)
         return broken(r, s, i, "an import of an import or of a use");
     if (source->value != n->value || !sq_shape_equal(source->shape, n->shape))
         return broken(r, s, i, "an import differs from its source");
     if ((source->flags & SQI_NEEDS) != (n->flags & SQI_NEEDS))
         return broken(r, s, i, "an import and its source disagree about gradients");
-    if (!(source->flags & SQI_KEEP)) return broken(r, s, i, "the gradient of an import's source is not kept");
+    if (!(source->flags & SQI_KEEP))
+        return broken(r, s, i, "the gradient of an import's source is not kept");
     if (sqi_ordinal(n->source) != t->root->ordinal && sqi_ordinal(n->source) < s->oldest_import)
         return broken(r, s, i, "an import is older than the segment's oldest");
     return true;
@@ -54,11 +58,13 @@ static bool check_use(report *r, const sq_tape *t, const sqi_segment *s, uint32_
     const sqi_node *n = &s->nodes[i];
     if (n->op != &sqi_op_use) return true;
     sq_weight w = { (int32_t)n->source };
-    if (!t->params || !sqi_weight_known(t->params, w)) return broken(r, s, i, "a use of an unknown weight");
+    if (!t->params || !sqi_weight_known(t->params, w))
+        return broken(r, s, i, "a use of an unknown weight");
     const sqi_version *v = sqi_version_held(s, n->version);
     if (!v) return broken(r, s, i, "a use whose version is not held");
     size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
-    return (const char *)v->data + offset == n->value || broken(r, s, i, "a use points outside its version");
+    return (const char *)v->data + offset == n->value ||
+           broken(r, s, i, "a use points outside its version");
 }
 
 static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32_t i)
@@ -66,7 +72,8 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
     const sqi_node *n = &s->nodes[i];
     if (!n->op || !n->attr || !n->value) return broken(r, s, i, "no op, attributes or value");
     if (!sq_shape_valid(n->shape)) return broken(r, s, i, "an impossible shape");
-    if (n->n && n->op->shape && !n->op->forward) return broken(r, s, i, "an op without a forward");
+    if (n->n && n->op->shape && !n->op->forward)
+        return broken(r, s, i, "an op without a forward");
     for (int lane = 0; lane < SQI_N_LANES; lane++)
         if (n->grad[lane].owned && !(n->flags & SQI_KEEP))
             return broken(r, s, i, "a kept gradient is not marked");
@@ -75,7 +82,8 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
 
 static bool check_segment(report *r, const sq_tape *t, const sqi_segment *s)
 {
-    if (s->n_nodes < 1 || s->n_nodes > s->node_room) return broken(r, s, 0, "a wrong count of nodes");
+    if (s->n_nodes < 1 || s->n_nodes > s->node_room)
+        return broken(r, s, 0, "a wrong count of nodes");
     size_t used = 0;
     for (const sqi_chunk *c = s->arena.newest; c; c = c->next) {
         if (c->used > c->size) return broken(r, s, 0, "a chunk is overfull");
@@ -96,11 +104,13 @@ bool sq_tape_check(const sq_tape *t, char *buf, size_t n)
     int64_t step = -1;
     for (uint32_t i = 0; i < t->n_live; i++) {
         const sqi_segment *s = t->live[i];
-        if (s->ordinal != t->live[0]->ordinal + i) return broken(&r, s, 0, "ordinals are not consecutive");
+        if (s->ordinal != t->live[0]->ordinal + i)
+            return broken(&r, s, 0, "ordinals are not consecutive");
         if (s->step >= 0 && s->step <= step) return broken(&r, s, 0, "steps do not rise");
         if (s->step >= 0) step = s->step;
         if (!check_segment(&r, t, s)) return false;
     }
     const sqi_segment *newest = t->n_live ? t->live[t->n_live - 1] : t->root;
-    return t->current == newest || broken(&r, newest, 0, "the current segment is not the newest");
+    return t->current == newest ||
+           broken(&r, newest, 0, "the current segment is not the newest");
 }

@@ -152,10 +152,8 @@ static void read_gradients(const problem *p, sq_tape *t)
 {
     for (int64_t k = 0; k < p->n_args; k++) {
         const argument *a = &p->args[k];
-        if (k < p->n_leaves)
-            (void)sq_grad_copy_f64(p->leaves[k], a->grad);
-        else
-            (void)sq_weight_grad_f64(t, a->weight, a->grad);
+        if (k < p->n_leaves) (void)sq_grad_copy_f64(p->leaves[k], a->grad);
+        else (void)sq_weight_grad_f64(t, a->weight, a->grad);
     }
 }
 
@@ -185,8 +183,7 @@ static double evaluate(problem *p, bool sweep)
 /* Where an element is: "x at step 3, element 2". */
 static const char *place(const argument *a, int64_t i, char *buf, size_t n)
 {
-    if (a->step < 0)
-        (void)snprintf(buf, n, "%s, element %" PRId64, a->where, i);
+    if (a->step < 0) (void)snprintf(buf, n, "%s, element %" PRId64, a->where, i);
     else
         (void)snprintf(buf, n, "%s at step %" PRId64 ", element %" PRId64, a->where, a->step,
                        i);

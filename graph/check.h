@@ -21,14 +21,14 @@ typedef struct sq_check_options {
 
 typedef struct sq_check_result {
     bool ok;
-    int64_t elements;     /* compared */
-    double worst;         /* largest |a - n| / max(1, |a|, |n|) */
-    double analytic;      /* a and n where it is worst */
+    int64_t elements; /* compared */
+    double worst;     /* largest |a - n| / max(1, |a|, |n|) */
+    double analytic;  /* a and n where it is worst */
     double numeric;
-    char where[96];       /* "x", "state h", "weight lstm.W_i", "operand 2" */
-    int64_t index;        /* flat element in it */
-    int64_t step;         /* of x: its time step; -1 elsewhere */
-    char text[320];       /* all of that as a sentence, or what went wrong */
+    char where[96]; /* "x", "state h", "weight lstm.W_i", "operand 2" */
+    int64_t index;  /* flat element in it */
+    int64_t step;   /* of x: its time step; -1 elsewhere */
+    char text[320]; /* all of that as a sentence, or what went wrong */
 } sq_check_result;
 
 /* A function of n variables; called many times, on fresh double tapes; must be deterministic. */
@@ -36,19 +36,23 @@ typedef sq_var sq_check_fn(sq_tape *t, const sq_var *x, int32_t n, void *context
 
 /* f at the given values. Status: SQ_OK also when the check fails (see result->ok); otherwise
  * what stopped it, its sentence in result->text. */
-SQ_API SQ_CHECKED sq_status sq_check_function(sq_check_fn *f, void *context, const sq_shape *shapes,
+SQ_API SQ_CHECKED sq_status sq_check_function(sq_check_fn *f, void *context,
+                                              const sq_shape *shapes,
                                               const double *const *values, int32_t n,
-                                              const sq_check_options *options, sq_check_result *result);
+                                              const sq_check_options *options,
+                                              sq_check_result *result);
 
 /* One op, at shapes and attributes of a sample, values drawn from its interval. */
 SQ_API SQ_CHECKED sq_status sq_check_op(const sq_op *op, const sq_sample *sample,
-                                        const sq_check_options *options, sq_check_result *result);
+                                        const sq_check_options *options,
+                                        sq_check_result *result);
 
 /* A cell over T steps of random inputs [T,B,I] from random states: gradients of every weight,
  * every x_t and every initial state, of a random combination of all outputs and last states.
  * The params are cloned in double; the caller's are not touched. */
-SQ_API SQ_CHECKED sq_status sq_check_cell(const sq_cell *cell, const sq_params *params, int64_t steps,
-                                          int64_t batch, int64_t in, const sq_check_options *options,
+SQ_API SQ_CHECKED sq_status sq_check_cell(const sq_cell *cell, const sq_params *params,
+                                          int64_t steps, int64_t batch, int64_t in,
+                                          const sq_check_options *options,
                                           sq_check_result *result);
 
 SQ_END_DECLS

@@ -15,9 +15,9 @@ enum { TOTAL, IMMEDIATE, N_KINDS };
 struct sq_ledger {
     int64_t steps;
     int32_t n_states;
-    double *norm[N_KINDS];   /* [T][n_states] */
-    double *value[N_KINDS];  /* all values behind each other, or NULL */
-    size_t *first;           /* [T][n_states]: where a state's values begin */
+    double *norm[N_KINDS];  /* [T][n_states] */
+    double *value[N_KINDS]; /* all values behind each other, or NULL */
+    size_t *first;          /* [T][n_states]: where a state's values begin */
 };
 
 static bool check_states(sq_tape *t, const sq_var *states, int64_t n)
@@ -26,8 +26,9 @@ static bool check_states(sq_tape *t, const sq_var *states, int64_t n)
         const sqi_node *s = sqi_node_of(t, states[i], "a state");
         if (!s) return false;
         if (!(s->flags & SQI_NEEDS))
-            return sq_post(t, SQ_EGRAD, "no leaf and no weight reaches the states: mark the initial "
-                                        "one with sq_keep_grad before its first use");
+            return sq_post(t, SQ_EGRAD,
+                           "no leaf and no weight reaches the states: mark the initial "
+                           "one with sq_keep_grad before its first use");
     }
     return true;
 }
@@ -56,7 +57,8 @@ static bool make_room(sq_ledger *l, sq_tape *t, const sq_var *states, bool value
 }
 
 /* One sweep, and what it left at every state. */
-static bool take_gradients(sq_ledger *l, sq_tape *t, const sq_var *states, sq_var loss, int kind)
+static bool take_gradients(sq_ledger *l, sq_tape *t, const sq_var *states, sq_var loss,
+                           int kind)
 {
     if (sqi_probe(loss, kind == IMMEDIATE)) return false;
     const sqi_arith *arith = &t->kern->of[t->dtype];
@@ -70,34 +72,40 @@ static bool take_gradients(sq_ledger *l, sq_tape *t, const sq_var *states, sq_va
     return true;
 }
 
-static sq_ledger *ledger_new(sq_tape *t, const sq_var *states, int64_t steps, int32_t n_states, sq_var loss,
-                             const sq_ledger_options *options)
+static sq_ledger *ledger_new(sq_tape *t, const sq_var *states, int64_t steps, int32_t n_states,
+                             sq_var loss, const sq_ledger_options *options)
 {
     const sqi_node *n = sqi_node_of(t, loss, "the loss");
     char text[SQ_SHAPE_TEXT];
     if (!n || !check_states(t, states, steps * n_states)) return NULL;
     if (sq_shape_size(n->shape) != 1)
-        return sq_post(t, SQ_ESHAPE, "the loss has shape %s, it must be one number", sq_shape_text(n->shape, text)), NULL;
+        return sq_post(t, SQ_ESHAPE, "the loss has shape %s, it must be one number",
+                       sq_shape_text(n->shape, text)),
+               NULL;
     sq_ledger *l = zeroed(t, 1, sizeof *l);
     if (!l) return NULL;
     l->steps = steps;
     l->n_states = n_states;
     for (int64_t i = 0; i < steps * n_states; i++) sqi_mark_state(states[i]);
     bool ok = make_room(l, t, states, options && options->values) &&
-              take_gradients(l, t, states, loss, TOTAL) && take_gradients(l, t, states, loss, IMMEDIATE);
+              take_gradients(l, t, states, loss, TOTAL) &&
+              take_gradients(l, t, states, loss, IMMEDIATE);
     if (ok) return l;
     sq_ledger_free(l);
     return NULL;
 }
 
-sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_states, sq_var loss,
-                               const sq_ledger_options *options)
+sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_states,
+                               sq_var loss, const sq_ledger_options *options)
 {
     sq_tape *t = loss.tape;
     if (!sqi_begin(t, "ledger")) return NULL;
     bool sane = steps >= 0 && n_states >= 0 && (states || !steps || !n_states) &&
                 (!n_states || steps <= INT32_MAX / n_states);
-    if (!sane) return sq_post(t, SQ_ERANGE, "cannot keep %lld steps of %d states", (long long)steps, (int)n_states), NULL;
+    if (!sane)
+        return sq_post(t, SQ_ERANGE, "cannot keep %lld steps of %d states", (long long)steps,
+                       (int)n_states),
+               NULL;
     return ledger_new(t, states, steps, n_states, loss, options);
 }
 
@@ -109,7 +117,8 @@ sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss, const sq_ledger_opti
     int32_t n = sq_unrolled_n_states(u);
     sq_var *states = zeroed(t, (size_t)steps * (size_t)n, sizeof *states);
     if (!states) return NULL;
-    for (int64_t i = 0; i < steps * n; i++) states[i] = sq_unrolled_state(u, i / n, (int32_t)(i % n));
+    for (int64_t i = 0; i < steps * n; i++)
+        states[i] = sq_unrolled_state(u, i / n, (int32_t)(i % n));
     sq_ledger *l = ledger_new(t, states, steps, n, loss, options);
     free(states);
     return l;
@@ -148,7 +157,10 @@ static const double *values(const sq_ledger *l, int64_t step, int32_t state, int
     return i < 0 || !l->value[kind] ? NULL : l->value[kind] + l->first[i];
 }
 
-double sq_ledger_total(const sq_ledger *l, int64_t step, int32_t state) { return norm(l, step, state, TOTAL); }
+double sq_ledger_total(const sq_ledger *l, int64_t step, int32_t state)
+{
+    return norm(l, step, state, TOTAL);
+}
 
 double sq_ledger_immediate(const sq_ledger *l, int64_t step, int32_t state)
 {

@@ -23,13 +23,14 @@ typedef struct sq_ledger_options {
 /* The gradients of loss with respect to every state of an unroll. Freed by sq_ledger_free.
  * Fails: NULL, posted on the tape: SQ_ESHAPE loss is not a scalar, SQ_EVAR, SQ_ENOMEM.
  * Cost: two reverse sweeps without weight gradients. */
-SQ_API sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss, const sq_ledger_options *options);
+SQ_API sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss,
+                                const sq_ledger_options *options);
 
 /* The same for a loop written by hand: states[i * n_states + k] is state k after step i, each
  * recorded in a step of its own. Record losses that look at several steps after sq_end_step: a use
  * inside a later step counts as recurrence. */
-SQ_API sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_states, sq_var loss,
-                                      const sq_ledger_options *options);
+SQ_API sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_states,
+                                      sq_var loss, const sq_ledger_options *options);
 SQ_API void sq_ledger_free(sq_ledger *l);
 
 SQ_API int64_t sq_ledger_steps(const sq_ledger *l);
@@ -41,7 +42,8 @@ SQ_API double sq_ledger_immediate(const sq_ledger *l, int64_t step, int32_t stat
 
 /* The values, row-major [B,H], in double; NULL unless asked for. Owned by the ledger. */
 SQ_API const double *sq_ledger_total_values(const sq_ledger *l, int64_t step, int32_t state);
-SQ_API const double *sq_ledger_immediate_values(const sq_ledger *l, int64_t step, int32_t state);
+SQ_API const double *sq_ledger_immediate_values(const sq_ledger *l, int64_t step,
+                                                int32_t state);
 
 SQ_END_DECLS
 

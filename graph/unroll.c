@@ -61,12 +61,14 @@ static bool find_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *
         char text[SQ_SHAPE_TEXT];
         if (t->error.status) return false;
         if (!sqi_begin(t, "unroll") || s.rank != 3)
-            return sq_post(t, SQ_ESHAPE, "the input has shape %s; a sequence is [T,B,I]", sq_shape_text(s, text));
+            return sq_post(t, SQ_ESHAPE, "the input has shape %s; a sequence is [T,B,I]",
+                           sq_shape_text(s, text));
         *steps = s.dim[0];
         *batch = s.dim[1];
     }
     if (*steps < 0 || *batch < 0 || *steps > INT32_MAX)
-        return sq_post(t, SQ_ERANGE, "cannot take %lld steps of %lld rows", (long long)*steps, (long long)*batch);
+        return sq_post(t, SQ_ERANGE, "cannot take %lld steps of %lld rows", (long long)*steps,
+                       (long long)*batch);
     return !t->error.status;
 }
 
@@ -82,8 +84,9 @@ static bool check_state(sq_tape *t, const sq_cell *cell, int32_t k, sq_var v, in
     char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
     if (!sqi_begin(t, "unroll")) return false;
     return sq_shape_equal(want, got) ||
-           sq_post(t, SQ_ESHAPE, "state %d \"%s\" of cell %s has shape %s, not %s", (int)k, state_name(cell, k),
-                   cell->name ? cell->name : "", sq_shape_text(got, a), sq_shape_text(want, b));
+           sq_post(t, SQ_ESHAPE, "state %d \"%s\" of cell %s has shape %s, not %s", (int)k,
+                   state_name(cell, k), cell->name ? cell->name : "", sq_shape_text(got, a),
+                   sq_shape_text(want, b));
 }
 
 /* The state itself when a gradient flows to it; otherwise a view of it that keeps one, so that
@@ -181,7 +184,8 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
         return NULL;
     size_t bytes = record_bytes(cell, steps);
     void *draft = sqi_arena_alloc(memory, &t->pool, bytes);
-    if (!draft) return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
+    if (!draft)
+        return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
     sq_unrolled *u = lay_out(draft, cell, t, steps);
     if (!all_steps(u, x, state0, batch)) return NULL;
     sq_unrolled *kept = sqi_tape_alloc(t, bytes);
@@ -222,7 +226,8 @@ sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k)
 
 void sq_unrolled_last(const sq_unrolled *u, sq_var *states)
 {
-    for (int32_t k = 0; u && k < u->n_states; k++) states[k] = sq_unrolled_state(u, u->steps - 1, k);
+    for (int32_t k = 0; u && k < u->n_states; k++)
+        states[k] = sq_unrolled_state(u, u->steps - 1, k);
 }
 
 int64_t sq_unrolled_steps(const sq_unrolled *u) { return u ? u->steps : 0; }

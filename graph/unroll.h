@@ -34,8 +34,8 @@ typedef struct sq_unrolled sq_unrolled;
  * belongs to none. options may be NULL.
  * Owned by the tape: valid until the tape is reset or the last of its steps is cut.
  * Fails: posts and returns NULL; shapes that do not fit the cell are found in the first step. */
-SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
-                                    const sq_unroll_options *options);
+SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x,
+                                    const sq_var *state0, const sq_unroll_options *options);
 
 /* Everything below answers no value, 0 or NULL for u = NULL, so that it nests after a failure. */
 

@@ -42,7 +42,8 @@ static box box_of(const sq_call *c)
     box b = { .rank = c->ys.rank };
     for (int32_t a = 0; a < b.rank; a++) b.dim[a] = c->ys.dim[a];
     set_steps(&b, Y, c->ys, c->ys);
-    for (int k = 0; k < SQI_MAP_OPERANDS; k++) set_steps(&b, k, k < c->n ? c->xs[k] : c->ys, c->ys);
+    for (int k = 0; k < SQI_MAP_OPERANDS; k++)
+        set_steps(&b, k, k < c->n ? c->xs[k] : c->ys, c->ys);
     for (int32_t a = b.rank - 2; a >= 0; a--) {
         if (!mergeable(&b, a, a + 1)) continue;
         b.dim[a] *= b.dim[a + 1];
@@ -59,14 +60,16 @@ static box box_of(const sq_call *c)
 
 /* Calls `loop` on every innermost run. out_block and in_block say along which block the pointers
  * `out` and `in` of a chain advance. */
-static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out, int out_block, const void *in,
-                     int in_block)
+static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out, int out_block,
+                     const void *in, int in_block)
 {
     const box b = box_of(c);
     const int32_t last = b.rank - 1;
     int64_t index[SQ_MAX_RANK] = { 0 }, runs = 1;
     for (int32_t a = 0; a < last; a++) runs *= b.dim[a];
-    sqi_run r = { .n = b.dim[last], .out_step = b.step[last][out_block], .in_step = b.step[last][in_block],
+    sqi_run r = { .n = b.dim[last],
+                  .out_step = b.step[last][out_block],
+                  .in_step = b.step[last][in_block],
                   .p = c->attr->p };
     for (int k = 0; k < SQI_MAP_OPERANDS; k++) r.x_step[k] = k < c->n ? b.step[last][k] : 1;
     for (int64_t i = 0; i < runs; i++) {
@@ -99,15 +102,21 @@ static bool shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr
     sq_shape all = in[0];
     for (int32_t k = 1; k < n; k++)
         if (!sq_shape_broadcast(all, in[k], &all))
-            return sq_post(t, SQ_ESHAPE, "shapes do not broadcast: %s and %s", sq_shape_text(all, a),
-                           sq_shape_text(in[k], b));
+            return sq_post(t, SQ_ESHAPE, "shapes do not broadcast: %s and %s",
+                           sq_shape_text(all, a), sq_shape_text(in[k], b));
     *out = all;
     return true;
 }
 
 static void forward(const sq_call *c) { each_run(c, kernel(c)->forward, NULL, Y, NULL, Y); }
-static void vjp(const sq_call *c, int32_t k) { each_run(c, kernel(c)->chain[k], c->gx[k], k, c->gy, Y); }
-static void jvp(const sq_call *c, int32_t k) { each_run(c, kernel(c)->chain[k], c->dy, Y, c->dx[k], k); }
+static void vjp(const sq_call *c, int32_t k)
+{
+    each_run(c, kernel(c)->chain[k], c->gx[k], k, c->gy, Y);
+}
+static void jvp(const sq_call *c, int32_t k)
+{
+    each_run(c, kernel(c)->chain[k], c->dy, Y, c->dx[k], k);
+}
 
 /* gy times dy/dx_k, folded back to the operand's shape. */
 static sq_var chain_rule(sq_var gy, sq_var d, sq_var x)
@@ -137,30 +146,33 @@ static sq_var chain_rule(sq_var gy, sq_var d, sq_var x)
 #define STEP(u) sq_step(u)
 #define SELECT(w, u, v) sq_select(w, u, v)
 
-#define ADJOINT(name) \
-    static sq_var name##_adjoint(const sq_var *v, sq_var y, sq_var gy, const sq_attr *attr, int32_t k)
+#define ADJOINT(name)                                                                       \
+    static sq_var name##_adjoint(const sq_var *v, sq_var y, sq_var gy, const sq_attr *attr, \
+                                 int32_t k)
 
-#define SQ_MAP1(name, f, d, lo, hi, text)                                                        \
-    ADJOINT(name)                                                                                \
-    {                                                                                            \
-        const sq_var x = v[0];                                                                   \
-        (void)y, (void)attr, (void)k;                                                            \
-        return chain_rule(gy, d, x);                                                             \
+#define SQ_MAP1(name, f, d, lo, hi, text) \
+    ADJOINT(name)                         \
+    {                                     \
+        const sq_var x = v[0];            \
+        (void)y, (void)attr, (void)k;     \
+        return chain_rule(gy, d, x);      \
     }
 #define SQ_MAP1P(name, params, f, d, lo, hi, text) SQ_MAP1(name, f, d, lo, hi, text)
-#define SQ_MAP2(name, f, da, db, lo, hi, text)                                                   \
-    ADJOINT(name)                                                                                \
-    {                                                                                            \
-        const sq_var a = v[0], b = v[1];                                                         \
-        (void)y, (void)attr;                                                                     \
-        return k == 0 ? chain_rule(gy, da, a) : chain_rule(gy, db, b);                           \
+#define SQ_MAP2(name, f, da, db, lo, hi, text)                         \
+    ADJOINT(name)                                                      \
+    {                                                                  \
+        const sq_var a = v[0], b = v[1];                               \
+        (void)y, (void)attr;                                           \
+        return k == 0 ? chain_rule(gy, da, a) : chain_rule(gy, db, b); \
     }
-#define SQ_MAP3(name, f, da, db, dc, lo, hi, text)                                               \
-    ADJOINT(name)                                                                                \
-    {                                                                                            \
-        const sq_var a = v[0], b = v[1], c = v[2];                                               \
-        (void)y, (void)attr;                                                                     \
-        return k == 0 ? chain_rule(gy, da, a) : k == 1 ? chain_rule(gy, db, b) : chain_rule(gy, dc, c); \
+#define SQ_MAP3(name, f, da, db, dc, lo, hi, text) \
+    ADJOINT(name)                                  \
+    {                                              \
+        const sq_var a = v[0], b = v[1], c = v[2]; \
+        (void)y, (void)attr;                       \
+        return k == 0   ? chain_rule(gy, da, a)    \
+               : k == 1 ? chain_rule(gy, db, b)    \
+                        : chain_rule(gy, dc, c);   \
     }
 #define SQ_OP(name, args, text)
 #include "ops/ops.def"
@@ -173,46 +185,61 @@ static sq_var chain_rule(sq_var gy, sq_var d, sq_var x)
 
 /* Sample shapes of the generic tests; parameters 1/2 and 3/2. */
 #define PARAMETERS .attr = { .p = { .5, 1.5 } }
-#define SAMPLES(name, count, from, to)                                                           \
-    static const sq_sample name##_samples[] = {                                                  \
-        { .n = count, .lo = from, .hi = to, PARAMETERS,                                          \
-          .in = { { 2, { 3, 4 } }, { 2, { 3, 4 } }, { 2, { 3, 4 } } } },                         \
-        { .n = count, .lo = from, .hi = to, PARAMETERS,                                          \
-          .in = { { 3, { 2, 3, 5 } }, { 1, { 5 } }, { 2, { 3, 1 } } } },                         \
-        { .n = 0 },                                                                              \
+#define SAMPLES(name, count, from, to)                                   \
+    static const sq_sample name##_samples[] = {                          \
+        { .n = count,                                                    \
+          .lo = from,                                                    \
+          .hi = to,                                                      \
+          PARAMETERS,                                                    \
+          .in = { { 2, { 3, 4 } }, { 2, { 3, 4 } }, { 2, { 3, 4 } } } }, \
+        { .n = count,                                                    \
+          .lo = from,                                                    \
+          .hi = to,                                                      \
+          PARAMETERS,                                                    \
+          .in = { { 3, { 2, 3, 5 } }, { 1, { 5 } }, { 2, { 3, 1 } } } }, \
+        { .n = 0 },                                                      \
     };
-#define DESCRIPTOR(name, count, text)                                                            \
-    const sq_op sq_op_##name = {                                                                 \
-        #name, text, count, SQ_ROWWISE, SQI_MAP_##name, shape, forward, vjp, jvp, name##_adjoint, \
-        NULL,  NULL, name##_samples,                                                             \
+#define DESCRIPTOR(op, count, text) \
+    const sq_op sq_op_##op = {      \
+        .name = #op,                \
+        .formula = text,            \
+        .arity = count,             \
+        .flags = SQ_ROWWISE,        \
+        .row = SQI_MAP_##op,        \
+        .shape = shape,             \
+        .forward = forward,         \
+        .vjp = vjp,                 \
+        .jvp = jvp,                 \
+        .adjoint = op##_adjoint,    \
+        .samples = op##_samples,    \
     };
 #define VALUES_1(a) a
 #define VALUES_2(a, b) a, b
 #define VALUES(...) SQI_PICK(__VA_ARGS__, VALUES_2, VALUES_1, 0)(__VA_ARGS__)
 
-#define SQ_MAP1(name, f, d, lo, hi, text)                                                        \
-    SAMPLES(name, 1, lo, hi)                                                                     \
-    DESCRIPTOR(name, 1, text)                                                                    \
+#define SQ_MAP1(name, f, d, lo, hi, text) \
+    SAMPLES(name, 1, lo, hi)              \
+    DESCRIPTOR(name, 1, text)             \
     sq_var sq_##name(sq_var x) { return sq_apply(&sq_op_##name, &x, 1, NULL); }
-#define SQ_MAP1P(name, params, f, d, lo, hi, text)                                               \
-    SAMPLES(name, 1, lo, hi)                                                                     \
-    DESCRIPTOR(name, 1, text)                                                                    \
-    sq_var sq_##name(sq_var x, SQI_PARAMS params)                                                \
-    {                                                                                            \
-        return sq_apply(&sq_op_##name, &x, 1, &(sq_attr){ .p = { VALUES params } });             \
+#define SQ_MAP1P(name, params, f, d, lo, hi, text)                                   \
+    SAMPLES(name, 1, lo, hi)                                                         \
+    DESCRIPTOR(name, 1, text)                                                        \
+    sq_var sq_##name(sq_var x, SQI_PARAMS params)                                    \
+    {                                                                                \
+        return sq_apply(&sq_op_##name, &x, 1, &(sq_attr){ .p = { VALUES params } }); \
     }
-#define SQ_MAP2(name, f, da, db, lo, hi, text)                                                   \
-    SAMPLES(name, 2, lo, hi)                                                                     \
-    DESCRIPTOR(name, 2, text)                                                                    \
-    sq_var sq_##name(sq_var a, sq_var b)                                                         \
-    {                                                                                            \
-        return sq_apply(&sq_op_##name, (sq_var[]){ a, b }, 2, NULL);                             \
+#define SQ_MAP2(name, f, da, db, lo, hi, text)                       \
+    SAMPLES(name, 2, lo, hi)                                         \
+    DESCRIPTOR(name, 2, text)                                        \
+    sq_var sq_##name(sq_var a, sq_var b)                             \
+    {                                                                \
+        return sq_apply(&sq_op_##name, (sq_var[]){ a, b }, 2, NULL); \
     }
-#define SQ_MAP3(name, f, da, db, dc, lo, hi, text)                                               \
-    SAMPLES(name, 3, lo, hi)                                                                     \
-    DESCRIPTOR(name, 3, text)                                                                    \
-    sq_var sq_##name(sq_var a, sq_var b, sq_var c)                                               \
-    {                                                                                            \
-        return sq_apply(&sq_op_##name, (sq_var[]){ a, b, c }, 3, NULL);                          \
+#define SQ_MAP3(name, f, da, db, dc, lo, hi, text)                      \
+    SAMPLES(name, 3, lo, hi)                                            \
+    DESCRIPTOR(name, 3, text)                                           \
+    sq_var sq_##name(sq_var a, sq_var b, sq_var c)                      \
+    {                                                                   \
+        return sq_apply(&sq_op_##name, (sq_var[]){ a, b, c }, 3, NULL); \
     }
 #include "ops/ops.def"

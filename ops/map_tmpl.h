@@ -35,63 +35,65 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #define MAX(u, v) T(max)(u, v)
 
 /* FORWARD(name, y =, operand names): OPERANDS declares them at element i, times a step. */
-#define OPERANDS_1(ONE) const real x = X0[ONE(0)]; (void)x;
-#define OPERANDS_2(ONE) const real a = X0[ONE(0)], b = X1[ONE(1)]; (void)a, (void)b;
-#define OPERANDS_3(ONE) const real a = X0[ONE(0)], b = X1[ONE(1)], c = X2[ONE(2)]; (void)a, (void)b, (void)c;
+#define OPERANDS_1(ONE)        \
+    const real x = X0[ONE(0)]; \
+    (void)x;
+#define OPERANDS_2(ONE)                        \
+    const real a = X0[ONE(0)], b = X1[ONE(1)]; \
+    (void)a, (void)b;
+#define OPERANDS_3(ONE)                                        \
+    const real a = X0[ONE(0)], b = X1[ONE(1)], c = X2[ONE(2)]; \
+    (void)a, (void)b, (void)c;
 #define DENSE(k) i
 #define STEPPED(k) i * r->x_step[k]
-#define POINTERS                                                                                 \
-    const real *restrict X0 = r->x[0], *restrict X1 = r->x[1], *restrict X2 = r->x[2];          \
-    const int64_t n = r->n;                                                                     \
+#define POINTERS                                                                       \
+    const real *restrict X0 = r->x[0], *restrict X1 = r->x[1], *restrict X2 = r->x[2]; \
+    const int64_t n = r->n;                                                            \
     (void)X0, (void)X1, (void)X2;
 
-#define FORWARD(name, formula, OPERANDS)                                                         \
-    static void T(name##_forward)(const sqi_run *r)                                              \
-    {                                                                                            \
-        POINTERS                                                                                 \
-        real *restrict Y = r->y;                                                                 \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2])                                          \
-            for (int64_t i = 0; i < n; i++) {                                                    \
-                OPERANDS(DENSE) Y[i] = (formula);                                                \
-            }                                                                                    \
-        else                                                                                     \
-            for (int64_t i = 0; i < n; i++) {                                                    \
-                OPERANDS(STEPPED) Y[i] = (formula);                                              \
-            }                                                                                    \
+#define FORWARD(name, formula, OPERANDS)                                            \
+    static void T(name##_forward)(const sqi_run *r)                                 \
+    {                                                                               \
+        POINTERS                                                                    \
+        real *restrict Y = r->y;                                                    \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2])                             \
+            for (int64_t i = 0; i < n; i++) { OPERANDS(DENSE) Y[i] = (formula); }   \
+        else                                                                        \
+            for (int64_t i = 0; i < n; i++) { OPERANDS(STEPPED) Y[i] = (formula); } \
     }
 
-#define CHAIN(name, k, derivative, OPERANDS)                                                     \
-    static void T(name##_chain##k)(const sqi_run *r)                                             \
-    {                                                                                            \
-        POINTERS                                                                                 \
-        const real *restrict Y = r->y, *restrict in = r->in;                                     \
-        real *restrict out = r->out;                                                             \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->out_step & r->in_step)               \
-            for (int64_t i = 0; i < n; i++) {                                                    \
-                const real y = Y[i];                                                             \
-                (void)y;                                                                         \
-                OPERANDS(DENSE) out[i] += (derivative) * in[i];                                  \
-            }                                                                                    \
-        else                                                                                     \
-            for (int64_t i = 0; i < n; i++) {                                                    \
-                const real y = Y[i];                                                             \
-                (void)y;                                                                         \
-                OPERANDS(STEPPED) out[i * r->out_step] += (derivative) * in[i * r->in_step];     \
-            }                                                                                    \
+#define CHAIN(name, k, derivative, OPERANDS)                                               \
+    static void T(name##_chain##k)(const sqi_run *r)                                       \
+    {                                                                                      \
+        POINTERS                                                                           \
+        const real *restrict Y = r->y, *restrict in = r->in;                               \
+        real *restrict out = r->out;                                                       \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->out_step & r->in_step)         \
+            for (int64_t i = 0; i < n; i++) {                                              \
+                const real y = Y[i];                                                       \
+                (void)y;                                                                   \
+                OPERANDS(DENSE) out[i] += (derivative)*in[i];                              \
+            }                                                                              \
+        else                                                                               \
+            for (int64_t i = 0; i < n; i++) {                                              \
+                const real y = Y[i];                                                       \
+                (void)y;                                                                   \
+                OPERANDS(STEPPED) out[i * r->out_step] += (derivative)*in[i * r->in_step]; \
+            }                                                                              \
     }
 
-#define SQ_MAP1(name, y, d, lo, hi, text)                                                        \
-    FORWARD(name, y, OPERANDS_1)                                                                 \
+#define SQ_MAP1(name, y, d, lo, hi, text) \
+    FORWARD(name, y, OPERANDS_1)          \
     CHAIN(name, 0, d, OPERANDS_1)
 #define SQ_MAP1P(name, params, y, d, lo, hi, text) SQ_MAP1(name, y, d, lo, hi, text)
-#define SQ_MAP2(name, y, da, db, lo, hi, text)                                                   \
-    FORWARD(name, y, OPERANDS_2)                                                                 \
-    CHAIN(name, 0, da, OPERANDS_2)                                                               \
+#define SQ_MAP2(name, y, da, db, lo, hi, text) \
+    FORWARD(name, y, OPERANDS_2)               \
+    CHAIN(name, 0, da, OPERANDS_2)             \
     CHAIN(name, 1, db, OPERANDS_2)
-#define SQ_MAP3(name, y, da, db, dc, lo, hi, text)                                               \
-    FORWARD(name, y, OPERANDS_3)                                                                 \
-    CHAIN(name, 0, da, OPERANDS_3)                                                               \
-    CHAIN(name, 1, db, OPERANDS_3)                                                               \
+#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) \
+    FORWARD(name, y, OPERANDS_3)                   \
+    CHAIN(name, 0, da, OPERANDS_3)                 \
+    CHAIN(name, 1, db, OPERANDS_3)                 \
     CHAIN(name, 2, dc, OPERANDS_3)
 #define SQ_OP(name, args, text)
 #include "ops/ops.def"
@@ -103,8 +105,9 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 static const sqi_map_kernel T(rows)[SQI_N_MAPS] = {
 #define SQ_MAP1(name, y, d, lo, hi, text) { T(name##_forward), { T(name##_chain0) } },
 #define SQ_MAP1P(name, params, y, d, lo, hi, text) SQ_MAP1(name, y, d, lo, hi, text)
-#define SQ_MAP2(name, y, da, db, lo, hi, text) { T(name##_forward), { T(name##_chain0), T(name##_chain1) } },
-#define SQ_MAP3(name, y, da, db, dc, lo, hi, text)                                               \
+#define SQ_MAP2(name, y, da, db, lo, hi, text) \
+    { T(name##_forward), { T(name##_chain0), T(name##_chain1) } },
+#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) \
     { T(name##_forward), { T(name##_chain0), T(name##_chain1), T(name##_chain2) } },
 #include "ops/ops.def"
 };

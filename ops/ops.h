@@ -26,9 +26,11 @@ typedef enum sq_reduction { SQ_MEAN, SQ_SUM } sq_reduction;
 #define SQI_PARAMS(...) SQI_PICK(__VA_ARGS__, SQI_PARAMS_2, SQI_PARAMS_1, 0)(__VA_ARGS__)
 
 #define SQ_MAP1(name, y, d, lo, hi, text) SQ_API sq_var sq_##name(sq_var x);
-#define SQ_MAP1P(name, params, y, d, lo, hi, text) SQ_API sq_var sq_##name(sq_var x, SQI_PARAMS params);
+#define SQ_MAP1P(name, params, y, d, lo, hi, text) \
+    SQ_API sq_var sq_##name(sq_var x, SQI_PARAMS params);
 #define SQ_MAP2(name, y, da, db, lo, hi, text) SQ_API sq_var sq_##name(sq_var a, sq_var b);
-#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) SQ_API sq_var sq_##name(sq_var a, sq_var b, sq_var c);
+#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) \
+    SQ_API sq_var sq_##name(sq_var a, sq_var b, sq_var c);
 #define SQ_OP(name, args, text) SQ_API sq_var sq_##name args;
 #include "ops.def"
 #undef SQ_MAP1

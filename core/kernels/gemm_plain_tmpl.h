@@ -6,8 +6,8 @@
  * first copied to the stack, padded with zeros. Included once per `real`. */
 
 /* C[i, j..j+width) from rows of a strip that lie b_row elements apart. */
-static void OF_REAL(strip_row)(const sqi_gemm *g, int64_t i, int64_t j, int64_t width, k_range ks,
-                               const real *b, int64_t b_row, bool add)
+static void OF_REAL(strip_row)(const sqi_gemm *g, int64_t i, int64_t j, int64_t width,
+                               k_range ks, const real *b, int64_t b_row, bool add)
 {
     const real *a = (const real *)g->a + i * g->a_row + ks.from * g->a_col;
     real *c = (real *)g->c + i * g->c_row + j, sum[STRIP] = { 0 };

@@ -19,10 +19,8 @@ static flat flat_of(sq_dtype dtype, const double *values)
 {
     flat x = { .d = { 0 } };
     for (int i = 0; i < GOLDEN_N; i++)
-        if (dtype == SQ_F32)
-            x.f[i] = (float)values[i];
-        else
-            x.d[i] = values[i];
+        if (dtype == SQ_F32) x.f[i] = (float)values[i];
+        else x.d[i] = values[i];
     return x;
 }
 

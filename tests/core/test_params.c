@@ -3,13 +3,13 @@
 #include "core/params_impl.h"
 #include "tests/support/support.h"
 
-#define EXPECT_PARAMS_ERROR(p, want, part)                                                 \
-    do {                                                                                   \
-        cr_expect(sq_params_status(p) == (want), "status %d", (int)sq_params_status(p));   \
-        EXPECT_CONTAINS(sq_params_message(p), part);                                       \
-        sq_params_clear_error(p);                                                          \
-        cr_expect(sq_params_status(p) == SQ_OK);                                           \
-        EXPECT_TEXT(sq_params_message(p), "");                                             \
+#define EXPECT_PARAMS_ERROR(p, want, part)                                               \
+    do {                                                                                 \
+        cr_expect(sq_params_status(p) == (want), "status %d", (int)sq_params_status(p)); \
+        EXPECT_CONTAINS(sq_params_message(p), part);                                     \
+        sq_params_clear_error(p);                                                        \
+        cr_expect(sq_params_status(p) == SQ_OK);                                         \
+        EXPECT_TEXT(sq_params_message(p), "");                                           \
     } while (0)
 
 static const double ramp[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };

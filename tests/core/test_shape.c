@@ -17,8 +17,13 @@ Test(shape, valid_and_impossible_shapes)
 {
     const int64_t big = INT64_C(1) << 40;
     const sq_shape valid[] = {
-        sq_scalar(),    sq_vec(0),         sq_vec(1),           sq_mat(0, 0),
-        sq_mat(0, big), sq_mat(3, 1 << 20), sq_shape4(1, 1, 1, 1),
+        sq_scalar(),
+        sq_vec(0),
+        sq_vec(1),
+        sq_mat(0, 0),
+        sq_mat(0, big),
+        sq_mat(3, 1 << 20),
+        sq_shape4(1, 1, 1, 1),
         sq_vec(PTRDIFF_MAX / 32),
     };
     for (int i = 0; i < COUNT(valid); i++) cr_expect(sq_shape_valid(valid[i]), "valid %d", i);
