@@ -8,7 +8,8 @@
 
 enum { N = 5 };
 
-static bool cube_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool cube_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                       sq_shape *out)
 {
     (void)t, (void)n, (void)attr;
     *out = in[0];
@@ -75,7 +76,8 @@ static const sq_op cube = {
 static const double points[N] = { -2, -0.5, 0, 1, 1.5 };
 
 /* |got[i] - factor x^power| <= tolerance for all i; says so otherwise. */
-static int differs(const char *what, const double *got, double factor, int power, double tolerance)
+static int differs(const char *what, const double *got, double factor, int power,
+                   double tolerance)
 {
     int bad = 0;
     for (int i = 0; i < N; i++) {
@@ -90,15 +92,18 @@ static int differs(const char *what, const double *got, double factor, int power
 /* y, dy/dx and d2y/dx2 on a tape of this precision. */
 static int gradients(sq_dtype dtype)
 {
-    double tolerance = dtype == SQ_F32 ? 1e-5 : 1e-13, value[N] = { 0 }, first[N] = { 0 }, second[N] = { 0 };
+    double tolerance = dtype == SQ_F32 ? 1e-5 : 1e-13, value[N] = { 0 }, first[N] = { 0 },
+           second[N] = { 0 };
     sq_tape *t = sq_tape_new(dtype, NULL);
     sq_var x = sq_leaf(t, sq_vec(N), points), y = sq_apply(&cube, &x, 1, NULL), gx;
     int bad = sq_backward(sq_sum(y)) || sq_copy(y, value) || sq_grad_copy(x, first);
     sq_zero_grads(t);
-    bad = bad || sq_derive(sq_sum(y), &x, &gx, 1) || sq_backward(sq_sum(gx)) || sq_grad_copy(x, second);
+    bad = bad || sq_derive(sq_sum(y), &x, &gx, 1) || sq_backward(sq_sum(gx)) ||
+          sq_grad_copy(x, second);
     if (bad) puts(sq_message(t));
     sq_tape_free(t);
-    return bad | differs("y", value, 1, 3, tolerance) | differs("dy/dx", first, 3, 2, tolerance) |
+    return bad | differs("y", value, 1, 3, tolerance) |
+           differs("dy/dx", first, 3, 2, tolerance) |
            differs("d2y/dx2", second, 6, 1, tolerance);
 }
 
@@ -111,7 +116,4 @@ static int library_check(void)
     return status || !result.ok || result.elements != 12;
 }
 
-int main(void)
-{
-    return gradients(SQ_F32) | gradients(SQ_F64) | library_check();
-}
+int main(void) { return gradients(SQ_F32) | gradients(SQ_F64) | library_check(); }

@@ -29,7 +29,4 @@ static int one_cell(void)
     return status || !result.ok;
 }
 
-int main(void)
-{
-    return one_expression() || one_cell();
-}
+int main(void) { return one_expression() || one_cell(); }

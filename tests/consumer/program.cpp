@@ -7,7 +7,8 @@
 /* d/dx sum x^2 = 2x, in the precision Real, through the overloads. */
 template <typename Real> static bool squares(sq_dtype dtype)
 {
-    const Real values[3] = { Real(1), Real(-2), Real(0.5) }, ones[3] = { Real(1), Real(1), Real(1) };
+    const Real values[3] = { Real(1), Real(-2), Real(0.5) },
+               ones[3] = { Real(1), Real(1), Real(1) };
     Real read[3] = { 0, 0, 0 }, grad[3] = { 0, 0, 0 };
     sq_tape *t = sq_tape_new(dtype, nullptr);
     sq_var x = sq_leaf(t, sq_vec(3), values), c = sq_input(t, sq_vec(3), ones);
@@ -22,7 +23,4 @@ template <typename Real> static bool squares(sq_dtype dtype)
     return good;
 }
 
-int main()
-{
-    return squares<float>(SQ_F32) && squares<double>(SQ_F64) ? 0 : 1;
-}
+int main() { return squares<float>(SQ_F32) && squares<double>(SQ_F64) ? 0 : 1; }
