@@ -1,9 +1,9 @@
 /* kernels.h -- the arithmetic, one table per instruction set.
  *
- * The plain C reference (table "base") is always built. The same file kernels.c is compiled once
- * more per instruction set by the build, with that set's compiler flags and SQ_VECTOR_BYTES; the
- * table with the highest level that this processor runs is chosen when a tape is made and held
- * there. Nowhere else names an instruction set.
+ * The plain C reference (table "base") is always built. The files *_kernels.c are compiled once per
+ * instruction set by the build, with that set's compiler flags and SQ_VECTOR_BYTES; the table with
+ * the highest level that this processor runs is chosen when a tape is made and held there.
+ * Nowhere else names an instruction set.
  *
  * Kernel laws, each with a test:
  *  (a) a value does not depend on its position in an array or on the array's length;
@@ -55,19 +55,19 @@ typedef struct sqi_move {
 typedef struct sqi_arith {
     void (*gemm)(const sqi_gemm *g);
     void (*move)(const sqi_move *m);
-    void (*fill)(int64_t n, void *y, double value);             /* y = value */
+    void (*fill)(int64_t n, void *y, double value);                /* y = value */
     void (*axpy)(int64_t n, double alpha, const void *x, void *y); /* y += alpha x */
-    double (*sumsq)(int64_t n, const void *x);                  /* sum of squares, in double */
-    void (*from_f32)(int64_t n, const float *x, void *y);       /* y = x, converted; also to_* */
+    double (*sumsq)(int64_t n, const void *x);            /* sum of squares, in double */
+    void (*from_f32)(int64_t n, const float *x, void *y); /* y = x, converted; also to_* */
     void (*from_f64)(int64_t n, const double *x, void *y);
     void (*to_f32)(int64_t n, const void *x, float *y);
     void (*to_f64)(int64_t n, const void *x, double *y);
 } sqi_arith;
 
 typedef struct sq_kernels {
-    const char *name;     /* "base", "avx2", "avx512" */
-    enum sqi_isa isa;     /* index for tables that other files compile per instruction set */
-    sqi_arith of[2];      /* by sq_dtype */
+    const char *name; /* "base", "avx2", "avx512" */
+    enum sqi_isa isa; /* index for tables that other files compile per instruction set */
+    sqi_arith of[2];  /* by sq_dtype */
 } sq_kernels;
 
 #define SQI_ROW(name) extern const sq_kernels sqi_kernels_##name;

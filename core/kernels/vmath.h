@@ -30,7 +30,8 @@ static inline uint32_t sqi_float_bits(float f)
     return u;
 }
 
-#define SQI_ROUND 12582912.0f /* 1.5 * 2^23: adding it leaves round(x) in the low mantissa bits */
+#define SQI_ROUND \
+    12582912.0f /* 1.5 * 2^23: adding it leaves round(x) in the low mantissa bits */
 
 /* n of x = n ln2 + r as an integer, read from the bits of x/ln2 + SQI_ROUND. */
 static inline int32_t sqi_round_bits(float shifted)
