@@ -9,10 +9,14 @@
  *     sq_lstm_init(&w, params, "lstm", n_in, n_hid, seed);
  *     sq_cell cell = sq_lstm_cell(&w);
  *
- * The init functions name the weights prefix.W_i and so on, draw every matrix and bias uniformly
- * from [-1/sqrt(H), 1/sqrt(H)] (init.h offers more), and return the params' status: SQ_EWEIGHT
- * for a prefix used twice, SQ_ESHAPE for sizes below 0, SQ_ENOMEM. The struct must outlive every
- * use of its cell and must not be moved while in use; it owns no memory. */
+ * The init functions name the weights prefix.W_i and so on, draw every matrix and bias
+ * uniformly from [-1/sqrt(H), 1/sqrt(H)] (init.h offers more), and return the params' status:
+ * SQ_EWEIGHT for a prefix used twice, SQ_ESHAPE for sizes below 0, SQ_EVALUE for a form that
+ * does not exist, SQ_ENOMEM. The error stays on the params: it may be checked once, after the
+ * last of them.
+ *
+ * sq_NAME_cell gives the cell of such a struct, which points into it: the struct must outlive
+ * every use of the cell and must not be moved while in use; it owns no memory. */
 #ifndef SQ_CELLS_CELLS_H
 #define SQ_CELLS_CELLS_H
 
@@ -36,13 +40,15 @@ SQ_API sq_cell sq_rnn_cell(const sq_rnn *w);
  *     i = sigmoid(x W_i + b_i + h U_i)         f = sigmoid(x W_f + b_f + h U_f)
  *     g = tanh   (x W_g + b_g + h U_g)         o = sigmoid(x W_o + b_o + h U_o)
  *     c' = f * c + i * g                       h' = o * tanh(c')
- * states h, c; output h'. Index 0..3 = i f g o. sq_lstm_init sets b_f to 1 (Jozefowicz 2015). */
+ * states h, c; output h'. Index 0..3 = i f g o. sq_lstm_init sets b_f to 1 (Jozefowicz 2015).
+ *  */
 typedef struct sq_lstm {
     sq_weight W[4], b[4], U[4];
     int64_t width[2];
 } sq_lstm;
 SQ_API sq_status sq_lstm_init(sq_lstm *w, sq_params *p, const char *prefix, int64_t in,
                               int64_t hidden, uint64_t seed);
+/* Sets every element of b_f; it fails as sq_init_constant does (init.h). */
 SQ_API sq_status sq_lstm_set_forget_bias(const sq_lstm *w, sq_params *p, double bias);
 SQ_API sq_cell sq_lstm_cell(const sq_lstm *w);
 
@@ -75,7 +81,8 @@ SQ_API sq_cell sq_mgu_cell(const sq_mgu *w);
 
 /* A cell made of cells: layer k's output is layer k+1's input. Its states are those of all
  * layers in order, named "0.h", "0.c", "1.h", ...; the output is the last layer's. The layers'
- * structs must outlive it. NULL when out of memory or when n < 1. Freed by sq_stack_free. */
+ * structs must outlive it. A state without a name is called by its number, "1.0". NULL when out
+ * of memory or when n < 1. Freed by sq_stack_free; sq_stack_cell gives the cell. */
 typedef struct sq_stack_cells sq_stack_cells;
 SQ_API sq_stack_cells *sq_stack_new(const sq_cell *layers, int32_t n);
 SQ_API void sq_stack_free(sq_stack_cells *s);

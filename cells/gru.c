@@ -6,7 +6,6 @@
  * the candidate n and the old state: z near 1 keeps the state and its gradient. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
-#include "core/params_impl.h"
 #include "ops/ops.h"
 
 enum { R, Z, N, N_GATES };
@@ -45,10 +44,12 @@ sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in, i
                                                { "W_z", "b_z", "U_z" },
                                                { "W_n", "b_n", "U_n" } };
     const sqi_cell_weights to = { p, prefix, hidden, seed };
-    *w = (sq_gru){ .reset = reset, .width = { hidden } };
-    if (reset != SQ_RESET_AFTER && reset != SQ_RESET_BEFORE)
-        return sqi_error_post(sqi_params_error(p), SQ_EVALUE, "gru: there is no reset form %d",
-                              (int)reset);
+    *w = (sq_gru){ .reset = SQ_RESET_AFTER, .width = { hidden } };
+    if (reset != SQ_RESET_AFTER && reset != SQ_RESET_BEFORE) {
+        sq_params_post(p, SQ_EVALUE, "gru: there is no reset form %d", (int)reset);
+        return sq_params_status(p);
+    }
+    w->reset = reset;
     for (int k = 0; k < N_GATES; k++) {
         w->W[k] = sqi_cell_weight(&to, names[k][0], sq_mat(in, hidden));
         w->b[k] = sqi_cell_weight(&to, names[k][1], sq_vec(hidden));

@@ -1,11 +1,10 @@
 /* init.c -- values a weight may start from.
  *
  * Every initialiser fills a block of doubles, each number from its position (row, column) in a
- * stream that only the seed and the weight's id decide, and hands it to sq_weight_set. So a
- * weight starts the same in either precision, whatever was added or drawn before it. */
+ * stream that only the seed and the weight's name decide, and hands it to sq_weight_set. So a
+ * weight starts the same in either precision, whatever else is added or drawn. */
 #include "cells/init.h"
 #include "cells/cells_impl.h"
-#include "core/params_impl.h"
 #include "core/random.h"
 
 #include <math.h>
@@ -26,9 +25,8 @@ typedef double number_fn(sq_random r, uint64_t row, uint64_t col);
 
 static bool fail(const filling *f, sq_status status, const char *sentence)
 {
-    sqi_error_post(sqi_params_error(f->params), status, "%s: weight %s: %s", f->who,
-                   sq_weight_name(f->params, f->weight), sentence);
-    return false;
+    return sq_params_post(f->params, status, "%s: weight %s: %s", f->who,
+                          sq_weight_name(f->params, f->weight), sentence);
 }
 
 /* Finds the weight. False when it is unknown (posted) or the params have failed before. */
@@ -36,11 +34,9 @@ static bool find(filling *f, sq_params *p, sq_weight w, const char *who)
 {
     *f = (filling){ .params = p, .weight = w, .who = who, .rows = 1, .cols = 1 };
     if (sq_params_status(p)) return false;
-    if (!sqi_weight_known(p, w)) {
-        sqi_error_post(sqi_params_error(p), SQ_EWEIGHT, "%s: there is no weight with id %d",
-                       who, (int)w.id);
-        return false;
-    }
+    if (sq_weight_offset(p, w) < 0)
+        return sq_params_post(p, SQ_EWEIGHT, "%s: there is no weight with id %d", who,
+                              (int)w.id);
     sq_shape s = sq_weight_shape(p, w);
     for (int32_t i = 0; i + 1 < s.rank; i++) f->rows *= s.dim[i];
     f->cols = s.rank > 0 ? s.dim[s.rank - 1] : 1;
@@ -57,30 +53,18 @@ static bool begin(filling *f)
 static sq_status end(filling *f)
 {
     if (f->values && !sq_params_status(f->params))
-        (void)sq_weight_set_f64(f->params, f->weight, f->values);
+        sq_weight_set_f64(f->params, f->weight, f->values);
     free(f->values);
     return sq_params_status(f->params);
 }
 
-/* Every element = scale * number(row, column). A weight without elements takes any scale: those
- * that divide by its sizes are infinite there. */
-static sq_status draw(filling *f, number_fn *number, double scale, uint64_t seed)
+/* The weight's own stream: keyed by a 64-bit FNV-1a hash of its name (Fowler, Noll, Vo). */
+static sq_random stream_of(const filling *f, uint64_t seed)
 {
-    sq_random r = sq_random_stream(seed, 0, 0, (uint64_t)f->weight.id);
-    bool sane = f->rows * f->cols == 0 || (isfinite(scale) && scale >= 0);
-    if (!sane) fail(f, SQ_EVALUE, "a bound or deviation must be finite and not negative");
-    if (sane && begin(f)) {
-        for (int64_t i = 0; i < f->rows; i++)
-            for (int64_t j = 0; j < f->cols; j++)
-                f->values[i * f->cols + j] = scale * number(r, (uint64_t)i, (uint64_t)j);
-    }
-    return end(f);
-}
-
-/* Uniform in [-1, 1). */
-static double symmetric(sq_random r, uint64_t row, uint64_t col)
-{
-    return 2 * sq_random_uniform(r, row, col) - 1;
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const char *c = sq_weight_name(f->params, f->weight); *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+    return sq_random_stream(seed, 0, 0, hash);
 }
 
 sq_status sq_init_zeros(sq_params *p, sq_weight w) { return sq_init_constant(p, w, 0); }
@@ -94,39 +78,79 @@ sq_status sq_init_constant(sq_params *p, sq_weight w, double value)
     return end(&f);
 }
 
-sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed)
+/* ---- Independent numbers ---------------------------------------------------------------- */
+
+/* Uniform in [-1, 1). */
+static double symmetric(sq_random r, uint64_t row, uint64_t col)
+{
+    return 2 * sq_random_uniform(r, row, col) - 1;
+}
+
+static double as_given(const filling *f, double scale) { return (void)f, scale; }
+static double of_hidden(const filling *f, double n) { return (void)f, 1 / sqrt(n); }
+static double of_fan_in(const filling *f, double gain)
+{
+    return gain * sqrt(2 / (double)f->rows);
+}
+
+static double of_both_fans(const filling *f, double gain)
+{
+    return gain * sqrt(6 / ((double)f->rows + (double)f->cols));
+}
+
+/* Every element = scale(x) * number(row, column), x being what the caller gave. */
+typedef struct law {
+    const char *name;
+    number_fn *number;
+    double (*scale)(const filling *f, double x);
+} law;
+
+static const law uniform = { "init_uniform", symmetric, as_given };
+static const law uniform_hidden = { "init_uniform_hidden", symmetric, of_hidden };
+static const law normal = { "init_normal", sq_random_normal, as_given };
+static const law glorot = { "init_glorot", symmetric, of_both_fans };
+static const law he = { "init_he", sq_random_normal, of_fan_in };
+
+/* A weight without elements takes any scale: those that divide by its sizes are infinite. */
+static sq_status draw(const law *l, sq_params *p, sq_weight w, double x, uint64_t seed)
 {
     filling f;
-    if (!find(&f, p, w, "init_uniform")) return sq_params_status(p);
-    return draw(&f, symmetric, bound, seed);
+    if (!find(&f, p, w, l->name)) return sq_params_status(p);
+    sq_random r = stream_of(&f, seed);
+    double scale = l->scale(&f, x);
+    bool sane = f.rows * f.cols == 0 || (isfinite(scale) && scale >= 0);
+    if (!sane) fail(&f, SQ_EVALUE, "a bound or deviation must be finite and not negative");
+    if (sane && begin(&f)) {
+        for (int64_t i = 0; i < f.rows; i++)
+            for (int64_t j = 0; j < f.cols; j++)
+                f.values[i * f.cols + j] = scale * l->number(r, (uint64_t)i, (uint64_t)j);
+    }
+    return end(&f);
+}
+
+sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed)
+{
+    return draw(&uniform, p, w, bound, seed);
 }
 
 sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden, uint64_t seed)
 {
-    filling f;
-    if (!find(&f, p, w, "init_uniform_hidden")) return sq_params_status(p);
-    return draw(&f, symmetric, 1 / sqrt((double)hidden), seed);
+    return draw(&uniform_hidden, p, w, (double)hidden, seed);
 }
 
 sq_status sq_init_normal(sq_params *p, sq_weight w, double deviation, uint64_t seed)
 {
-    filling f;
-    if (!find(&f, p, w, "init_normal")) return sq_params_status(p);
-    return draw(&f, sq_random_normal, deviation, seed);
+    return draw(&normal, p, w, deviation, seed);
 }
 
 sq_status sq_init_glorot(sq_params *p, sq_weight w, double gain, uint64_t seed)
 {
-    filling f;
-    if (!find(&f, p, w, "init_glorot")) return sq_params_status(p);
-    return draw(&f, symmetric, gain * sqrt(6 / ((double)f.rows + (double)f.cols)), seed);
+    return draw(&glorot, p, w, gain, seed);
 }
 
 sq_status sq_init_he(sq_params *p, sq_weight w, uint64_t seed)
 {
-    filling f;
-    if (!find(&f, p, w, "init_he")) return sq_params_status(p);
-    return draw(&f, sq_random_normal, sqrt(2 / (double)f.rows), seed);
+    return draw(&he, p, w, 1, seed);
 }
 
 /* ---- Matrices only ---------------------------------------------------------------------- */
@@ -182,7 +206,7 @@ static void orthonormal(int64_t n, int64_t k, double *a, double *q)
 /* Columns of a tall matrix or rows of a wide one: the fewer. a has room for a and q above. */
 static void fill_orthonormal(filling *f, double *a, double gain, uint64_t seed)
 {
-    sq_random r = sq_random_stream(seed, 0, 0, (uint64_t)f->weight.id);
+    sq_random r = stream_of(f, seed);
     bool wide = f->cols > f->rows;
     int64_t n = wide ? f->cols : f->rows, k = wide ? f->rows : f->cols;
     double *q = a + n * k;
@@ -218,12 +242,12 @@ sq_weight sqi_cell_weight(const sqi_cell_weights *to, const char *name, sq_shape
     size_t n = strlen(prefix) + strlen(name) + 2;
     char *full = malloc(n);
     if (!full) {
-        sqi_error_post(sqi_params_error(to->params), SQ_ENOMEM, "%s: out of memory", name);
+        sq_params_post(to->params, SQ_ENOMEM, "%s: out of memory", name);
         return (sq_weight){ 0 };
     }
     (void)snprintf(full, n, "%s%s%s", prefix, *prefix ? "." : "", name);
     sq_weight w = sq_params_add(to->params, full, shape);
     free(full);
-    if (w.id) (void)sq_init_uniform_hidden(to->params, w, to->hidden, to->seed);
+    if (w.id) sq_init_uniform_hidden(to->params, w, to->hidden, to->seed);
     return w;
 }

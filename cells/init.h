@@ -1,11 +1,12 @@
-/* init.h -- values a weight may start from. Each is a function of (params, weight, seed) alone:
- * the stream of random numbers is keyed by the seed and the weight's id, so adding a weight
- * elsewhere, or another order of calls, changes nothing.
+/* init.h -- values a weight may start from. The stream of random numbers is keyed by the seed
+ * and the weight's name alone, so other weights, another order of adding or calling, another
+ * params or precision change nothing.
  *
- * fan_in = rows and fan_out = columns of a matrix [in,out]; a vector counts as [1,n]. Weights of
- * rank 3 or 4 count their leading axes as rows. All post on the params and return its status:
- * SQ_EWEIGHT for an unknown weight, SQ_EVALUE for a bound that is negative or not finite,
- * SQ_ESHAPE where a matrix is needed, SQ_ENOMEM. */
+ * fan_in = rows and fan_out = columns of a matrix [in,out]; a vector counts as [1,n]. Weights
+ * of rank 3 or 4 count their leading axes as rows. All post on the params and return its
+ * status: SQ_EWEIGHT for an unknown weight, SQ_EVALUE for a bound that is negative or not
+ * finite, SQ_ESHAPE where a matrix is needed, SQ_ENOMEM. The error stays on the params, so it
+ * may be checked once, after the last weight. */
 #ifndef SQ_CELLS_INIT_H
 #define SQ_CELLS_INIT_H
 
@@ -13,6 +14,7 @@
 
 SQ_BEGIN_DECLS
 
+/* Every element 0, or `value`. */
 SQ_API sq_status sq_init_zeros(sq_params *p, sq_weight w);
 SQ_API sq_status sq_init_constant(sq_params *p, sq_weight w, double value);
 /* Uniform in [-bound, bound]. sq_init_uniform_hidden is the bound 1/sqrt(hidden) of recurrent
@@ -20,6 +22,7 @@ SQ_API sq_status sq_init_constant(sq_params *p, sq_weight w, double value);
 SQ_API sq_status sq_init_uniform(sq_params *p, sq_weight w, double bound, uint64_t seed);
 SQ_API sq_status sq_init_uniform_hidden(sq_params *p, sq_weight w, int64_t hidden,
                                         uint64_t seed);
+/* Normal with mean 0 and the given standard deviation. */
 SQ_API sq_status sq_init_normal(sq_params *p, sq_weight w, double deviation, uint64_t seed);
 /* Glorot & Bengio 2010: uniform with bound gain sqrt(6/(fan_in + fan_out)). */
 SQ_API sq_status sq_init_glorot(sq_params *p, sq_weight w, double gain, uint64_t seed);

@@ -3,7 +3,6 @@
  * each step, which is why it vanishes or explodes with the powers of U. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
-#include "core/params_impl.h"
 #include "ops/ops.h"
 
 typedef sq_var activation_fn(sq_var x);
@@ -26,10 +25,12 @@ sq_status sq_rnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64_t in, i
                       sq_rnn_activation activation, uint64_t seed)
 {
     const sqi_cell_weights to = { p, prefix, hidden, seed };
-    *w = (sq_rnn){ .activation = activation, .width = { hidden } };
-    if ((unsigned)activation > SQ_RNN_SIGMOID)
-        return sqi_error_post(sqi_params_error(p), SQ_EVALUE, "rnn: there is no activation %d",
-                              (int)activation);
+    *w = (sq_rnn){ .activation = SQ_RNN_TANH, .width = { hidden } };
+    if ((unsigned)activation > SQ_RNN_SIGMOID) {
+        sq_params_post(p, SQ_EVALUE, "rnn: there is no activation %d", (int)activation);
+        return sq_params_status(p);
+    }
+    w->activation = activation;
     w->W = sqi_cell_weight(&to, "W", sq_mat(in, hidden));
     w->b = sqi_cell_weight(&to, "b", sq_vec(hidden));
     w->U = sqi_cell_weight(&to, "U", sq_mat(hidden, hidden));

@@ -27,11 +27,11 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     return x;
 }
 
-/* "2.h", or "2.1" for state 1 of a layer that has no names. Like snprintf. */
+/* "2.h", or "2.1" for state 1 of a layer that has no name for it. Like snprintf. */
 static int state_name(char *buf, size_t n, const sq_cell *layers, int32_t layer, int32_t k)
 {
-    if (layers[layer].state_names)
-        return snprintf(buf, n, "%d.%s", (int)layer, layers[layer].state_names[k]);
+    const char *const *names = layers[layer].state_names;
+    if (names && names[k]) return snprintf(buf, n, "%d.%s", (int)layer, names[k]);
     return snprintf(buf, n, "%d.%d", (int)layer, (int)k);
 }
 

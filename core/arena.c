@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST_LOG = 12, CLASSES_PER_DOUBLING = 4 };
+/* The smallest chunk, as a power of two from 8 on. The hostile build makes chunks so small that
+ * nearly every value needs one of its own. */
+#ifndef SQ_SMALLEST_CHUNK_LOG
+#define SQ_SMALLEST_CHUNK_LOG 12
+#endif
+enum { SMALLEST_LOG = SQ_SMALLEST_CHUNK_LOG, CLASSES_PER_DOUBLING = 4 };
 
 static size_t class_size(uint32_t class_index)
 {

@@ -48,6 +48,12 @@ static uint64_t stamp_of(const sq_tape *t, const sqi_node *n, int lane)
     return n->op == &sqi_op_leaf && lane == SQI_LANE_USER ? t->zeroing : t->sweep[lane];
 }
 
+/* A state that the sweep's ledger lists, or that an unroll declared. */
+static bool is_state(const sq_tape *t, const sqi_node *n)
+{
+    return n->flags & SQI_STATE || (n->listed && n->listed == t->ledgers);
+}
+
 /* The slot's memory, zeroed if this is its first touch; NULL after posting. */
 static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
 {
@@ -55,7 +61,7 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
     sqi_slot *slot = &n->grad[s->lane];
     uint64_t stamp = stamp_of(t, n, s->lane);
     if (slot->stamp == stamp && slot->at) return slot->at;
-    bool keep = n->flags & SQI_KEEP;
+    bool keep = n->flags & SQI_KEEP || (s->lane == SQI_LANE_PROBE && is_state(t, n));
     size_t bytes = sqi_bytes(t, n->shape);
     if (!keep || !slot->owned) {
         bool tail = s->lane == SQI_LANE_USER && g->ordinal == t->tail_ordinal;
@@ -80,12 +86,11 @@ static void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
     if (n->op == &sqi_op_import) {
         uint64_t source = n->source;
         n = sqi_node_find(t, source);
-        if (s->immediate && g->step >= 0 && n->flags & SQI_STATE) return NULL;
+        if (s->immediate && g->step >= 0 && is_state(t, n)) return NULL;
         g = sqi_segment_find(t, sqi_ordinal(source));
     }
     if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
-    if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !(n->flags & SQI_STATE))
-        return NULL;
+    if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !is_state(t, n)) return NULL;
     return slot_open(s, g, n);
 }
 
@@ -123,7 +128,9 @@ static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
     for (uint32_t i = from; i >= 1 && !s->t->error.status; i--) {
         const sqi_node *n = &g->nodes[i];
         bool reached = n->flags & SQI_NEEDS && n->grad[s->lane].stamp == s->t->sweep[s->lane];
-        if (reached && n->op->vjp) reverse_node(s, g, i);
+        if (!reached || !n->n || n->op == &sqi_op_detach) continue;
+        if (n->op->vjp) reverse_node(s, g, i);
+        else sq_post(s->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated", n->op->name);
     }
     sqi_arena_clear(&s->t->scratch, &s->t->pool);
     return !s->t->error.status;
@@ -155,6 +162,7 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
     if (s->lane == SQI_LANE_USER) {
         sqi_arena_clear(&t->tail, &t->pool);
         t->tail_ordinal = g->step >= 0 ? from : 0;
+        t->swept = true;
     }
     bool ok =
         g->nodes[sqi_index(y.id)].flags & SQI_NEEDS ? plant(s, g, sqi_index(y.id), f, d) : true;
@@ -177,7 +185,7 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
 static sq_status backward(sq_var y, const float *f, const double *d)
 {
     sq_tape *t = y.tape;
-    if (!sqi_begin(t, "backward")) return sq_tape_status(t);
+    if (!sqi_begin(t, "backward")) return t ? t->error.status : SQ_EVAR;
     const sqi_node *n = sqi_node_of(t, y, "the loss");
     if (!n) return t->error.status;
     char text[SQ_SHAPE_TEXT];
@@ -222,10 +230,16 @@ void sq_zero_grads(sq_tape *t)
 
 /* ---- Probes -------------------------------------------------------------------------------- */
 
-void sqi_mark_state(sq_var v)
+void sqi_declare_state(sq_var v)
 {
     sqi_node *n = v.tape ? sqi_node_find(v.tape, v.id) : NULL;
     if (n) n->flags |= SQI_STATE | SQI_KEEP;
+}
+
+void sqi_list_states(sq_tape *t, const sq_var *states, int64_t n)
+{
+    t->ledgers++;
+    for (int64_t i = 0; i < n; i++) sqi_node_find(t, states[i].id)->listed = t->ledgers;
 }
 
 sq_status sqi_probe(sq_var loss, bool immediate)

@@ -4,15 +4,18 @@
 
 #include "core/tape.h"
 
-/* Declares v the state of a recurrence. */
-void sqi_mark_state(sq_var v);
+/* Declares v the state of a recurrence, for good: the states of an unroll. */
+void sqi_declare_state(sq_var v);
+
+/* Lists states for the probes that follow, until the next list. All must be live. */
+void sqi_list_states(sq_tape *t, const sq_var *states, int64_t n);
 
 /* A reverse sweep in the probe lane: weights and leaves accumulate nothing, the user's gradients
- * stay as they are. With `immediate`, what a later *step* sends back into a declared state is
- * dropped, so that each state receives what its own step does to the loss. */
+ * stay as they are. With `immediate`, what a later *step* sends back into a state, declared or
+ * listed, is dropped, so that each state receives what its own step does to the loss. */
 sq_status sqi_probe(sq_var loss, bool immediate);
 
-/* The gradient of v in the last probe; NULL stands for zeros. v must be kept (a state is). */
+/* The gradient of v in the last probe; NULL stands for zeros. v must be a state. */
 const void *sqi_probe_grad(sq_var v);
 
 #endif

@@ -11,14 +11,15 @@
 SQ_BEGIN_DECLS
 
 /* One step. x is [B,I], or no value in free-running generation. state[k] is [B,width[k]] and is
- * replaced by the new state. Returns the step's output: a state, a readout, or a scalar loss. */
+ * replaced by the new state (left alone, it counts as copied at the end of the step). Returns the
+ * step's output: a state, a readout, or a scalar loss. */
 typedef sq_var sq_step_fn(sq_tape *t, const void *self, sq_var x, sq_var *state);
 
 typedef struct sq_cell {
     const char *name;
     int32_t n_states;
     const int64_t *width;           /* n_states widths */
-    const char *const *state_names; /* n_states names: "h", "c"; may be NULL */
+    const char *const *state_names; /* n_states names: "h", "c"; it or entries may be NULL */
     sq_step_fn *step;
     const void *self; /* handed to step: usually a struct of sq_weight */
 } sq_cell;

@@ -4,32 +4,23 @@
  * gradient that is not finite is never clipped: scaling by limit / inf would hide the fault. */
 #include "core/optim.h"
 
+#include "core/norm_impl.h"
 #include "core/tape_impl.h"
 
 #include <inttypes.h>
 #include <math.h>
 
-#define real float
-#define OF_REAL(name) name##_f32
-#include "core/clip_tmpl.h"
-#undef real
-#undef OF_REAL
-
-#define real double
-#define OF_REAL(name) name##_f64
-#include "core/clip_tmpl.h"
-#undef real
-#undef OF_REAL
+#define SQI_TMPL "core/clip_tmpl.h"
+#include "core/both_tmpl.h"
 
 static const struct {
-    double (*squares)(const void *grads, int64_t n, double scale);
     int64_t (*first_bad)(const void *grads, int64_t n);
     void (*multiply)(void *grads, int64_t n, double factor);
     void (*limit_each)(void *grads, int64_t n, double limit);
     double epsilon;
 } loops[] = {
-    [SQ_F32] = { squares_f32, first_bad_f32, multiply_f32, limit_each_f32, 0x1p-23 },
-    [SQ_F64] = { squares_f64, first_bad_f64, multiply_f64, limit_each_f64, 0x1p-52 },
+    [SQ_F32] = { first_bad_f32, multiply_f32, limit_each_f32, 0x1p-23 },
+    [SQ_F64] = { first_bad_f64, multiply_f64, limit_each_f64, 0x1p-52 },
 };
 
 /* Where the gradient of weight w starts, and its size: 0 when w is frozen. */
@@ -40,22 +31,17 @@ static char *slice(const sq_tape *t, void *grads, sq_weight w, int64_t *n)
     return (char *)grads + (size_t)sq_weight_offset(p, w) * sq_dtype_size(sq_tape_dtype(t));
 }
 
-static double sum_of_squares(const sq_tape *t, void *grads, double scale)
+/* |g| = |(|g_1|, |g_2|, ...)|, a NaN among them being NaN. */
+static double norm_of(const sq_tape *t, void *grads)
 {
-    double sum = 0;
+    double norm = 0;
     for (int32_t id = 1; id <= sq_params_count(sq_tape_params(t)); id++) {
         int64_t n;
         const char *g = slice(t, grads, (sq_weight){ id }, &n);
-        sum += loops[sq_tape_dtype(t)].squares(g, n, scale);
+        double part = sqi_norm(t->kern, t->dtype, n, g);
+        norm = isnan(norm + part) ? (double)NAN : hypot(norm, part);
     }
-    return sum;
-}
-
-/* Squares of doubles may overflow where the norm does not: then again on a smaller scale. */
-static double norm_of(const sq_tape *t, void *grads)
-{
-    double sum = sum_of_squares(t, grads, 1);
-    return isfinite(sum) ? sqrt(sum) : sqrt(sum_of_squares(t, grads, 0x1p-600)) * 0x1p600;
+    return norm;
 }
 
 /* Posts the first weight whose gradient is not finite; true when there is none. */

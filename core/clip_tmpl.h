@@ -1,18 +1,7 @@
 /* clip_tmpl.h -- what clipping does to n gradients, for one precision.
  *
- * Compiled twice by clip.c, which defines `real` and OF_REAL(name). Sums, factors and limits
- * are double in both, so that a float gradient is rounded once. */
-
-static double OF_REAL(squares)(const void *grads, int64_t n, double scale)
-{
-    const real *g = grads;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double v = (double)g[i] * scale;
-        sum += v * v;
-    }
-    return sum;
-}
+ * Compiled twice by clip.c through both_tmpl.h. Factors and limits are double in both, so that
+ * a float gradient is rounded once. */
 
 /* Index of the first element that is infinite or NaN, or -1. */
 static int64_t OF_REAL(first_bad)(const void *grads, int64_t n)

@@ -3,10 +3,10 @@
  *     before   root | 0 1 2 3 4         keep 2        after   root | 3 4
  *                         ^ h2 ----import----> 3                     ^ h2, now a constant of 3
  *
- * Only kept segments that import forgotten ones change: such an import keeps a copy of the value
- * and becomes a constant, and what is a view of it moves along. Nothing else is touched, so the gradients
- * of a cut tape are those of a run that started from these constants, bit for bit. Everything
- * that can fail happens before anything is forgotten. */
+ * A kept import whose source dies keeps a copy of the value and becomes a constant; nothing else
+ * moves, for views share memory only within their own segment and with the root. So the gradients
+ * of a cut tape are those of a run that started from these constants, bit for bit. Everything that
+ * can fail happens before anything is forgotten. */
 #include "core/tape_impl.h"
 
 #include <stdio.h>
@@ -39,31 +39,10 @@ static bool adopt(sq_tape *t, sqi_segment *s, uint64_t kept)
         if (name) n->name = memcpy(copy + bytes, source->name, name);
         n->value = copy;
         n->op = &sqi_op_constant;
-        n->flags = 0;
+        n->flags &= SQI_USED;
         n->source = 0;
     }
     return true;
-}
-
-/* Imports and views take the address of what they alias; true when one has moved. */
-static bool follow(const sq_tape *t, sqi_segment *s)
-{
-    bool moved = false;
-    for (uint32_t i = 1; i < s->n_nodes; i++) {
-        sqi_node *n = &s->nodes[i];
-        const sqi_node *x = n->op == &sqi_op_import ? sqi_node_find(t, n->source)
-                            : n->n                  ? &s->nodes[s->operands[n->first]]
-                                                    : NULL;
-        bool alias = x && (n->op == &sqi_op_import || n->op == &sqi_op_detach);
-        int64_t at = alias                         ? 0
-                     : x && n->op->flags & SQ_VIEW ? n->op->view(&x->shape, n->attr)
-                                                   : -1;
-        if (at < 0) continue;
-        char *address = (char *)x->value + (size_t)at * sq_dtype_size(t->dtype);
-        moved |= address != (char *)n->value;
-        n->value = address;
-    }
-    return moved;
 }
 
 /* Rewrites carried variables of dying segments as constants of the current segment. */
@@ -111,13 +90,11 @@ sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
         if (!sqi_segment_open(t, -1)) return t->error.status;
     }
     if (!carry_over(t, carry, n, kept)) return t->error.status;
-    bool moved = false; /* something that later segments may import */
     for (uint32_t i = 0; i < t->n_live; i++) {
         sqi_segment *s = t->live[i];
-        if (s->ordinal < kept || (s->oldest_import >= kept && !moved)) continue;
+        if (s->ordinal < kept || s->oldest_import >= kept) continue;
         if (!adopt(t, s, kept)) return t->error.status;
-        moved |= follow(t, s);
-        if (s->oldest_import < kept) s->oldest_import = kept;
+        s->oldest_import = kept;
     }
     forget(t, kept);
     return SQ_OK;

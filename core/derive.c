@@ -59,23 +59,30 @@ static bool lay_sheets(walk *w, sq_var y)
     return w->sheets != NULL;
 }
 
-/* True when the node is one of the x, or a use of a weight among them. */
-static bool is_target(const walk *w, const sqi_node *n, uint64_t id)
+/* Marks the x themselves; of weights, every use. */
+static bool mark_targets(walk *w)
 {
-    for (int32_t k = 0; k < w->n_x; k++) {
-        if (w->x[k].id == id) return true;
-        if (n->op != &sqi_op_use) continue;
+    int32_t n_weights = w->t->params ? sq_params_count(w->t->params) : 0;
+    bool *wanted = take(w, (size_t)n_weights + 1);
+    for (int32_t k = 0; wanted && k < w->n_x; k++) {
         const sqi_node *x = sqi_node_find(w->t, w->x[k].id);
-        if (x->op == &sqi_op_use && x->source == n->source) return true;
+        sheet *h = sheet_of(w, sqi_ordinal(w->x[k].id));
+        if (x->op == &sqi_op_use) wanted[x->source] = true;
+        else if (h && sqi_index(w->x[k].id) < h->n) h->reach[sqi_index(w->x[k].id)] = true;
     }
-    return false;
+    for (uint32_t j = 0; wanted && j < w->n_sheets; j++)
+        for (uint32_t i = 1; i < w->sheets[j].n; i++) {
+            const sqi_node *n = &w->sheets[j].s->nodes[i];
+            if (n->op == &sqi_op_use && wanted[n->source]) w->sheets[j].reach[i] = true;
+        }
+    return wanted != NULL;
 }
 
 static void mark_reach(walk *w, sheet *h)
 {
     for (uint32_t i = 1; i < h->n; i++) {
         const sqi_node *n = &h->s->nodes[i];
-        bool reach = is_target(w, n, sqi_id(h->s->ordinal, i));
+        bool reach = h->reach[i];
         if (n->op == &sqi_op_import)
             reach |= sheet_of(w, sqi_ordinal(n->source))->reach[sqi_index(n->source)];
         for (int32_t k = 0; k < n->n && n->op != &sqi_op_detach; k++)
@@ -184,30 +191,39 @@ static bool walk_back(walk *w, sheet *h)
     return true;
 }
 
-/* The gradient of x[k]: its node's, or the sum over the uses of a weight, or zeros. */
-static sq_var collect(walk *w, int32_t k)
+/* The sum over the uses of a weight. */
+static sq_var collect_uses(walk *w, uint64_t weight)
 {
     sq_var sum = sqi_none(w->t);
-    sqi_node *x = sqi_node_find(w->t, w->x[k].id);
-    sq_shape shape = x->shape;
-    uint64_t weight = x->op == &sqi_op_use ? x->source : 0;
     for (uint32_t j = 0; j < w->n_sheets; j++) {
         const sheet *h = &w->sheets[j];
         for (uint32_t i = 1; i < h->n; i++) {
             const sqi_node *n = &h->s->nodes[i];
-            bool mine = weight ? n->op == &sqi_op_use && n->source == weight
-                               : sqi_id(h->s->ordinal, i) == w->x[k].id;
+            bool mine = n->op == &sqi_op_use && n->source == weight;
             if (mine && sqi_index(h->g[i].id)) add_to(&sum, h->g[i]);
         }
     }
-    return sqi_index(sum.id) ? sum : sq_zeros(w->t, shape);
+    return sum;
+}
+
+/* The gradient of x[k]: its node's, or that of all uses of a weight, or zeros. */
+static sq_var collect(walk *w, int32_t k)
+{
+    const sqi_node *x = sqi_node_find(w->t, w->x[k].id);
+    const sheet *h = sheet_of(w, sqi_ordinal(w->x[k].id));
+    uint32_t i = sqi_index(w->x[k].id);
+    sq_shape shape = x->shape;
+    sq_var g = x->op == &sqi_op_use ? collect_uses(w, x->source)
+               : h && i < h->n      ? h->g[i]
+                                    : sqi_none(w->t);
+    return sqi_index(g.id) ? g : sq_zeros(w->t, shape);
 }
 
 static bool derive(walk *w, sq_var y, sq_var *gx)
 {
     sq_tape *t = w->t;
     const sqi_node *n = sqi_node_find(t, y.id);
-    if (!lay_sheets(w, y)) return false;
+    if (!lay_sheets(w, y) || !mark_targets(w)) return false;
     for (uint32_t i = 0; i < w->n_sheets; i++) mark_reach(w, &w->sheets[i]);
     sheet *last = sheet_of(w, sqi_ordinal(y.id));
     last->g[sqi_index(y.id)] = sq_full(t, n->shape, 1);
@@ -220,8 +236,8 @@ static bool derive(walk *w, sq_var y, sq_var *gx)
 sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n)
 {
     sq_tape *t = y.tape;
-    for (int32_t k = 0; k < n && gx; k++) gx[k] = sqi_none(t);
-    if (!sqi_begin(t, "derive") || !sqi_node_of(t, y, "y")) return sq_tape_status(t);
+    if (!sqi_begin(t, "derive")) return t ? t->error.status : SQ_EVAR;
+    if (!sqi_node_of(t, y, "y")) return t->error.status;
     if (n < 0 || (n && (!x || !gx))) {
         sq_post(t, SQ_EVALUE, "%d variables, and an array that is NULL", (int)n);
         return t->error.status;

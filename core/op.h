@@ -52,8 +52,11 @@ typedef struct sq_call {
 } sq_call;
 
 enum {
-    SQ_ROWWISE = 1, /* row b of y depends on row b of the operands of rank >= 2 only */
-    SQ_VIEW = 2     /* y may be a part of operand 0's memory: see `view` */
+    SQ_ROWWISE =
+        1,      /* row b of y depends on row b of operands that have as many rows as y, and on
+                       operands of lower rank as a whole; an operand stretched along the row axis
+                       itself is for the planner to refuse */
+    SQ_VIEW = 2 /* y may be a part of operand 0's memory: see `view` */
 };
 
 /* A case for the generic tests: operand shapes, attributes, and the interval values are drawn
@@ -65,6 +68,8 @@ typedef struct sq_sample {
     sq_attr attr;
 } sq_sample;
 
+/* name, shape and forward are mandatory; without vjp a sweep that reaches the op is an error,
+ * without adjoint sq_derive is; the rest may be 0. */
 typedef struct sq_op {
     const char *name;
     const char *formula; /* "y = tanh x" */

@@ -27,17 +27,8 @@ typedef void body(const rule *r, int64_t n, void *weights, const void *grads, vo
 static float root_f32(float x) { return sqrtf(x); }
 static double root_f64(double x) { return sqrt(x); }
 
-#define real float
-#define OF_REAL(name) name##_f32
-#include "core/optim_tmpl.h"
-#undef real
-#undef OF_REAL
-
-#define real double
-#define OF_REAL(name) name##_f64
-#include "core/optim_tmpl.h"
-#undef real
-#undef OF_REAL
+#define SQI_TMPL "core/optim_tmpl.h"
+#include "core/both_tmpl.h"
 
 typedef struct kind {
     const char *name;

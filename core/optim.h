@@ -1,7 +1,8 @@
 /* optim.h -- what turns gradients into new weights.
  *
  * All of it is loops over two flat blocks, weights and gradients. An update makes a new version
- * of the weights (params.h), so steps recorded before it keep the weights they were made with. */
+ * of the weights (params.h), so steps recorded before it keep the weights they were made with.
+ *  */
 #ifndef SQ_CORE_OPTIM_H
 #define SQ_CORE_OPTIM_H
 
@@ -18,8 +19,8 @@ SQ_API double sq_grads_norm(sq_tape *t);
 
 /* g *= limit / |g| when |g| > limit (Pascanu, Mikolov, Bengio 2013). Afterwards |g| <= limit.
  * *norm (may be NULL) receives |g| before clipping.
- * Fails: SQ_ENONFINITE when |g| is infinite or NaN: gradients are left as they are, the sentence
- * names the first weight at fault; SQ_EVALUE when the limit is negative or NaN. */
+ * Fails: SQ_ENONFINITE when |g| is infinite or NaN: gradients are left as they are, the
+ * sentence names the first weight at fault; SQ_EVALUE when the limit is negative or NaN. */
 SQ_API SQ_CHECKED sq_status sq_clip_norm(sq_tape *t, double limit, double *norm);
 
 /* Every element into [-limit, limit]. Fails as sq_clip_norm does. */
@@ -85,8 +86,8 @@ SQ_API void sq_optim_free(sq_optim *o);
 
 /* One update from the tape's weight gradients (left as they are: zero them yourself). The tape
  * must be bound to the optimizer's params. Weights added since the last update join in.
- * Fails, on the tape: its sticky error; invalid gradients (SQ_EGRAD); another params (SQ_EWEIGHT);
- * SQ_ENOMEM. Then no weight has changed. */
+ * Fails, on the tape: its sticky error; invalid gradients (SQ_EGRAD); another params
+ * (SQ_EWEIGHT); SQ_ENOMEM. Then no weight has changed. */
 SQ_API SQ_CHECKED sq_status sq_optim_step(sq_optim *o, sq_tape *t);
 
 /* The same from any flat gradient block of the params' layout and precision: the end of a
@@ -94,7 +95,7 @@ SQ_API SQ_CHECKED sq_status sq_optim_step(sq_optim *o, sq_tape *t);
 SQ_API SQ_CHECKED sq_status sq_optim_step_flat(sq_optim *o, const void *grads);
 
 /* The base rate from the next update on (a schedule's value); refused when negative or NaN. */
-SQ_API sq_status sq_optim_set_rate(sq_optim *o, double rate);
+SQ_API SQ_CHECKED sq_status sq_optim_set_rate(sq_optim *o, double rate);
 SQ_API double sq_optim_rate(const sq_optim *o);
 SQ_API int64_t sq_optim_updates(const sq_optim *o); /* how many were made */
 

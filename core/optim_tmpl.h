@@ -1,8 +1,8 @@
 /* optim_tmpl.h -- the optimizers over one weight's elements, for one precision.
  *
- * Compiled twice by optim.c, which defines `real` and OF_REAL(name). Every body has the same
- * arguments: the numbers of this update, n elements of weight and gradient, and two moments
- * (NULL where the kind keeps none). g + d w stands for the gradient with decay. */
+ * Compiled twice by optim.c through both_tmpl.h. Every body has the same arguments: the numbers
+ * of this update, n elements of weight and gradient, and two moments (NULL where the kind keeps
+ * none). g + d w stands for the gradient with decay. */
 
 static void OF_REAL(sgd)(const rule *r, int64_t n, void *weights, const void *grads,
                          void *first, void *second)

@@ -93,8 +93,6 @@ static sqi_version *block_for(sq_params *p, size_t bytes)
     return version_new(bytes);
 }
 
-sqi_version *sqi_params_retain(sq_params *p) { return sqi_version_share(p->current); }
-
 void sqi_version_release(sq_params *p, sqi_version *v)
 {
     if (atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1) push_spare(p, v);
@@ -261,6 +259,16 @@ void sq_params_clear_error(sq_params *p)
     if (p) sqi_error_clear(&p->error);
 }
 
+bool sq_params_post(sq_params *p, sq_status status, const char *fmt, ...)
+{
+    if (!p) return false;
+    va_list args;
+    va_start(args, fmt);
+    sqi_error_vpost(&p->error, status ? status : SQ_EVALUE, NULL, fmt, args);
+    va_end(args);
+    return false;
+}
+
 sqi_error *sqi_params_error(sq_params *p) { return &p->error; }
 
 sq_dtype sq_params_dtype(const sq_params *p) { return p ? p->dtype : SQ_F32; }
@@ -315,6 +323,8 @@ sq_status sq_weight_set_frozen(sq_params *p, sq_weight w, bool frozen)
 {
     entry *e = changeable(p, w, "set_frozen");
     if (!e) return sq_params_status(p);
+    if (e->frozen == frozen) return SQ_OK;
+    if (!sq_params_update(p)) return p->error.status;
     e->frozen = frozen;
     return SQ_OK;
 }
@@ -358,6 +368,7 @@ static sq_status get_values(const sq_params *p, sq_weight w, void *values, sq_dt
 {
     const entry *e = entry_of(p, w);
     if (!e) return SQ_EWEIGHT;
+    if (!values && e->size > 0) return SQ_EVALUE;
     convert(values, dtype, values_of(p, e), p->dtype, e->size);
     return SQ_OK;
 }

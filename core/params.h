@@ -8,7 +8,9 @@
  * the weights that were really used. Gradients lie per tape in a block of the same layout, so
  * memcpy, fwrite or an all-reduce of one pointer is all that data-parallel training needs.
  *
- * A params carries a sticky error like a tape: adding weights nests, check once at the end.
+ * A params carries a sticky error like a tape: adding weights nests, check once at the end. As
+ * the error waits there, a dropped status is not lost; compilers warn only where reading posts
+ * nothing, and at what belongs to an update (optim.h).
  * Any number of tapes, each on its own thread, may record from one params; changing it while
  * another thread records is the caller's race to avoid. */
 #ifndef SQ_CORE_PARAMS_H
@@ -22,13 +24,14 @@ SQ_BEGIN_DECLS
 
 typedef struct sq_params sq_params;
 
-/* A weight is an index into a params; {0} is "no weight". The same value is valid in a clone. */
+/* A weight is an index into a params; {0} is "no weight". The same value is valid in a clone.
+ *  */
 typedef struct sq_weight {
     int32_t id; /* 1, 2, ... in the order of adding */
 } sq_weight;
 
-/* A new empty block. NULL only when out of memory. The caller frees it after every tape bound to
- * it. sq_params_free(NULL) is fine. */
+/* A new empty block. NULL only when out of memory. The caller frees it after every tape bound
+ * to it. sq_params_free(NULL) is fine. */
 SQ_API sq_params *sq_params_new(sq_dtype dtype);
 SQ_API void sq_params_free(sq_params *p);
 
@@ -49,34 +52,44 @@ SQ_API sq_status sq_params_status(const sq_params *p);
 SQ_API const char *sq_params_message(const sq_params *p);
 SQ_API void sq_params_clear_error(sq_params *p);
 
+/* For initialisers and cells of one's own: posts a sentence unless an error is there. Returns
+ * false, so that a check can end with it. */
+SQ_API bool sq_params_post(sq_params *p, sq_status status, const char *fmt, ...)
+    SQ_PRINTF(3, 4);
+
 SQ_API sq_dtype sq_params_dtype(const sq_params *p);
 SQ_API int32_t sq_params_count(const sq_params *p);    /* weights: ids 1..count */
 SQ_API int64_t sq_params_size(const sq_params *p);     /* elements of all weights together */
 SQ_API uint64_t sq_params_version(const sq_params *p); /* grows with every change */
 
-/* Of one weight; an unknown id gives "", a scalar shape, -1. */
+/* Of one weight; an unknown id gives "", a scalar shape, -1. A name lives as long as p. */
 SQ_API const char *sq_weight_name(const sq_params *p, sq_weight w);
 SQ_API sq_shape sq_weight_shape(const sq_params *p, sq_weight w);
 SQ_API int64_t sq_weight_offset(const sq_params *p,
-                                sq_weight w); /* elements from the block's start */
+                                sq_weight w); /* elements before its first */
 
-/* Copies values in (row-major, all of the weight) or out. Fails: SQ_EWEIGHT, SQ_ENOMEM. */
+/* Copies values in (row-major, all of the weight), which makes a new version, or out. Fails:
+ * SQ_EWEIGHT; SQ_EVALUE for NULL where there are elements; SQ_ENOMEM. Reading posts nothing. */
 SQ_API sq_status sq_weight_set_f32(sq_params *p, sq_weight w, const float *values);
 SQ_API sq_status sq_weight_set_f64(sq_params *p, sq_weight w, const double *values);
-SQ_API sq_status sq_weight_get_f32(const sq_params *p, sq_weight w, float *values);
-SQ_API sq_status sq_weight_get_f64(const sq_params *p, sq_weight w, double *values);
+SQ_API SQ_CHECKED sq_status sq_weight_get_f32(const sq_params *p, sq_weight w, float *values);
+SQ_API SQ_CHECKED sq_status sq_weight_get_f64(const sq_params *p, sq_weight w, double *values);
 
-/* The current values, flat, in the params' dtype. Valid until the next change. */
+/* The current values, flat, in the params' dtype. Valid until the next change: any call that
+ * makes a new version, an optimizer's step among them. */
 SQ_API const void *sq_params_view(const sq_params *p);
 
 /* Begins a change of the weights and gives the new version's flat block, holding a copy of the
- * present values, to be written in place: the way to an optimizer of one's own. Weight variables
- * taken before are now out of date (sq_use them again). NULL when out of memory (posted; the old
- * version stays). Cost: a copy of the block when live steps still refer to the old version. */
+ * present values, to be written in place: the way to an optimizer of one's own. Weight
+ * variables taken before are now out of date (sq_use them again). NULL when out of memory
+ * (posted; the old version stays). Cost: a copy of the block when live steps still refer to the
+ * old version. */
 SQ_API void *sq_params_update(sq_params *p);
 
 /* Optimizer groups 0..SQ_MAX_GROUPS-1 (default 0) and frozen weights: a frozen weight gets no
- * gradient and no update. Fails: SQ_EWEIGHT, SQ_ERANGE. */
+ * gradient and no update. Freezing and unfreezing make a new version, so every sq_use after it
+ * follows the new mark; what was recorded before keeps the old one. Fails: SQ_EWEIGHT,
+ * SQ_ERANGE, SQ_ENOMEM. */
 #define SQ_MAX_GROUPS 16
 SQ_API sq_status sq_weight_set_group(sq_params *p, sq_weight w, int32_t group);
 SQ_API sq_status sq_weight_set_frozen(sq_params *p, sq_weight w, bool frozen);

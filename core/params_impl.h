@@ -1,10 +1,11 @@
 /* params_impl.h -- versions of the weights, as tapes hold them.
  *
- * A version is one flat block with a count of who refers to it: the params (its current one) and
- * every live segment of every tape that used a weight of it. Updating writes in place when the
- * params hold the only reference, into another block otherwise; a block that nobody refers to any
- * more waits in the params' list of spares, so a steady training loop allocates nothing. Counts
- * are atomic and the list is pushed without locks: tapes on several threads share a params. */
+ * A version is one flat block with a count of who refers to it: the params (its current one)
+ * and every live segment of every tape that used a weight of it. Updating writes in place when
+ * the params hold the only reference, into another block otherwise; a block that nobody refers
+ * to any more waits in the params' list of spares, so a steady training loop allocates nothing.
+ * Counts are atomic and the list is pushed without locks: tapes on several threads share a
+ * params. */
 #ifndef SQ_CORE_PARAMS_IMPL_H
 #define SQ_CORE_PARAMS_IMPL_H
 
@@ -21,16 +22,15 @@ typedef struct sqi_version {
     struct sqi_version *spare; /* next in the list of spares */
 } sqi_version;
 
-/* The current version, with one more reference, to be given back by sqi_version_release. */
-sqi_version *sqi_params_retain(sq_params *p);
-void sqi_version_release(sq_params *p, sqi_version *v);
-
-/* One more reference to a version that somebody holds already. */
+/* One more reference to the current version, or to one that somebody holds already. */
 static inline sqi_version *sqi_version_share(sqi_version *v)
 {
     atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
     return v;
 }
+
+/* Gives a reference back. */
+void sqi_version_release(sq_params *p, sqi_version *v);
 
 /* The current version without a reference: valid until the next change. */
 sqi_version *sqi_params_current(const sq_params *p);

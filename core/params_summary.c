@@ -6,11 +6,11 @@
  *     2 weights            15     60  1.73205  float32
  *
  * Columns are as wide as their widest cell: one pass over the rows measures, another prints. */
+#include "core/norm_impl.h"
 #include "core/params.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,15 +42,11 @@ typedef struct row {
 
 static double norm_of(const sq_params *p, int64_t offset, int64_t n)
 {
-    const float *f = sq_params_view(p);
-    const double *d = sq_params_view(p);
-    bool is_float = sq_params_dtype(p) == SQ_F32;
-    double sum = 0;
-    for (int64_t i = offset; i < offset + n; i++) {
-        double v = is_float ? (double)f[i] : d[i];
-        sum += v * v;
-    }
-    return sqrt(sum);
+    if (n == 0) return 0;
+    sq_dtype dtype = sq_params_dtype(p);
+    const char *block = sq_params_view(p);
+    return sqi_norm(sqi_kernels_select(), dtype, n,
+                    block + (size_t)offset * sq_dtype_size(dtype));
 }
 
 static void numbers(row *r, const sq_params *p, int64_t offset, int64_t n)

@@ -1,11 +1,14 @@
 /* read.c -- values and gradients out of the tape. Every function checks its handle, posts what is
  * wrong with it, and then answers NaN, NULL or the status. */
+#include "core/norm_impl.h"
 #include "core/tape_impl.h"
 
 #include <math.h>
 #include <string.h>
 
 bool sq_ok(sq_var v) { return v.tape && !v.tape->error.status && sqi_node_find(v.tape, v.id); }
+
+static sq_status status_of(sq_var v) { return v.tape ? v.tape->error.status : SQ_EVAR; }
 
 static const sqi_node *node_for(sq_var v, const char *doing)
 {
@@ -41,7 +44,7 @@ static void to_f64(const sq_tape *t, int64_t n, const void *from, double *out)
 
 static double norm(const sq_tape *t, int64_t n, const void *from)
 {
-    return from ? sqrt(t->kern->of[t->dtype].sumsq(n, from)) : 0;
+    return from ? sqi_norm(t->kern, t->dtype, n, from) : 0;
 }
 
 /* The one element at `from`, or NaN after posting when there are more or fewer. */
@@ -72,14 +75,14 @@ sq_status sq_copy_f32(sq_var v, float *out)
 {
     const sqi_node *n = node_for(v, "copy");
     if (n && has_room(v.tape, n, out)) to_f32(v.tape, sq_shape_size(n->shape), n->value, out);
-    return sq_tape_status(v.tape);
+    return status_of(v);
 }
 
 sq_status sq_copy_f64(sq_var v, double *out)
 {
     const sqi_node *n = node_for(v, "copy");
     if (n && has_room(v.tape, n, out)) to_f64(v.tape, sq_shape_size(n->shape), n->value, out);
-    return sq_tape_status(v.tape);
+    return status_of(v);
 }
 
 static const void *view(sq_var v, sq_dtype dtype)
@@ -141,7 +144,8 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
         if (slot->stamp == t->zeroing) *at = slot->at;
         return grads_valid(t);
     }
-    bool touched = t->sweep[SQI_LANE_USER] && slot->stamp == t->sweep[SQI_LANE_USER];
+    if (!t->swept) return sq_post(t, SQ_EGRAD, "no sweep has been made yet: call sq_backward");
+    bool touched = slot->stamp == t->sweep[SQI_LANE_USER];
     bool tail = sqi_ordinal(v.id) == t->tail_ordinal;
     if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
         return sq_post(
@@ -164,7 +168,7 @@ sq_status sq_grad_copy_f32(sq_var v, float *out)
     const void *g;
     if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f32(v.tape, sq_shape_size(n->shape), g, out);
-    return sq_tape_status(v.tape);
+    return status_of(v);
 }
 
 sq_status sq_grad_copy_f64(sq_var v, double *out)
@@ -173,7 +177,7 @@ sq_status sq_grad_copy_f64(sq_var v, double *out)
     const void *g;
     if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f64(v.tape, sq_shape_size(n->shape), g, out);
-    return sq_tape_status(v.tape);
+    return status_of(v);
 }
 
 double sq_grad_norm(sq_var v)

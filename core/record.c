@@ -15,7 +15,6 @@ const sq_op sqi_op_constant = { .name = "constant", .formula = "a number or an i
 const sq_op sqi_op_leaf = { .name = "leaf", .formula = "an input with a gradient" };
 const sq_op sqi_op_import = { .name = "import", .formula = "a value of an earlier segment" };
 const sq_op sqi_op_use = { .name = "use", .formula = "a weight" };
-const sq_op sqi_op_detach = { .name = "detach", .arity = 1, .formula = "y = x, no gradient" };
 
 /* ---- Resolving handles --------------------------------------------------------------------- */
 
@@ -143,7 +142,7 @@ static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
                                           .flags = n->flags & SQI_NEEDS });
     if (!i) return 0;
     n->imported = sqi_id(t->current->ordinal, i);
-    n->flags |= SQI_KEEP;
+    n->flags |= SQI_KEEP | SQI_USED;
     if (ordinal != t->root->ordinal && ordinal < t->current->oldest_import)
         t->current->oldest_import = ordinal;
     return i;
@@ -217,10 +216,20 @@ static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *at
     return ok;
 }
 
+/* Where the result lies in operand 0, or -1. Only memory that lives as long as this segment is
+ * shared: its own, or the root's. A pointer read from a step stays valid until its step is cut. */
+static int64_t view_of(const sq_tape *t, const sqi_node *node)
+{
+    const sqi_node *x = &t->current->nodes[t->locals[0]];
+    bool lasts = x->op != &sqi_op_import || sqi_ordinal(x->source) == t->root->ordinal;
+    if (!lasts || !(node->op->flags & SQ_VIEW)) return -1;
+    return node->op->view(t->call_shapes, node->attr);
+}
+
 /* Sets node->value: a view of operand 0, or fresh memory with the result computed into it. */
 static bool compute(sq_tape *t, sqi_node *node)
 {
-    int64_t at = node->op->flags & SQ_VIEW ? node->op->view(t->call_shapes, node->attr) : -1;
+    int64_t at = view_of(t, node);
     if (at >= 0) {
         node->value = (char *)t->current->nodes[t->locals[0]].value +
                       (size_t)at * sq_dtype_size(t->dtype);
@@ -250,7 +259,10 @@ static sq_var push_operation(sq_tape *t, sqi_node *node)
     node->first = s->n_operands;
     uint32_t i = sqi_push(t, node);
     if (!i) return sqi_none(t);
-    memcpy(s->operands + s->n_operands, t->locals, (size_t)node->n * sizeof *t->locals);
+    for (int32_t k = 0; k < node->n; k++) {
+        s->operands[node->first + (uint32_t)k] = t->locals[k];
+        s->nodes[t->locals[k]].flags |= SQI_USED;
+    }
     s->n_operands += (uint32_t)node->n;
     return var_at(t, i);
 }
@@ -268,7 +280,7 @@ static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
     node.attr = attr_copy(t, attr);
     if (!node.attr || !compute(t, &node)) return sqi_none(t);
 
-    for (int32_t k = 0; k < n; k++)
+    for (int32_t k = 0; k < n && op != &sqi_op_detach; k++)
         node.flags |= t->current->nodes[t->locals[k]].flags & SQI_NEEDS;
     return push_operation(t, &node);
 }
@@ -277,8 +289,10 @@ sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr
 {
     sq_tape *t = NULL;
     for (int32_t k = 0; k < n && !t; k++) t = x[k].tape;
-    if (!sqi_begin(t, op->name)) return sqi_none(t);
-    return record(t, op, x, n, attr);
+    if (!op || !sqi_begin(t, op->name)) return sqi_none(t);
+    if (op->shape && op->forward) return record(t, op, x, n, attr);
+    sq_post(t, SQ_EVALUE, "the op has no shape rule or no forward");
+    return sqi_none(t);
 }
 
 /* ---- Values in ----------------------------------------------------------------------------- */
@@ -365,14 +379,37 @@ sq_var sq_use(sq_tape *t, sq_weight w)
     return sqi_none(t);
 }
 
-sq_var sq_detach(sq_var v)
+static bool detach_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                         sq_shape *out)
 {
-    sq_tape *t = v.tape;
-    if (!sqi_begin(t, "detach") || !gather_operands(t, &v, 1)) return sqi_none(t);
-    const sqi_node *x = &t->current->nodes[t->locals[0]];
-    return push_operation(
-        t, &(sqi_node){ .op = &sqi_op_detach, .value = x->value, .shape = x->shape, .n = 1 });
+    (void)t, (void)n, (void)attr;
+    *out = in[0];
+    return true;
 }
+
+static void detach_forward(const sq_call *c)
+{
+    size_t bytes = (size_t)sq_shape_size(c->ys) * sq_dtype_size(c->dtype);
+    if (bytes) memcpy(c->y, c->x[0], bytes);
+}
+
+static int64_t detach_view(const sq_shape *in, const sq_attr *attr)
+{
+    (void)in, (void)attr;
+    return 0;
+}
+
+const sq_op sqi_op_detach = {
+    .name = "detach",
+    .formula = "y = x, no gradient",
+    .arity = 1,
+    .flags = SQ_ROWWISE | SQ_VIEW,
+    .shape = detach_shape,
+    .forward = detach_forward,
+    .view = detach_view,
+};
+
+sq_var sq_detach(sq_var v) { return sq_apply(&sqi_op_detach, &v, 1, NULL); }
 
 /* ---- Marks --------------------------------------------------------------------------------- */
 
@@ -397,14 +434,6 @@ sq_var sq_name(sq_var v, const char *name)
     return v;
 }
 
-static bool used_already(const sq_tape *t, uint64_t id)
-{
-    const sqi_segment *s = sqi_segment_find(t, sqi_ordinal(id));
-    for (uint32_t i = 0; i < s->n_operands; i++)
-        if (s->operands[i] == sqi_index(id)) return true;
-    return s->nodes[sqi_index(id)].imported != 0;
-}
-
 sq_var sq_keep_grad(sq_var v)
 {
     sq_tape *t = v.tape;
@@ -412,7 +441,7 @@ sq_var sq_keep_grad(sq_var v)
     sqi_node *n = sqi_node_of(t, v, "the variable");
     if (!n) return sqi_none(t);
     bool of_constants = !(n->flags & SQI_NEEDS) && n->op != &sqi_op_use;
-    if (of_constants && used_already(t, v.id)) {
+    if (of_constants && n->flags & SQI_USED) {
         sq_post(t, SQ_EGRAD,
                 "the variable comes from constants and was used before it was marked");
         return sqi_none(t);

@@ -156,8 +156,9 @@ static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
     s->step = step;
     s->oldest_import = UINT64_MAX;
     s->arena.hint = t->hints[kind];
+    bool between_still = kind == HINT_BETWEEN && t->current && t->current->step < 0;
+    if (!between_still) t->randoms = 0;
     t->current = s;
-    t->randoms = 0;
     set_landmark(t, s->ordinal, step, kind == HINT_BETWEEN);
 }
 
@@ -267,6 +268,7 @@ void sq_tape_reset(sq_tape *t)
     sqi_error_clear(&t->error);
     t->next_step = 0;
     t->serial++;
+    t->swept = false;
     bool opened = root_open(t); /* takes the segment just released: cannot fail */
     assert(opened);
     (void)opened;
@@ -284,7 +286,9 @@ void sq_tape_set_seed(sq_tape *t, uint64_t seed)
 sq_random sq_tape_random(sq_tape *t)
 {
     if (!t) return sq_random_stream(0, 0, 0, 0);
-    return sq_random_stream(t->seed, t->serial, (uint64_t)t->current->step, t->randoms++);
+    int64_t step = t->current->step;
+    uint64_t when = step >= 0 ? (uint64_t)step : (uint64_t)t->next_step | (uint64_t)1 << 63;
+    return sq_random_stream(t->seed, t->serial, when, t->randoms++);
 }
 
 /* ---- Time ---------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
  *     weights and leaves accumulate until zeroed. Afterwards the gradients of leaves, of states
  *     (whatever crosses a step border; in the step that holds the loss, whatever still may) and
  *     of variables named or marked sq_keep_grad are readable and hold the last sweep's value.
+ *     (A state that nothing outside its step uses, like the last c of an LSTM when the loss comes
+ *     after sq_end_step, crosses no border: mark it. sq_unroll marks the states it hands out.)
  *     Values are never overwritten by a sweep. After a failed sweep the gradients of weights and
  *     leaves are invalid until zeroed.
  *  5. Weights belong to sq_params (params.h) and are versioned. A weight variable taken before
@@ -51,7 +53,7 @@ typedef struct sq_var {
 
 /* ---- Making and ending ------------------------------------------------------------------ */
 
-/* A new tape of one precision, bound to params for its life; params may be NULL when no weights
+/* A new tape of one precision, bound to params for its life (free the tape first); params may be NULL when no weights
  * are used. Params of another precision are a posted error. NULL only when out of memory. */
 SQ_API sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params);
 SQ_API void sq_tape_free(sq_tape *t);
@@ -61,7 +63,8 @@ SQ_API void sq_tape_free(sq_tape *t);
 SQ_API void sq_tape_reset(sq_tape *t);
 
 /* The sticky status, and its sentence: "step 12: matmul: inner sizes differ: [4,3] x [2,5]".
- * "" when there is no error. NULL tapes answer SQ_ENOMEM: they were never made. */
+ * "" when there is no error. NULL tapes answer SQ_ENOMEM: they were never made. Functions of a
+ * variable that has no tape at all return SQ_EVAR. */
 SQ_API sq_status sq_tape_status(const sq_tape *t);
 SQ_API const char *sq_message(const sq_tape *t);
 
@@ -90,10 +93,12 @@ SQ_API int64_t sq_current_step(const sq_tape *t);
  * The n variables in carry are made to survive: one whose step is forgotten is rewritten in
  * place as a constant of the same value, one whose step is kept stays as it is. Handles into
  * forgotten steps become stale. Values that kept steps import from forgotten ones are kept as
- * constants: the gradient stops there, exactly as in a run started from them.
- * Fails:  SQ_EVAR if a carried variable is itself stale, SQ_ERANGE keep_steps < 0, SQ_ENOMEM.
- * Cost:   O(nodes of the kept steps that import forgotten ones); gives nothing back to the
- *         system: the memory is used again by the next steps. */
+ * constants: the gradient stops there, exactly as in a run started from them. keep_steps = 0 ends
+ * the current step. A tape without steps is left as it is.
+ * Fails:  SQ_EVAR if a carried variable is itself stale, SQ_ERANGE keep_steps < 0, SQ_ENOMEM;
+ *         then nothing is forgotten.
+ * Cost:   O(live segments + nodes of the kept ones that import forgotten ones); gives nothing
+ *         back to the system: the memory is used again by the next steps. */
 SQ_API sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n);
 
 /* ---- Values in -------------------------------------------------------------------------- */
@@ -147,15 +152,19 @@ SQ_API void sq_zero_grads(sq_tape *t);
  * derivatives can be differentiated again. y is a scalar; for another shape the gradient of its
  * sum is meant. x[i] may be a leaf, a state, any variable, or a weight variable: then every use
  * of that weight counts. Weights and leaves accumulate nothing.
- * Fails (posts, returns the status): SQ_EVAR; an op that has no adjoint (SQ_EGRAD); SQ_ENOMEM. */
+ * Steps recorded before an update are derived through the weights they used.
+ * Fails (posts, returns the status, gx[i] have no value): SQ_EVAR; an op that has no adjoint
+ * (SQ_EGRAD); SQ_ENOMEM.
+ * Cost: a few recorded nodes per node between x and y. */
 SQ_API SQ_CHECKED sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n);
 
 /* ---- Values out ------------------------------------------------------------------------- */
 
 /* True when v has a value on a tape that has not failed. */
 SQ_API bool sq_ok(sq_var v);
-SQ_API sq_shape sq_shape_of(sq_var v);   /* a scalar's shape for a bad handle (posted) */
-SQ_API const char *sq_name_of(sq_var v); /* "" when it has none */
+SQ_API sq_shape sq_shape_of(sq_var v); /* a scalar's shape for a bad handle (posted) */
+/* Its name, "" when it has none; valid until its step is cut or it is named again. */
+SQ_API const char *sq_name_of(sq_var v);
 
 /* The number of a one-element variable; NaN after an error. */
 SQ_API double sq_item(sq_var v);
@@ -171,15 +180,17 @@ SQ_API double sq_norm(sq_var v);
 /* The same for dL/dv of the last sweep (of all sweeps since sq_zero_grads for leaves and
  * weights); zeros when the loss does not depend on v.
  * Fails: SQ_EGRAD when the gradient was not kept (the sentence names sq_keep_grad), when v is a
- * constant, or when a failed sweep left weight gradients invalid. */
+ * constant, when no sweep was made since the last reset, or when a failed sweep left the
+ * gradients of weights and leaves invalid. */
 SQ_API double sq_grad_item(sq_var v);
 SQ_API sq_status sq_grad_copy_f32(sq_var v, float *out);
 SQ_API sq_status sq_grad_copy_f64(sq_var v, double *out);
 SQ_API double sq_grad_norm(sq_var v);
 
 /* The flat weight gradients, sq_params_size elements in the tape's precision, laid out like the
- * params; writable, so that sums over tapes or machines can be put in place. NULL after an error
- * or without params. One weight's part of it, copied. */
+ * params; writable, so that sums over tapes or machines can be put in place. Valid until weights
+ * are added or the tape is freed. NULL after an error or without params. And one weight's part of
+ * it, copied. */
 SQ_API void *sq_grads(sq_tape *t);
 SQ_API sq_status sq_weight_grad_f32(sq_tape *t, sq_weight w, float *out);
 SQ_API sq_status sq_weight_grad_f64(sq_tape *t, sq_weight w, double *out);

@@ -12,8 +12,9 @@
  *     the import's shape and address. A cut turns an import whose source dies into a constant.
  *   - A use refers to a weight of the tape's params; its segment holds a reference to the version
  *     of the weights whose memory it points to.
- *   - NEEDS is set when some leaf, unfrozen weight or marked variable reaches the node; gradients
- *     flow only there.
+ *   - NEEDS is set when some leaf, unfrozen weight or marked variable reached the node as it was
+ *     recorded; gradients flow only there. A cut leaves it: states of the window keep theirs.
+ *   - A view shares memory only within its own segment and with the root.
  *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the last
  *     zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch memory
  *     that is reused for every segment; those of the step that holds the loss in the tail.
@@ -34,7 +35,8 @@ enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
 enum {
     SQI_NEEDS = 1, /* a leaf, an unfrozen weight or a marked variable reaches it */
     SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
-    SQI_STATE = 4  /* declared the state of a recurrence: an immediate sweep stops here */
+    SQI_STATE = 4, /* a state of an unroll: an immediate sweep stops here */
+    SQI_USED = 8   /* an operand of something */
 };
 
 /* Two lanes of gradients: the user's sweeps, and probes that must not disturb them. */
@@ -56,7 +58,8 @@ typedef struct sqi_node {
     uint64_t version;  /* use: number of the version */
     uint64_t imported; /* id of the newest import of this node, or 0 */
     sqi_slot grad[SQI_N_LANES];
-    uint32_t first; /* operands[first .. first + n) */
+    uint64_t listed; /* number of the ledger that lists it as a state */
+    uint32_t first;  /* operands[first .. first + n) */
     int32_t n;
     uint32_t flags;
 } sqi_node;
@@ -115,6 +118,8 @@ struct sq_tape {
     size_t array_bytes;    /* allocated outside the pool */
 
     uint64_t sweep[SQI_N_LANES]; /* stamp of the last sweep */
+    uint64_t ledgers;            /* taken so far */
+    bool swept;                  /* since the last reset, by the user */
     uint64_t zeroing;            /* stamp of the last sq_zero_grads */
     void *grads;                 /* flat weight gradients */
     int64_t n_grads;

@@ -75,7 +75,7 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
     if (n->n && n->op->shape && !n->op->forward)
         return broken(r, s, i, "an op without a forward");
     for (int lane = 0; lane < SQI_N_LANES; lane++)
-        if (n->grad[lane].owned && !(n->flags & SQI_KEEP))
+        if (lane == SQI_LANE_USER && n->grad[lane].owned && !(n->flags & SQI_KEEP))
             return broken(r, s, i, "a kept gradient is not marked");
     return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i);
 }

@@ -284,7 +284,8 @@ sq_status sq_check_function(sq_check_fn *f, void *context, const sq_shape *shape
     p.n_leaves = n;
     for (int32_t k = 0; k < n; k++) {
         argument *a = add(&p, shapes[k], "operand %d", (int)k + 1);
-        if (a) memcpy(a->values, values[k], (size_t)sq_shape_size(a->shape) * sizeof(double));
+        int64_t size = a ? sq_shape_size(a->shape) : 0;
+        if (size > 0) memcpy(a->values, values[k], (size_t)size * sizeof(double));
     }
     return run(&p);
 }
@@ -356,8 +357,8 @@ static void add_leaves(problem *p, const cell_run *c, int64_t batch, int64_t in)
     }
     for (int32_t k = 0; k < c->cell->n_states; k++) {
         sq_shape s = sq_mat(batch, c->cell->width[k]);
-        const char *const *names = c->cell->state_names;
-        argument *a = names ? add(p, s, "state %s", names[k]) : add(p, s, "state %d", (int)k);
+        const char *name = c->cell->state_names ? c->cell->state_names[k] : NULL;
+        argument *a = name ? add(p, s, "state %s", name) : add(p, s, "state %d", (int)k);
         if (a) draw(p, a, -1, 1);
     }
 }
@@ -374,8 +375,9 @@ static void add_weights(problem *p, const sq_params *params)
             add(p, sq_weight_shape(p->params, w), "weight %s", sq_weight_name(p->params, w));
         if (!a) return;
         a->weight = w;
-        (void)sq_weight_set_frozen(p->params, w, false);
-        (void)sq_weight_get_f64(p->params, w, a->values);
+        if (sq_weight_set_frozen(p->params, w, false) ||
+            sq_weight_get_f64(p->params, w, a->values))
+            stop(p, SQ_ENOMEM, "out of memory");
     }
 }
 

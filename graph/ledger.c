@@ -4,6 +4,7 @@
  * declared state is dropped on its way, so each state is left with what its own step does to the
  * loss. Both leave the user's gradients alone. */
 #include "core/backward_impl.h"
+#include "core/norm_impl.h"
 #include "core/tape_impl.h"
 #include "graph/ledger.h"
 
@@ -20,11 +21,20 @@ struct sq_ledger {
     size_t *first;          /* [T][n_states]: where a state's values begin */
 };
 
-static bool check_states(sq_tape *t, const sq_var *states, int64_t n)
+/* States of one step after the other, each with a gradient. */
+static bool check_states(sq_tape *t, const sq_var *states, int64_t steps, int32_t n_states)
 {
-    for (int64_t i = 0; i < n; i++) {
+    int64_t before = -1, step = -1;
+    for (int64_t i = 0; i < steps * n_states; i++) {
         const sqi_node *s = sqi_node_of(t, states[i], "a state");
         if (!s) return false;
+        if (i % n_states == 0) before = step;
+        step = sqi_segment_find(t, sqi_ordinal(states[i].id))->step;
+        if (step <= before)
+            return sq_post(
+                t, SQ_EVALUE,
+                "state %d of entry %lld does not lie in a later step than those before it",
+                (int)(i % n_states), (long long)(i / n_states));
         if (!(s->flags & SQI_NEEDS))
             return sq_post(t, SQ_EGRAD,
                            "no leaf and no weight reaches the states: mark the initial "
@@ -66,7 +76,7 @@ static bool take_gradients(sq_ledger *l, sq_tape *t, const sq_var *states, sq_va
         const void *g = sqi_probe_grad(states[i]);
         int64_t n = sq_shape_size(sqi_node_find(t, states[i].id)->shape);
         if (!g) continue; /* zeros, which the arrays hold already */
-        l->norm[kind][i] = sqrt(arith->sumsq(n, g));
+        l->norm[kind][i] = sqi_norm(t->kern, t->dtype, n, g);
         if (l->value[kind]) arith->to_f64(n, g, l->value[kind] + l->first[i]);
     }
     return true;
@@ -77,7 +87,7 @@ static sq_ledger *ledger_new(sq_tape *t, const sq_var *states, int64_t steps, in
 {
     const sqi_node *n = sqi_node_of(t, loss, "the loss");
     char text[SQ_SHAPE_TEXT];
-    if (!n || !check_states(t, states, steps * n_states)) return NULL;
+    if (!n || !check_states(t, states, steps, n_states)) return NULL;
     if (sq_shape_size(n->shape) != 1)
         return sq_post(t, SQ_ESHAPE, "the loss has shape %s, it must be one number",
                        sq_shape_text(n->shape, text)),
@@ -86,7 +96,7 @@ static sq_ledger *ledger_new(sq_tape *t, const sq_var *states, int64_t steps, in
     if (!l) return NULL;
     l->steps = steps;
     l->n_states = n_states;
-    for (int64_t i = 0; i < steps * n_states; i++) sqi_mark_state(states[i]);
+    sqi_list_states(t, states, steps * n_states);
     bool ok = make_room(l, t, states, options && options->values) &&
               take_gradients(l, t, states, loss, TOTAL) &&
               take_gradients(l, t, states, loss, IMMEDIATE);

@@ -5,7 +5,10 @@
  *     total       dL/dh_t    everything h_t does to the loss, at its own step and at all later ones
  *     immediate   dl_t/dh_t  what it does at its own step only, through no later step
  *     total_t  =  immediate_t + (dh_(t+1)/dh_t)^T total_(t+1)
- * The ledger holds both for every step and every state, as norms and, if asked, as values.
+ * "Its own step" includes the way through what else that step computes: for the c of an LSTM the
+ * way through h, for a lower layer the way through the layers above. Any use inside a later step
+ * counts as recurrence; where an output reads the state that comes in, l_(t+1) depends on h_t
+ * directly, and the identity above has that third term. The ledger holds both for every step and every state, as norms and, if asked, as values.
  * It observes: weight gradients, leaf gradients and what sq_grad_* reads stay as they were. */
 #ifndef SQ_GRAPH_LEDGER_H
 #define SQ_GRAPH_LEDGER_H
@@ -27,8 +30,9 @@ SQ_API sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss,
                                 const sq_ledger_options *options);
 
 /* The same for a loop written by hand: states[i * n_states + k] is state k after step i, each
- * recorded in a step of its own. Record losses that look at several steps after sq_end_step: a use
- * inside a later step counts as recurrence. */
+ * recorded in a step of its own; list all the states of the recurrence, for the immediate gradient
+ * stops only at states it knows. Record losses that look at several steps after sq_end_step.
+ * Fails also: SQ_EVALUE when the states do not lie in steps one after the other. */
 SQ_API sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_states,
                                       sq_var loss, const sq_ledger_options *options);
 SQ_API void sq_ledger_free(sq_ledger *l);

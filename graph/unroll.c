@@ -97,6 +97,15 @@ static sq_var with_gradient(sq_tape *t, sq_var v)
     return n && n->flags & SQI_NEEDS ? v : sq_keep_grad(sq_reshape(v, sq_shape_of(v)));
 }
 
+/* A node of this step for state k alone: one that the cell passes on unchanged, or gives out
+ * twice, would mix the gradients of two steps or two states. */
+static sq_var own_node(sq_tape *t, const sq_var *state, int32_t k)
+{
+    bool shared = sqi_ordinal(state[k].id) != t->current->ordinal;
+    for (int32_t i = 0; i < k; i++) shared |= state[i].id == state[k].id;
+    return shared ? sq_reshape(state[k], sq_shape_of(state[k])) : state[k];
+}
+
 static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
 {
     for (int32_t k = 0; k < u->n_states; k++) {
@@ -125,9 +134,14 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
     sq_begin_step(t);
     sq_var y = u->cell.step(t, u->cell.self, input_at(x, i), state);
     if (t->error.status) return false;
+    bool settled = false; /* whether y has been found among the states */
     for (int32_t k = 0; k < u->n_states; k++) {
         if (!check_state(t, &u->cell, k, state[k], batch)) return false;
-        sqi_mark_state(state[k]);
+        bool is_output = !settled && state[k].id == y.id;
+        state[k] = with_gradient(t, own_node(t, state, k));
+        sqi_declare_state(state[k]);
+        if (is_output) y = state[k];
+        settled |= is_output;
     }
     u->output[i] = has_value(y) ? sq_keep_grad(sq_reshape(y, sq_shape_of(y))) : y;
     return !t->error.status;

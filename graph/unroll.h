@@ -13,7 +13,7 @@
 SQ_BEGIN_DECLS
 
 typedef enum sq_outputs {
-    SQ_OUTPUTS_ALL,  /* [T, ...]: every step's output, stacked */
+    SQ_OUTPUTS_ALL,  /* [T, ...]: every step's output, stacked; T = 0 gives [0] */
     SQ_OUTPUTS_LAST, /* the last step's output; no value when T = 0 */
     SQ_OUTPUTS_SUM,  /* the sum over time: for scalar losses L = sum_t l_t. T = 0 gives 0 */
     SQ_OUTPUTS_NONE  /* no value */
@@ -33,7 +33,9 @@ typedef struct sq_unrolled sq_unrolled;
  * Each time step is one step of the tape. Afterwards no step is open: what follows (the loss)
  * belongs to none. options may be NULL.
  * Owned by the tape: valid until the tape is reset or the last of its steps is cut.
- * Fails: posts and returns NULL; shapes that do not fit the cell are found in the first step. */
+ * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step;
+ * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
+ * Cost: the cell's own, and a few views per step. */
 SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x,
                                     const sq_var *state0, const sq_unroll_options *options);
 
@@ -51,7 +53,7 @@ SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
 SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The states after the last step, n_states of them, ready to be carried on: as state0 of the
- * next unroll, or into sq_cut. The array is the caller's to change. */
+ * next unroll, or into sq_cut. The array is the caller's to change; for u = NULL it is left. */
 SQ_API void sq_unrolled_last(const sq_unrolled *u, sq_var *states);
 
 SQ_API int64_t sq_unrolled_steps(const sq_unrolled *u);

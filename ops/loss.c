@@ -8,6 +8,7 @@
  * with s = 1, or 1/(number of terms) for SQ_MEAN. cross_entropy also uses ids (a label per row
  * of logits [..,C]) and mask: a row whose mask is 0 counts nowhere and its label is not looked
  * at. The sum of nothing is 0, the mean of nothing an error. Terms are added up in double. */
+#include "core/tape_impl.h"
 #include "ops/row_kernels.h"
 
 #include <inttypes.h>
@@ -333,4 +334,11 @@ sq_var sq_cross_entropy(sq_var logits, const int32_t *labels, const int32_t *mas
     return sq_apply(&sq_op_cross_entropy, &logits, 1, &attr);
 }
 
-sq_var sq_mse(sq_var a, sq_var b) { return sq_squared_error(a, b, SQ_MEAN); }
+sq_var sq_mse(sq_var a, sq_var b)
+{
+    sq_tape *t = a.tape ? a.tape : b.tape;
+    if (!sqi_begin(t, "mse") || !sqi_node_of(t, a, "operand 1") ||
+        !sqi_node_of(t, b, "operand 2"))
+        return sqi_none(t);
+    return sq_squared_error(a, b, SQ_MEAN);
+}

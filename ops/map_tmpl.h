@@ -4,7 +4,10 @@
  * advance by one take a loop the compiler turns into vectors; stretched operands take the other. */
 
 static inline real T(sign)(real x) { return (real)(x > 0) - (real)(x < 0); }
-static inline real T(step)(real x) { return (real)(x > 0) + (real)0.5 * (real)(x == 0); }
+static inline real T(above)(real a, real b)
+{
+    return (real)(a > b) + (real)0.5 * (real)(a == b);
+}
 static inline real T(select)(real c, real u, real v) { return c > 0 ? u : v; }
 static inline real T(min)(real a, real b) { return a < b || a != a ? a : b; }
 static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
@@ -27,9 +30,11 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #define TANH(u) T(sqi_tanh)(u)
 #define SIGMOID(u) T(sqi_sigmoid)(u)
 #define ERF(u) LIBM(erf)(u)
+#define ERFC(u) LIBM(erfc)(u)
 #define POWP(u, k) LIBM(pow)(u, P(0) + K(k))
 #define SIGN(u) T(sign)(u)
-#define STEP(u) T(step)(u)
+#define STEP(u) T(above)(u, 0)
+#define ABOVE(u, v) T(above)(u, v)
 #define SELECT(c, u, v) T(select)(c, u, v)
 #define MIN(u, v) T(min)(u, v)
 #define MAX(u, v) T(max)(u, v)
@@ -143,9 +148,11 @@ static const sqi_map_kernel T(rows)[SQI_N_MAPS] = {
 #undef TANH
 #undef SIGMOID
 #undef ERF
+#undef ERFC
 #undef POWP
 #undef SIGN
 #undef STEP
+#undef ABOVE
 #undef SELECT
 #undef MIN
 #undef MAX

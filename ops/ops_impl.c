@@ -5,6 +5,8 @@
  * folding each other's transpose. */
 #include "ops/ops_impl.h"
 
+#include "core/tape_impl.h"
+
 #include <inttypes.h>
 
 sqi_rows sqi_rows_of(sq_shape s, int64_t axis)
@@ -78,6 +80,13 @@ bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what)
                        id, i, n - 1);
     }
     return true;
+}
+
+bool sqi_compose(const char *name, sq_var x, sq_shape *s)
+{
+    const sqi_node *n = sqi_begin(x.tape, name) ? sqi_node_of(x.tape, x, "operand 1") : NULL;
+    if (n) *s = n->shape;
+    return n != NULL;
 }
 
 sq_attr sqi_shape_attr(sq_shape s)

@@ -71,6 +71,10 @@ bool sqi_check_size(sq_tape *t, sq_shape out);
 /* All n_ids ids are there and lie in 0..n-1, masked ones aside; `what` names one of them. */
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what);
 
+/* Opens a composition of ops, so that its mistakes bear its own name: sets the shape of operand
+ * 1; false after posting that x has no value, or silently on a tape that failed before. */
+bool sqi_compose(const char *name, sq_var x, sq_shape *s);
+
 /* ---- Attributes ------------------------------------------------------------------------- */
 
 /* A shape as attributes: k[0] its rank, k[1..4] its sizes. */

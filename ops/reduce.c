@@ -323,35 +323,39 @@ sq_var sq_broadcast_to(sq_var x, sq_shape shape)
 
 /* ---- Compositions ----------------------------------------------------------------------- */
 
-sq_var sq_sum(sq_var x) { return sq_sum_to(x, sq_scalar()); }
-
-/* total/n, where total sums n elements of x at a time. */
-static sq_var divided(const char *name, sq_var total, sq_var x, int64_t n)
+static bool check_some(sq_tape *t, const char *name, sq_shape s, int64_t n)
 {
     char text[SQ_SHAPE_TEXT];
-    sq_shape s = sq_shape_of(x);
-    if (n > 0) return sq_mul_scalar(total, 1 / (double)n);
-    if (sqi_begin(x.tape, name))
-        sq_post(x.tape, SQ_ESHAPE, "mean of nothing: %s", sq_shape_text(s, text));
-    return (sq_var){ 0 };
+    return n > 0 || sq_post(t, SQ_ESHAPE, "%s of nothing: %s", name, sq_shape_text(s, text));
+}
+
+sq_var sq_sum(sq_var x)
+{
+    sq_shape s;
+    return sqi_compose("sum", x, &s) ? sq_sum_to(x, sq_scalar()) : sqi_none(x.tape);
 }
 
 sq_var sq_mean(sq_var x)
 {
-    sq_var total = sq_sum(x);
-    return sq_ok(total) ? divided("mean", total, x, sq_shape_size(sq_shape_of(x))) : total;
+    sq_shape s;
+    if (!sqi_compose("mean", x, &s) || !check_some(x.tape, "mean", s, sq_shape_size(s)))
+        return sqi_none(x.tape);
+    return sq_mul_scalar(sq_sum(x), 1 / (double)sq_shape_size(s));
 }
 
 sq_var sq_mean_axis(sq_var x, int axis)
 {
-    sq_var total = sq_sum_axis(x, axis);
-    if (!sq_ok(total)) return total;
-    sq_shape s = sq_shape_of(x);
-    return divided("mean_axis", total, x, s.dim[sqi_axis(s, axis)]);
+    sq_shape s;
+    if (!sqi_compose("mean_axis", x, &s) || !sqi_check_axis(x.tape, s, axis) ||
+        !check_some(x.tape, "mean", s, s.dim[sqi_axis(s, axis)]))
+        return sqi_none(x.tape);
+    return sq_mul_scalar(sq_sum_axis(x, axis), 1 / (double)s.dim[sqi_axis(s, axis)]);
 }
 
 sq_var sq_max(sq_var x)
 {
-    if (!sq_ok(x)) return sq_max_axis(x, 0);
-    return sq_max_axis(sq_reshape(x, sq_vec(sq_shape_size(sq_shape_of(x)))), 0);
+    sq_shape s;
+    if (!sqi_compose("max", x, &s) || !check_some(x.tape, "max", s, sq_shape_size(s)))
+        return sqi_none(x.tape);
+    return sq_max_axis(sq_reshape(x, sq_vec(sq_shape_size(s))), 0);
 }

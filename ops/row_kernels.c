@@ -55,6 +55,9 @@ enum { LANES = 16 };
             for (int lane = 0; lane < half; lane++) acc[lane] += acc[lane + half]; \
     } while (0)
 
+/* Of a difference of two floats: it may be too large for a float. */
+static inline double square(double d) { return d * d; }
+
 #define real float
 #define F(name) name##_f32
 #define EXP sqi_exp_f32

@@ -223,13 +223,15 @@ static double F(cross_entropy_jvp)(const sqi_labels *l, const void *vx, const vo
     return sum;
 }
 
-/* ---- Losses element by element, added up in double -------------------------------------- */
+/* ---- Losses element by element: products and sums in double ------------------------------ */
 
 static double F(bce)(int64_t n, const void *vz, const void *vt)
 {
     const real *z = vz, *t = vt;
     double acc[LANES] = { 0 };
-    EACH_LANE(n, acc, (double)(F(top)(z[i], 0) - t[i] * z[i] + LOG1P(EXP(-FABS(z[i])))));
+    EACH_LANE(n, acc,
+              (double)F(top)(z[i], 0) - (double)t[i] * (double)z[i] +
+                  (double)LOG1P(EXP(-FABS(z[i]))));
     FOLD_LANES(acc);
     return acc[0];
 }
@@ -245,7 +247,7 @@ static double F(bce_jvp)(int64_t n, const void *vz, const void *vt, const void *
 {
     const real *z = vz, *t = vt, *dz = vdz;
     double acc[LANES] = { 0 };
-    EACH_LANE(n, acc, (double)((SIGMOID(z[i]) - t[i]) * dz[i]));
+    EACH_LANE(n, acc, ((double)SIGMOID(z[i]) - (double)t[i]) * (double)dz[i]);
     FOLD_LANES(acc);
     return acc[0];
 }
@@ -254,7 +256,7 @@ static double F(square_diff)(int64_t n, const void *va, const void *vb)
 {
     const real *a = va, *b = vb;
     double acc[LANES] = { 0 };
-    EACH_LANE(n, acc, (double)((a[i] - b[i]) * (a[i] - b[i])));
+    EACH_LANE(n, acc, square((double)a[i] - (double)b[i]));
     FOLD_LANES(acc);
     return acc[0];
 }
@@ -270,7 +272,7 @@ static double F(diff_jvp)(int64_t n, const void *va, const void *vb, const void 
 {
     const real *a = va, *b = vb, *da = vda;
     double acc[LANES] = { 0 };
-    EACH_LANE(n, acc, (double)((a[i] - b[i]) * da[i]));
+    EACH_LANE(n, acc, ((double)a[i] - (double)b[i]) * (double)da[i]);
     FOLD_LANES(acc);
     return acc[0];
 }
@@ -279,7 +281,7 @@ static double F(dot)(int64_t n, const void *va, const void *vb)
 {
     const real *a = va, *b = vb;
     double acc[LANES] = { 0 };
-    EACH_LANE(n, acc, (double)(a[i] * b[i]));
+    EACH_LANE(n, acc, (double)a[i] * (double)b[i]);
     FOLD_LANES(acc);
     return acc[0];
 }

@@ -547,9 +547,9 @@ sq_var sq_permute(sq_var x, const int *axes)
 sq_var sq_transpose(sq_var x)
 {
     char text[SQ_SHAPE_TEXT];
-    sq_shape s = sq_ok(x) ? sq_shape_of(x) : sq_mat(0, 0);
+    sq_shape s;
+    if (!sqi_compose("transpose", x, &s)) return sqi_none(x.tape);
     if (s.rank == 2) return sq_permute(x, (const int[]){ 1, 0 });
-    if (sqi_begin(x.tape, "transpose"))
-        sq_post(x.tape, SQ_ESHAPE, "%s does not have rank 2", sq_shape_text(s, text));
-    return (sq_var){ 0 };
+    sq_post(x.tape, SQ_ESHAPE, "%s does not have rank 2", sq_shape_text(s, text));
+    return sqi_none(x.tape);
 }

@@ -1,15 +1,21 @@
 /* arith_kernels.c -- the table of arithmetic of one instruction set; compiled once per set.
  *
  * Plain loops that the compiler vectorises, float and double from one body. Compiled without
- * fused multiply-adds and with every sum cut into the same eight partial sums, so that all
+ * fused multiply-adds and with every sum cut into the same blocks and partial sums, so that all
  * instruction sets give the same bits. */
 #include "core/kernels/gemm_impl.h"
 
 #include <string.h>
 
-/* ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7)) */
-#define SUM8(p) \
-    ((((p)[0] + (p)[1]) + ((p)[2] + (p)[3])) + (((p)[4] + (p)[5]) + ((p)[6] + (p)[7])))
+/* ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7)), each taken `at` a column or as it is */
+#define SUM8(p, at)                                        \
+    ((((p)[0] at + (p)[1] at) + ((p)[2] at + (p)[3] at)) + \
+     (((p)[4] at + (p)[5] at) + ((p)[6] at + (p)[7] at)))
+
+enum {
+    STRIP = 16, /* columns summed side by side */
+    BLOCK = 512 /* terms of a sum after which its partial sums are emptied */
+};
 
 /* Axes of a move, outermost first, that has been brought into an order fit for looping. */
 typedef struct axis {

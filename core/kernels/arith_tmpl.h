@@ -3,8 +3,9 @@
  * A move is split into the axes that y keeps and those it sums over (stride 0 in y). Without
  * summed axes it is a copy: three outer loops around a row. With them, columns of y are summed
  * a strip at a time, so that the compiler vectorises across the strip. Each column has its own
- * eight partial sums, the s-th element of the sum going to partial s mod 8, so the structure of
- * a sum depends on its length alone. */
+ * eight partial sums, the s-th element of the sum going to partial s mod 8; after every BLOCK
+ * elements they are emptied into a total in double, so that a long sum of floats stays accurate.
+ * The structure of a sum depends on its length alone. */
 
 /* ---- Copies ------------------------------------------------------------------------------ */
 
@@ -44,15 +45,13 @@ static void OF_REAL(copy_box)(const axis *b, const real *x, real *y, bool add)
 
 /* ---- Sums -------------------------------------------------------------------------------- */
 
-enum { OF_REAL(STRIP) = 16 };
-
 /* Adds n rows of `width` columns to the partial sums, row s to partial (at + s) mod 8. */
 static void OF_REAL(sum_rows)(int64_t n, const real *x, int64_t row, int64_t col, int64_t width,
-                              int64_t at, real part[8][OF_REAL(STRIP)])
+                              int64_t at, real part[8][STRIP])
 {
-    if (col == 1 && width == OF_REAL(STRIP))
+    if (col == 1 && width == STRIP)
         for (int64_t s = at; s < at + n; s++, x += row)
-            for (int j = 0; j < OF_REAL(STRIP); j++) part[s & 7][j] += x[j];
+            for (int j = 0; j < STRIP; j++) part[s & 7][j] += x[j];
     else
         for (int64_t s = at; s < at + n; s++, x += row)
             for (int64_t j = 0; j < width; j++) part[s & 7][j] += x[j * col];
@@ -60,7 +59,7 @@ static void OF_REAL(sum_rows)(int64_t n, const real *x, int64_t row, int64_t col
 
 /* The same for a single column: the partials are eight independent chains. */
 static void OF_REAL(sum_column)(int64_t n, const real *x, int64_t row, int64_t at,
-                                real part[8][OF_REAL(STRIP)])
+                                real part[8][STRIP])
 {
     real p[8];
     int64_t s = 0;
@@ -73,29 +72,37 @@ static void OF_REAL(sum_column)(int64_t n, const real *x, int64_t row, int64_t a
     for (int q = 0; q < 8; q++) part[q][0] = p[q];
 }
 
+static void OF_REAL(empty)(int64_t width, real part[8][STRIP], double total[STRIP])
+{
+    for (int64_t j = 0; j < width; j++) total[j] += (double)SUM8(part, [j]);
+    memset(part, 0, 8 * sizeof part[0]);
+}
+
 /* y[j*ys] += the sum over all of `b` at columns j < width of x. */
 static void OF_REAL(sum_strip)(const axis *b, const real *x, int64_t xs, int64_t width, real *y,
                                int64_t ys)
 {
-    real part[8][OF_REAL(STRIP)] = { { 0 } };
+    real part[8][STRIP] = { { 0 } };
+    double total[STRIP] = { 0 };
     int64_t at = 0;
     for (int64_t i = 0; i < b[0].dim; i++)
         for (int64_t j = 0; j < b[1].dim; j++)
-            for (int64_t k = 0; k < b[2].dim; k++, at += b[3].dim) {
+            for (int64_t k = 0; k < b[2].dim; k++) {
                 const real *from = x + i * b[0].x + j * b[1].x + k * b[2].x;
-                if (width == 1) OF_REAL(sum_column)(b[3].dim, from, b[3].x, at, part);
-                else OF_REAL(sum_rows)(b[3].dim, from, b[3].x, xs, width, at, part);
+                for (int64_t left = b[3].dim, n; left; left -= n, from += n * b[3].x) {
+                    n = left < BLOCK - at ? left : BLOCK - at;
+                    if (width == 1) OF_REAL(sum_column)(n, from, b[3].x, at, part);
+                    else OF_REAL(sum_rows)(n, from, b[3].x, xs, width, at, part);
+                    at = (at + n) % BLOCK;
+                    if (!at) OF_REAL(empty)(width, part, total);
+                }
             }
-    for (int64_t j = 0; j < width; j++) {
-        real p[8];
-        for (int q = 0; q < 8; q++) p[q] = part[q][j];
-        y[j * ys] += SUM8(p);
-    }
+    OF_REAL(empty)(width, part, total);
+    for (int64_t j = 0; j < width; j++) y[j * ys] += (real)total[j];
 }
-
 static void OF_REAL(sum_box)(const axis *k, const axis *s, const real *x, real *y)
 {
-    int64_t n = k[3].dim, strip = s[3].x == 1 ? 1 : OF_REAL(STRIP);
+    int64_t n = k[3].dim, strip = s[3].x == 1 ? 1 : STRIP;
     for (int64_t h = 0; h < k[0].dim; h++)
         for (int64_t i = 0; i < k[1].dim; i++)
             for (int64_t j = 0; j < k[2].dim; j++)
@@ -141,7 +148,7 @@ static double OF_REAL(sumsq)(int64_t n, const void *x)
     for (; s + 8 <= n; s += 8)
         for (int q = 0; q < 8; q++) p[q] += (double)from[s + q] * (double)from[s + q];
     for (; s < n; s++) p[s & 7] += (double)from[s] * (double)from[s];
-    return SUM8(p);
+    return SUM8(p, );
 }
 
 #define CONVERT(name, from_type, to_type, x_type, y_type)         \

@@ -41,7 +41,8 @@ typedef struct sqi_gemm {
 
 /* y[i*y_stride] (=, or += with `add`) x[i*x_stride] over a box of up to 4 axes. Stride 0 in x
  * repeats; stride 0 in y (with add) sums. So this one loop is copy, transpose, slice, pad,
- * concat, broadcast and every sum. Sums run over eight partial sums, so long ones stay accurate. */
+ * concat, broadcast and every sum. A sum runs over eight partial sums, which are emptied into one
+ * in double after every 512 terms: its rounding error does not grow with its length. */
 typedef struct sqi_move {
     int64_t dim[4];
     void *y;

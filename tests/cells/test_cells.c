@@ -191,15 +191,16 @@ Test(cells, names_are_those_of_the_equations)
     sq_params_free(p);
 }
 
-/* Every element within [-1/sqrt(H), 1/sqrt(H)), and not all on one side; b_f is 1. */
+/* Every element within [-1/sqrt(H), 1/sqrt(H)), and each end is come near to: with H = 64 the
+ * chance of a weight that does not is below 1e-9. b_f is 1. */
 Test(cells, first_values)
 {
     for (int k = 0; k < COUNT(kinds); k++) {
         layer w;
         sq_params *p = sq_params_new(SQ_F64);
-        (void)kinds[k].make(&w, p, "a", 6, 16, 3);
+        (void)kinds[k].make(&w, p, "a", 6, 64, 3);
         for (int32_t id = 1; id <= sq_params_count(p); id++) {
-            double v[16 * 16], least = 9, most = -9;
+            double v[64 * 64], least = 9, most = -9;
             int64_t n = sq_shape_size(sq_weight_shape(p, (sq_weight){ id }));
             if (strcmp(sq_weight_name(p, (sq_weight){ id }), "a.b_f") == 0) continue;
             cr_assert(sq_weight_get(p, (sq_weight){ id }, v) == SQ_OK);
@@ -207,7 +208,7 @@ Test(cells, first_values)
                 least = fmin(least, v[i]);
                 most = fmax(most, v[i]);
             }
-            cr_expect(least >= -0.25 && most < 0.25 && least < -0.1 && most > 0.1,
+            cr_expect(least >= -0.125 && most < 0.125 && least < -0.05 && most > 0.05,
                       "%s: [%g,%g]", sq_weight_name(p, (sq_weight){ id }), least, most);
         }
         sq_params_free(p);
@@ -250,12 +251,14 @@ Test(cells, gates_carry_their_names)
 
 Test(stack, states_of_all_layers_in_order)
 {
-    static const char *const names[] = { "0.h", "0.c", "1.h", "2.0" };
+    static const char *const names[] = { "0.h", "0.c", "1.0", "2.0" };
+    static const char *const nameless[] = { NULL };
     static const int64_t widths[] = { 2, 2, 3, 4 };
     layer w[3];
     sq_params *p = sq_params_new(SQ_F64);
     sq_cell cells[3] = { lstm(&w[0], p, "a", 2, 2, 1), mgu(&w[1], p, "b", 2, 3, 1),
                          rnn_tanh(&w[2], p, "c", 3, 4, 1) };
+    cells[1].state_names = nameless;
     cells[2].state_names = NULL;
     sq_stack_cells *stack = sq_stack_new(cells, 3);
     cr_assert(stack != NULL);
@@ -266,7 +269,7 @@ Test(stack, states_of_all_layers_in_order)
         cr_expect(eq(int, (int)cell.width[k], (int)widths[k]));
     }
     sq_stack_cells *outer = sq_stack_new(&cell, 1);
-    EXPECT_TEXT(sq_stack_cell(outer).state_names[2], "0.1.h");
+    EXPECT_TEXT(sq_stack_cell(outer).state_names[2], "0.1.0");
     sq_stack_free(outer);
     sq_stack_free(stack);
     sq_params_free(p);
@@ -347,6 +350,30 @@ Test(mistakes, a_form_that_does_not_exist)
     cr_expect(sq_gru_init(&w.gru, p, "a", 1, 1, (sq_gru_reset)form, 0) == SQ_EVALUE);
     EXPECT_TEXT(sq_params_message(p), "gru: there is no reset form 7");
     sq_params_free(p);
+}
+
+/* Whoever ignores the status finds a cell that tells what is missing. */
+Test(mistakes, a_cell_whose_form_does_not_exist_still_speaks)
+{
+    for (int k = 0; k < 2; k++) {
+        layer w;
+        int form = 1 << 20;
+        sq_params *p = sq_params_new(SQ_F64);
+        if (k == 0) sq_rnn_init(&w.rnn, p, "a", 2, 3, (sq_rnn_activation)form, 0);
+        else sq_gru_init(&w.gru, p, "a", 2, 3, (sq_gru_reset)form, 0);
+        sq_cell cell = k == 0 ? sq_rnn_cell(&w.rnn) : sq_gru_cell(&w.gru);
+        sq_params_clear_error(p);
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        sq_var h = sq_zeros(t, sq_mat(1, 3));
+        sq_begin_step(t);
+        sq_var y = cell.step(t, cell.self, sq_zeros(t, sq_mat(1, 2)), &h);
+        cr_expect(sq_ok(y) == false);
+        EXPECT_STATUS(t, SQ_EWEIGHT);
+        sq_tape_free(t);
+        sq_params_free(p);
+        cr_expect(sq_rnn_init(&w.rnn, NULL, "a", 2, 3, (sq_rnn_activation)form, 0) != SQ_OK);
+        cr_expect(sq_gru_init(&w.gru, NULL, "a", 2, 3, (sq_gru_reset)form, 0) != SQ_OK);
+    }
 }
 
 /* Wrong widths of x and of a state: the sentence names step, operation, shapes and operand. */

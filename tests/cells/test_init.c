@@ -1,5 +1,5 @@
 /* test_init.c -- the initialisers: bounds, moments, orthonormality, and that a weight's first
- * values are a function of the seed and the weight alone.
+ * values are a function of the seed and the weight's name alone.
  *
  * Statistical bounds are five standard errors around the exact moments; seeds are fixed. */
 #include "tests/support/support.h"
@@ -223,16 +223,18 @@ static sq_status orthogonal(sq_params *p, sq_weight w, uint64_t s)
     return sq_init_orthogonal(p, w, 1, s);
 }
 
-/* The same weight and seed give the same bits, whatever comes before or after; another seed or
- * another weight does not. */
-Test(init, is_a_function_of_weight_and_seed)
+/* The same name and seed give the same bits, whatever weights and draws come before or after;
+ * another seed or another name does not. */
+Test(init, is_a_function_of_name_and_seed)
 {
     static init_fn *const all[] = { uniform, normal, orthogonal, sq_init_he };
     for (int k = 0; k < COUNT(all); k++) {
         double a[12], b[12];
         sq_params *p, *q;
-        sq_weight w = fresh(&p, sq_mat(3, 4)), v = fresh(&q, sq_mat(3, 4));
+        sq_weight w = fresh(&p, sq_mat(3, 4));
+        q = sq_params_new(SQ_F64);
         sq_weight other = sq_params_add(q, "other", sq_mat(3, 4));
+        sq_weight v = sq_params_add(q, "w", sq_mat(3, 4));
         cr_expect(all[k](p, w, 5) == SQ_OK);
         cr_expect(all[k](q, other, 5) == SQ_OK);
         cr_expect(all[k](q, v, 9) == SQ_OK);
@@ -248,6 +250,19 @@ Test(init, is_a_function_of_weight_and_seed)
         sq_params_free(p);
         sq_params_free(q);
     }
+}
+
+/* The published FNV-1a hash of "foobar" is 85944171f73967e8. */
+Test(init, the_stream_is_that_of_the_names_hash)
+{
+    double v[12];
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_weight w = sq_params_add(p, "foobar", sq_mat(3, 4));
+    sq_random r = sq_random_stream(7, 0, 0, 0x85944171f73967e8u);
+    cr_expect(sq_init_normal(p, w, 1, 7) == SQ_OK);
+    read(p, w, v);
+    for (uint64_t i = 0; i < 12; i++) cr_expect(v[i] == sq_random_normal(r, i / 4, i % 4));
+    sq_params_free(p);
 }
 
 /* Single precision starts from the double values, rounded. */

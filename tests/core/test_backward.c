@@ -531,3 +531,49 @@ Test(differences, every_weight_and_the_initial_state)
     free(g);
     net_free(&n);
 }
+
+/* ---- Errors that must not look like zeros -------------------------------------------------- */
+
+static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                       sq_shape *out)
+{
+    (void)t, (void)n, (void)attr;
+    *out = in[0];
+    return true;
+}
+
+static void copy_number(const sq_call *c) { *(double *)c->y = *(const double *)c->x[0]; }
+
+Test(refusals, an_op_without_a_vjp_is_told)
+{
+    static const sq_op mine = {
+        .name = "mine", .arity = 1, .shape = same_shape, .forward = copy_number
+    };
+    static const sq_op empty = { .name = "empty", .arity = 1 };
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_var x = sq_leaf(t, sq_scalar(), (double[]){ 2 }), y = sq_apply(&mine, &x, 1, NULL);
+    cr_expect(sq_item(y) == 2);
+    cr_expect(sq_backward(y) == SQ_EGRAD);
+    EXPECT_CONTAINS(sq_message(t), "backward: mine has no vjp: it cannot be differentiated");
+    sq_tape_reset(t);
+    x = sq_leaf(t, sq_scalar(), (double[]){ 2 });
+    cr_expect(sq_ok(sq_apply(&empty, &x, 1, NULL)) == false);
+    EXPECT_ERROR(t, SQ_EVALUE);
+    sq_tape_free(t);
+}
+
+Test(refusals, gradients_before_any_sweep)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    for (int round = 0; round < 2; round++) {
+        sq_var x = sq_leaf(t, sq_scalar(), (double[]){ 2 }), y = sq_keep_grad(sq_square(x));
+        cr_expect(sq_grad_item(x) == 0, "a leaf has gathered nothing yet");
+        cr_expect(isnan(sq_grad_item(y)));
+        EXPECT_CONTAINS(sq_message(t), "no sweep has been made");
+        sq_tape_reset(t);
+        x = sq_leaf(t, sq_scalar(), (double[]){ 2 });
+        BACKWARD(sq_square(x));
+        sq_tape_reset(t); /* the next round's y was never swept */
+    }
+    sq_tape_free(t);
+}

@@ -336,6 +336,26 @@ Test(views, of_forgotten_values_stay_true)
     }
 }
 
+/* Rule 7 of tape.h: a pointer read out of a kept step stays valid, view or not. */
+Test(views, pointers_into_kept_steps_stay_valid)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    double x[6] = { 1, 2, 3, 4, 5, 6 };
+    sq_begin_step(t);
+    sq_var base = sq_input(t, sq_mat(2, 3), x);
+    sq_begin_step(t);
+    const double *view = sq_view_f64(sq_reshape(base, sq_vec(6)));
+    const double *detached = sq_view_f64(sq_detach(base));
+    cr_assert(sq_cut(t, 1, NULL, 0) == SQ_OK);
+    for (int i = 0; i < 3; i++) {
+        sq_begin_step(t);
+        sq_full(t, sq_mat(2, 3), 1000);
+    }
+    EXPECT_SAME_BITS(view, x, sizeof x, "a view");
+    EXPECT_SAME_BITS(detached, x, sizeof x, "a detached value");
+    sq_tape_free(t);
+}
+
 Test(views, carried_views_stay_true)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);

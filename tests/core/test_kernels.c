@@ -456,13 +456,14 @@ Test(move, random_boxes)
     }
 }
 
-/* The same 77 x 21 numbers summed over their rows, lying by rows, by columns, with gaps, in
- * groups of seven rows with gaps between, one column alone, in every table: the same bits. */
+/* The same 1463 x 21 numbers summed over their rows, lying by rows, by columns, with gaps, in
+ * groups of seven rows with gaps between, one column alone, in every table: the same bits, of
+ * eight partial sums that are emptied into a sum in double after every 512 rows. */
 Test(move, sums_depend_on_length_only)
 {
-    enum { ROWS = 77, COLS = 21 };
+    enum { GROUPS = 209, ROWS = GROUPS * 7, COLS = 21 };
     static float by_row[ROWS * COLS], by_col[COLS * ROWS], gaps[ROWS * 100];
-    static float row_groups[11 * 150], col_groups[COLS * 11 * 9];
+    static float row_groups[GROUPS * 150], col_groups[COLS * GROUPS * 9];
     float want[COLS];
     rng r = { 9 };
     randomise(SQ_F32, by_row, ROWS * COLS, &r);
@@ -470,21 +471,36 @@ Test(move, sums_depend_on_length_only)
         int row = i / COLS, col = i % COLS;
         by_col[col * ROWS + row] = gaps[row * 100 + col] = by_row[i];
         row_groups[row / 7 * 150 + row % 7 * COLS + col] = by_row[i];
-        col_groups[col * 99 + row / 7 * 9 + row % 7] = by_row[i];
+        col_groups[col * GROUPS * 9 + row / 7 * 9 + row % 7] = by_row[i];
     }
     for (int j = 0; j < COLS; j++) {
-        float p[8] = { 0 };
-        for (int s = 0; s < ROWS; s++) p[s % 8] += by_row[s * COLS + j];
-        want[j] = ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+        double total = 0;
+        for (int from = 0; from < ROWS; from += 512) {
+            float p[8] = { 0 };
+            for (int s = from; s < from + 512 && s < ROWS; s++)
+                p[s % 8] += by_row[s * COLS + j];
+            total += ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+        }
+        want[j] = (float)total;
     }
     const sqi_move layouts[] = {
         { { 1, 1, ROWS, COLS }, NULL, { 0, 0, 0, 1 }, by_row, { 0, 0, COLS, 1 }, true },
         { { 1, 1, COLS, ROWS }, NULL, { 0, 0, 1, 0 }, by_col, { 0, 0, ROWS, 1 }, true },
-        { { 1, 7, 11, COLS }, NULL, { 0, 0, 0, 1 }, by_row, { 0, 11 * COLS, COLS, 1 }, true },
-        { { 11, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, gaps, { 700, 1, 0, 100 }, true },
-        { { 1, 11, 7, COLS }, NULL, { 0, 0, 0, 1 }, row_groups, { 0, 150, COLS, 1 }, true },
+        { { 1, 7, GROUPS, COLS },
+          NULL,
+          { 0, 0, 0, 1 },
+          by_row,
+          { 0, GROUPS * COLS, COLS, 1 },
+          true },
+        { { GROUPS, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, gaps, { 700, 1, 0, 100 }, true },
+        { { 1, GROUPS, 7, COLS }, NULL, { 0, 0, 0, 1 }, row_groups, { 0, 150, COLS, 1 }, true },
         { { ROWS, 1, 1, 1 }, NULL, { 0, 0, 0, 0 }, gaps, { 100, 0, 0, 0 }, true },
-        { { 11, COLS, 1, 7 }, NULL, { 0, 1, 0, 0 }, col_groups, { 9, 99, 0, 1 }, true },
+        { { GROUPS, COLS, 1, 7 },
+          NULL,
+          { 0, 1, 0, 0 },
+          col_groups,
+          { 9, GROUPS * 9, 0, 1 },
+          true },
         { { ROWS, 1, 1, 100 }, NULL, { 0, 0, 0, 1 }, gaps, { 100, 0, 0, 1 }, true },
     };
     FOR_TABLES(k)
@@ -498,23 +514,33 @@ Test(move, sums_depend_on_length_only)
     }
 }
 
-/* A single running sum of a million times 0.1 is wrong by nearly one per cent in float; eight
- * partial sums are bound to (n/8 + 3) roundings. */
+/* Four million times 0.1, and as many numbers from 0 to 1: eight running sums in float would be
+ * wrong in the fourth digit; emptied every 512 terms they are bound to 64 roundings and a few,
+ * whether the sum is one run, one column, or one of many columns. */
 Test(move, long_sums_stay_accurate)
 {
-    enum { N = 1000000 };
+    enum { N = 1 << 22, COLS = 19 };
     float *x = malloc(N * sizeof *x);
+    const sqi_move layouts[] = {
+        { { 1, 1, 1, N }, NULL, { 0 }, x, { 0, 0, 0, 1 }, true },
+        { { 1, 1, 2, N / 2 }, NULL, { 0 }, x, { 0, 0, 1, 2 }, true },
+        { { 1, 1, N / 1024, 1024 }, NULL, { 0 }, x, { 0, 0, 1, N / 1024 }, true },
+        { { 1, 1, N, COLS }, NULL, { 0, 0, 0, 1 }, x, { 0, 0, 1, 0 }, true },
+    };
     for (int kind = 0; kind < 2; kind++) {
         rng r = { 10 };
         long double sum = 0;
         for (int i = 0; i < N; i++) sum += x[i] = kind ? (float)rng_in(&r, 0, 1) : 0.1f;
         FOR_TABLES(k)
-        {
-            float y = 0;
-            sqi_move m = { { 1, 1, 1, N }, &y, { 0 }, x, { 0, 0, 0, 1 }, true };
+        for (int i = 0; i < COUNT(layouts); i++) {
+            float y[COLS] = { 0 };
+            sqi_move m = layouts[i];
+            m.y = y;
             k->of[SQ_F32].move(&m);
-            double error = (double)fabsl((y - sum) / sum);
-            cr_expect(error <= (N / 8 + 3) * 0x1p-24, "%s: %g", k->name, error);
+            for (int j = 0; j < (i == 3 ? COLS : 1); j++) {
+                double error = (double)fabsl((y[j] - sum) / sum);
+                cr_expect(error <= (64 + 5) * 0x1p-24, "%s layout %d: %g", k->name, i, error);
+            }
         }
     }
     free(x);

@@ -27,8 +27,9 @@ static flat flat_of(sq_dtype dtype, const double *values)
 static void expect_weights(const sq_params *p, const double *want, int n, const char *what)
 {
     double got[GOLDEN_N];
-    sq_weight_get_f64(p, (sq_weight){ 1 }, got);
-    if (n > GOLDEN_W) sq_weight_get_f64(p, (sq_weight){ 2 }, got + GOLDEN_W);
+    cr_assert(sq_weight_get_f64(p, (sq_weight){ 1 }, got) == SQ_OK);
+    if (n > GOLDEN_W)
+        cr_assert(sq_weight_get_f64(p, (sq_weight){ 2 }, got + GOLDEN_W) == SQ_OK);
     EXPECT_ALL_NEAR(got, want, n, tolerance[sq_params_dtype(p)], what);
 }
 
@@ -130,7 +131,7 @@ Test(optim, adams_first_step_is_the_rate)
         sq_optim *o = optim_new(p, adam);
         double g = -pow(10, e), got;
         cr_expect(sq_optim_step_flat(o, &g) == SQ_OK);
-        sq_weight_get_f64(p, w, &got);
+        cr_assert(sq_weight_get_f64(p, w, &got) == SQ_OK);
         EXPECT_NEAR(got, 1.1, 1e-15, "w");
         sq_optim_free(o);
         sq_params_free(p);
@@ -505,6 +506,24 @@ Test(clip, gradients_too_large_to_square_are_finite)
     read_grads(t, got);
     EXPECT_NEAR(got[0], 0.6, 1e-14, "first");
     EXPECT_NEAR(got[1], 0.8, 1e-14, "second");
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+/* Their squares are 0, and they lie in two weights. */
+Test(clip, gradients_too_small_to_square_are_limited_too)
+{
+    sq_params *p = W_and_b(SQ_F64);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    double g[GOLDEN_N] = { [0] = 3e-210, [GOLDEN_W] = -4e-210 }, norm;
+    set_grads(t, g);
+    EXPECT_NEAR(sq_grads_norm(t) / 5e-210, 1, 1e-15, "the norm");
+    cr_expect(sq_clip_norm(t, 5e-220, &norm) == SQ_OK, "%s", sq_message(t));
+    EXPECT_NEAR(norm / 5e-210, 1, 1e-15, "the norm before");
+    double got[GOLDEN_N];
+    read_grads(t, got);
+    EXPECT_NEAR(got[0] / 3e-220, 1, 1e-14, "first");
+    EXPECT_NEAR(got[GOLDEN_W] / -4e-220, 1, 1e-14, "last");
     sq_tape_free(t);
     sq_params_free(p);
 }

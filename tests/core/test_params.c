@@ -12,6 +12,15 @@
         EXPECT_TEXT(sq_params_message(p), "");                                           \
     } while (0)
 
+#define READ(p, w, values) \
+    cr_assert(sq_weight_get(p, w, values) == SQ_OK, "%s", sq_params_message(p))
+
+/* The current version, to be given back by sqi_version_release. */
+static sqi_version *retain(const sq_params *p)
+{
+    return sqi_version_share(sqi_params_current(p));
+}
+
 static const double ramp[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
 
 /* W [4,3] = 1..12, b [3] = 1..3, s [] = 1 */
@@ -76,12 +85,12 @@ Test(params, new_weights_are_zero_also_after_the_block_grew)
             (void)snprintf(name, sizeof name, "w%d", i);
             sq_weight w = sq_params_add(p, name, sq_vec(i % 40));
             cr_assert(w.id == i + 1, "%s", sq_params_message(p));
-            sq_weight_get_f64(p, w, back);
+            READ(p, w, back);
             for (int k = 0; k < i % 40; k++) cr_expect(back[k] == 0, "weight %d at %d", i, k);
             cr_assert(sq_weight_set_f64(p, w, ones) == SQ_OK);
         }
         for (int i = 0; i < 300; i++) {
-            sq_weight_get_f64(p, (sq_weight){ i + 1 }, back);
+            READ(p, ((sq_weight){ i + 1 }), back);
             EXPECT_SAME_BITS(back, ones, (size_t)(i % 40) * sizeof *back, "an old weight");
         }
         sq_params_free(p);
@@ -98,7 +107,7 @@ Test(params, the_block_is_aligned_and_zeros_follow_it)
         for (int i = 1; i < 37; i++) {
             char name[16];
             (void)snprintf(name, sizeof name, "w%d", i);
-            sqi_version *held = i % 3 == 0 ? sqi_params_retain(p) : NULL;
+            sqi_version *held = i % 3 == 0 ? retain(p) : NULL;
             sq_weight_set_f64(p, sq_params_add(p, name, sq_vec(i)), ones);
             const char *block = sq_params_view(p);
             cr_expect(0 == (uintptr_t)block % 64);
@@ -245,6 +254,35 @@ Test(params, values_that_are_missing)
     sq_weight none = sq_params_add(n.p, "none", sq_mat(0, 5));
     cr_expect(sq_weight_set_f32(n.p, none, NULL) == SQ_OK);
     cr_expect(sq_weight_get_f32(n.p, none, NULL) == SQ_OK);
+    cr_expect(sq_weight_get_f32(n.p, n.W, NULL) == SQ_EVALUE);
+    cr_expect(sq_weight_get_f64(n.p, n.W, NULL) == SQ_EVALUE);
+    cr_expect(sq_params_status(n.p) == SQ_OK, "reading posts nothing");
+    sq_params_free(n.p);
+}
+
+Test(params, sentences_of_a_users_own)
+{
+    three n = three_new(SQ_F32);
+    cr_expect(sq_params_post(n.p, SQ_ERANGE, "mine: %d is too many for %s", 3, "W") == false);
+    cr_expect(sq_params_post(n.p, SQ_EVALUE, "mine: a later one") == false);
+    cr_expect(sq_params_status(n.p) == SQ_ERANGE);
+    EXPECT_TEXT(sq_params_message(n.p), "mine: 3 is too many for W");
+    sq_params_clear_error(n.p);
+    cr_expect(sq_params_post(n.p, SQ_OK, "no error is an error too") == false);
+    EXPECT_PARAMS_ERROR(n.p, SQ_EVALUE, "no error is an error too");
+    cr_expect(sq_params_post(NULL, SQ_EVALUE, "nowhere") == false);
+    sq_params_free(n.p);
+}
+
+/* As a tape holds one whose recorded steps keep the mark they were made with. */
+Test(params, freezing_leaves_a_held_version_alone)
+{
+    three n = three_new(SQ_F64);
+    sqi_version *old = retain(n.p);
+    cr_expect(sq_weight_set_frozen(n.p, n.b, true) == SQ_OK);
+    cr_expect(sqi_params_current(n.p) != old && sq_weight_frozen(n.p, n.b));
+    EXPECT_SAME_BITS(sq_params_view(n.p), old->data, params_bytes(n.p), "values");
+    sqi_version_release(n.p, old);
     sq_params_free(n.p);
 }
 
@@ -260,14 +298,14 @@ Test(params, values_are_converted)
         double got_d[3];
         float got_f[3];
         cr_expect(sq_weight_set(p, w, d) == SQ_OK);
-        sq_weight_get(p, w, got_f);
+        READ(p, w, got_f);
         EXPECT_SAME_BITS(got_f, f, sizeof f, "double in, float out");
-        sq_weight_get(p, w, got_d);
+        READ(p, w, got_d);
         for (int k = 0; k < 3; k++) cr_expect(got_d[k] == (i ? d[k] : (double)f[k]));
         cr_expect(sq_weight_set(p, w, f) == SQ_OK);
-        sq_weight_get(p, w, got_f);
+        READ(p, w, got_f);
         EXPECT_SAME_BITS(got_f, f, sizeof f, "float in, float out");
-        sq_weight_get(p, w, got_d);
+        READ(p, w, got_d);
         for (int k = 0; k < 3; k++) cr_expect(got_d[k] == (double)f[k]);
         sq_params_free(p);
     }
@@ -280,10 +318,15 @@ Test(params, every_change_is_a_new_version_and_nothing_else_is)
     three n = three_new(SQ_F64);
     uint64_t version = sq_params_version(n.p);
     sq_weight_set_group(n.p, n.W, 1);
-    sq_weight_set_frozen(n.p, n.W, true);
+    sq_weight_set_frozen(n.p, n.W, false);
     double v[12];
-    sq_weight_get(n.p, n.W, v);
+    READ(n.p, n.W, v);
     cr_expect(sq_params_version(n.p) == version);
+    for (int frozen = 1; frozen >= 0; frozen--) {
+        sq_weight_set_frozen(n.p, n.W, frozen);
+        cr_expect(sq_params_version(n.p) > version, "frozen %d", frozen);
+        version = sq_params_version(n.p);
+    }
     sq_params_update(n.p);
     cr_expect(sq_params_version(n.p) > version);
     version = sq_params_version(n.p);
@@ -300,7 +343,7 @@ Test(params, a_block_nobody_else_holds_is_written_in_place)
     three n = three_new(SQ_F64);
     const void *block = sq_params_view(n.p);
     cr_expect(sq_params_update(n.p) == block);
-    sqi_version *v = sqi_params_retain(n.p);
+    sqi_version *v = retain(n.p);
     cr_expect(v->data == block && v->number == sq_params_version(n.p));
     sqi_version_release(n.p, v);
     cr_expect(sq_params_update(n.p) == block);
@@ -311,7 +354,7 @@ Test(params, a_block_nobody_else_holds_is_written_in_place)
 Test(params, a_held_version_keeps_its_values)
 {
     three n = three_new(SQ_F64);
-    sqi_version *old = sqi_params_retain(n.p);
+    sqi_version *old = retain(n.p);
     const uint64_t number = old->number;
     double *w = sq_params_update(n.p);
     cr_assert(w != NULL && w != old->data);
@@ -326,7 +369,7 @@ Test(params, a_held_version_keeps_its_values)
     EXPECT_SAME_BITS((const double *)old->data + 12, ramp, 3 * sizeof *w, "b of it");
     sqi_version_release(n.p, old);
     double b[3];
-    sq_weight_get(n.p, n.b, b);
+    READ(n.p, n.b, b);
     cr_expect(b[0] == 7 && b[2] == 9 && ((const double *)sq_params_view(n.p))[0] == 100);
     sq_params_free(n.p);
 }
@@ -353,7 +396,7 @@ Test(params, released_blocks_are_used_again)
             cr_expect(old[0] == (float)(i - WINDOW) && old[99] == (float)(i - WINDOW));
             sqi_version_release(p, held[i % WINDOW]);
         }
-        held[i % WINDOW] = sqi_params_retain(p);
+        held[i % WINDOW] = retain(p);
     }
     cr_expect(n_seen <= WINDOW + 1, "%d blocks", n_seen);
     for (int k = 0; k < WINDOW; k++) sqi_version_release(p, held[k]);
@@ -363,13 +406,13 @@ Test(params, released_blocks_are_used_again)
 Test(params, a_version_may_be_held_several_times)
 {
     three n = three_new(SQ_F64);
-    sqi_version *a = sqi_params_retain(n.p), *b = sqi_params_retain(n.p);
+    sqi_version *a = retain(n.p), *b = retain(n.p);
     cr_expect(a == b);
     double *w = sq_params_update(n.p);
     cr_expect(w != a->data);
     sqi_version_release(n.p, a);
     for (int i = 0; i < 3; i++) {
-        sqi_version *now = sqi_params_retain(n.p);
+        sqi_version *now = retain(n.p);
         w = sq_params_update(n.p);
         cr_expect(w != b->data && w != now->data);
         w[0] = 50 + i;
@@ -401,8 +444,8 @@ Test(params, clones_are_equal_and_apart)
         cr_expect(sq_weight_group(c, n.W) == 3 && sq_weight_frozen(c, n.b));
         float f[12], g[12];
         for (int32_t id = 1; id <= 3; id++) {
-            sq_weight_get(n.p, (sq_weight){ id }, f);
-            sq_weight_get(c, (sq_weight){ id }, g);
+            READ(n.p, ((sq_weight){ id }), f);
+            READ(c, ((sq_weight){ id }), g);
             size_t size = (size_t)sq_shape_size(sq_weight_shape(c, (sq_weight){ id }));
             EXPECT_SAME_BITS(f, g, size * sizeof *f, "in single precision the values");
         }
@@ -448,6 +491,20 @@ Test(params, summary)
     char text[400];
     cr_expect(sq_params_summary(p, text, sizeof text) == strlen(want));
     EXPECT_TEXT(text, want);
+    sq_params_free(p);
+}
+
+/* The squares of these numbers leave the range of double. */
+Test(params, summary_of_extreme_norms)
+{
+    sq_params *p = sq_params_new(SQ_F64);
+    const double small[] = { 3e-210, 4e-210 }, large[] = { 3e200, 4e200 };
+    sq_weight_set_f64(p, sq_params_add(p, "small", sq_vec(2)), small);
+    sq_weight_set_f64(p, sq_params_add(p, "large", sq_vec(2)), large);
+    char text[400];
+    sq_params_summary(p, text, sizeof text);
+    EXPECT_CONTAINS(text, "  5e-210  0\n");
+    EXPECT_CONTAINS(text, "  5e+200  0\n");
     sq_params_free(p);
 }
 

@@ -516,3 +516,30 @@ Test(threads, two_tapes_share_one_params)
     }
     net_free(&n);
 }
+
+/* Root, steps and what lies between them never share a stream, however cuts fall. */
+Test(randomness, streams_never_repeat_within_a_run)
+{
+    enum { N = 12 };
+    sq_tape *t = sq_tape_new(SQ_F32, NULL);
+    sq_random r[N];
+    int n = 0;
+    r[n++] = sq_tape_random(t);
+    r[n++] = sq_tape_random(t);
+    for (int i = 0; i < 2; i++) {
+        sq_begin_step(t);
+        r[n++] = sq_tape_random(t);
+        r[n++] = sq_tape_random(t);
+        sq_end_step(t);
+        r[n++] = sq_tape_random(t);
+        cr_assert(sq_cut(t, 0, NULL, 0) == SQ_OK);
+        r[n++] = sq_tape_random(t);
+        cr_assert(sq_cut(t, 0, NULL, 0) == SQ_OK);
+        r[n++] = sq_tape_random(t);
+    }
+    cr_assert(n == N);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++)
+            cr_expect(memcmp(&r[i], &r[k], sizeof r[i]) != 0, "%d and %d", k, i);
+    sq_tape_free(t);
+}

@@ -134,6 +134,17 @@ Test(check_function, of_a_tensor)
     EXPECT_CONTAINS(r.text, "operand ");
 }
 
+/* An operand without elements has no values to point to. */
+Test(check_function, of_nothing)
+{
+    const double b[3] = { 1, 2, 3 };
+    sq_check_result r;
+    sq_status s = sq_check_function(cubes, NULL, (sq_shape[]){ sq_mat(0, 3), sq_vec(3) },
+                                    (const double *const[]){ NULL, b }, 2, NULL, &r);
+    cr_assert(s == SQ_OK, "%s", r.text);
+    cr_expect(r.ok && r.elements == 3, "%s", r.text);
+}
+
 /* f(x) = x^3 at 2 with e = 1/2: the difference is 12 + e^2 = 12.25, the derivative 12. For a
  * scalar function nothing is combined, so these numbers are exact. */
 static sq_var cube(sq_tape *t, const sq_var *x, int32_t n, void *context)
@@ -344,9 +355,12 @@ Test(check_cell, names_a_state)
     cr_assert(sq_check_cell(&cell, NULL, 2, 1, 0, NULL, &r) == SQ_OK, "%s", r.text);
     cr_expect(r.ok == false);
     EXPECT_TEXT(r.where, "state memory");
-    cell.state_names = NULL;
-    cr_assert(sq_check_cell(&cell, NULL, 2, 1, 0, NULL, &r) == SQ_OK, "%s", r.text);
-    EXPECT_TEXT(r.where, "state 0");
+    static const char *const nameless[] = { NULL };
+    for (int k = 0; k < 2; k++) {
+        cell.state_names = k ? nameless : NULL;
+        cr_assert(sq_check_cell(&cell, NULL, 2, 1, 0, NULL, &r) == SQ_OK, "%s", r.text);
+        EXPECT_TEXT(r.where, "state 0");
+    }
 }
 
 /* The output may be a readout or a scalar loss. */

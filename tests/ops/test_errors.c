@@ -84,7 +84,7 @@ Test(sentence, axes)
                     "max_share: axis 7 does not exist in [4,3]");
     EXPECT_SENTENCE(sq_softmax(VEC(3), 1), SQ_ERANGE, "softmax: axis 1 does not exist in [3]");
     EXPECT_SENTENCE(sq_mean_axis(MAT(4, 3), 2), SQ_ERANGE,
-                    "sum_axis: axis 2 does not exist in [4,3]");
+                    "mean_axis: axis 2 does not exist in [4,3]");
 }
 
 Test(sentence, nothing_to_reduce)
@@ -93,7 +93,7 @@ Test(sentence, nothing_to_reduce)
                     "max_axis: axis 1 of [4,0] has no elements");
     EXPECT_SENTENCE(sq_max_share(MAT(4, 0), -1), SQ_ESHAPE,
                     "max_share: axis -1 of [4,0] has no elements");
-    EXPECT_SENTENCE(sq_max(MAT(0, 3)), SQ_ESHAPE, "max_axis: axis 0 of [0] has no elements");
+    EXPECT_SENTENCE(sq_max(MAT(0, 3)), SQ_ESHAPE, "max: max of nothing: [0,3]");
     EXPECT_SENTENCE(sq_softmax(MAT(4, 0), 1), SQ_ESHAPE,
                     "softmax: axis 1 of [4,0] has no elements");
     EXPECT_SENTENCE(sq_log_softmax(MAT(0, 4), 0), SQ_ESHAPE,
@@ -265,12 +265,15 @@ Test(sentence, operands_without_a_value)
     none.tape = t;
     EXPECT_SENTENCE(sq_matmul(MAT(1, 1), none), SQ_EVAR, "matmul: operand 2 has no value");
     EXPECT_SENTENCE(sq_permute(none, axes), SQ_EVAR, "permute: operand 1 has no value");
-    EXPECT_SENTENCE(sq_transpose(none), SQ_EVAR, "permute: operand 1 has no value");
+    EXPECT_SENTENCE(sq_transpose(none), SQ_EVAR, "transpose: operand 1 has no value");
     EXPECT_SENTENCE(sq_cross_entropy(none, labels, NULL, SQ_SUM), SQ_EVAR,
                     "cross_entropy: operand 1 has no value");
-    EXPECT_SENTENCE(sq_max(none), SQ_EVAR, "max_axis: operand 1 has no value");
-    EXPECT_SENTENCE(sq_mean(none), SQ_EVAR, "sum_to: operand 1 has no value");
-    EXPECT_SENTENCE(sq_mean_axis(none, 0), SQ_EVAR, "sum_axis: operand 1 has no value");
+    EXPECT_SENTENCE(sq_max(none), SQ_EVAR, "max: operand 1 has no value");
+    EXPECT_SENTENCE(sq_mean(none), SQ_EVAR, "mean: operand 1 has no value");
+    EXPECT_SENTENCE(sq_mean_axis(none, 0), SQ_EVAR, "mean_axis: operand 1 has no value");
+    EXPECT_SENTENCE(sq_sum(none), SQ_EVAR, "sum: operand 1 has no value");
+    EXPECT_SENTENCE(sq_mse(none, SCALAR), SQ_EVAR, "mse: operand 1 has no value");
+    EXPECT_SENTENCE(sq_mse(SCALAR, none), SQ_EVAR, "mse: operand 2 has no value");
     EXPECT_SENTENCE(stacked(MAT(1, 1), none), SQ_EVAR, "stack: operand 2 has no value");
 }
 

@@ -1,6 +1,6 @@
 /* test_structural.c -- what structural ops and losses do at their edges: ties, infinities,
  * empty sizes, masks, repeated ids, shared memory. Ordinary values are left to test_golden.c. */
-#include "tests/support/support.h"
+#include "tests/ops/op_case.h"
 
 static sq_tape *t;
 
@@ -274,6 +274,33 @@ Test(losses, bce_far_out)
 }
 
 /* Labels and masks are copied at the call: the caller may change them afterwards. */
+/* Terms of 1e40 are too large for float, their mean over a thousand is not: every product of
+ * two floats is taken in double, going forward and with a tangent. */
+Test(losses, terms_larger_than_float)
+{
+    enum { N = 1000 };
+    static double a[N], b[N], gone[N];
+    a[7] = 1e20, b[7] = -1e20;
+    const sq_op *ops[] = { sq_op_find("squared_error"), sq_op_find("bce_logits") };
+    sq_sample s = { .n = 2,
+                    .in = { { 1, { N } }, { 1, { N } } },
+                    .attr = { .k = { SQ_MEAN } } };
+    /* (a-b)^2;  2 (a-b) da, da = a;  2 (b-a) db, db = b;  -t z and z;  (1-t) dz;  -z dt */
+    const double want[2][3] = { { 4e37, 4e37, 4e37 }, { 1e37, 1e37, 1e37 } };
+    for (int i = 0; i < COUNT(ops); i++) {
+        op_case c;
+        double *const x[MOST] = { a, b, gone };
+        double y, dy[2] = { 0 };
+        cr_assert(case_make(&c, ops[i], &s));
+        evaluate(&c, in_float(), x, &y);
+        push(&c, in_float(), x, 0, a, &dy[0]);
+        push(&c, in_float(), x, 1, b, &dy[1]);
+        cr_expect(fabs(y / want[i][0] - 1) < 1e-6, "%s: %g", c.label, y);
+        for (int k = 0; k < 2; k++)
+            cr_expect(fabs(dy[k] / want[i][1 + k] - 1) < 1e-6, "%s %d: %g", c.label, k, dy[k]);
+    }
+}
+
 Test(losses, labels_are_copied)
 {
     int32_t labels[] = { 1, 0 }, mask[] = { 1, 0 };

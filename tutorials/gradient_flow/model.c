@@ -10,20 +10,20 @@
 
 static void make_rnn(model *m, int64_t hidden, uint64_t seed)
 {
-    if (!sq_rnn_init(&m->weights.rnn, m->params, "rnn", 1, hidden, SQ_RNN_TANH, seed))
-        m->cell = sq_rnn_cell(&m->weights.rnn);
+    sq_rnn_init(&m->weights.rnn, m->params, "rnn", 1, hidden, SQ_RNN_TANH, seed);
+    m->cell = sq_rnn_cell(&m->weights.rnn);
 }
 
 static void make_gru(model *m, int64_t hidden, uint64_t seed)
 {
-    if (!sq_gru_init(&m->weights.gru, m->params, "gru", 1, hidden, SQ_RESET_AFTER, seed))
-        m->cell = sq_gru_cell(&m->weights.gru);
+    sq_gru_init(&m->weights.gru, m->params, "gru", 1, hidden, SQ_RESET_AFTER, seed);
+    m->cell = sq_gru_cell(&m->weights.gru);
 }
 
 static void make_lstm(model *m, int64_t hidden, uint64_t seed)
 {
-    if (!sq_lstm_init(&m->weights.lstm, m->params, "lstm", 1, hidden, seed))
-        m->cell = sq_lstm_cell(&m->weights.lstm);
+    sq_lstm_init(&m->weights.lstm, m->params, "lstm", 1, hidden, seed);
+    m->cell = sq_lstm_cell(&m->weights.lstm);
 }
 
 const cell_kind cell_kinds[N_KINDS] = { { "rnn", "RNN" },

@@ -1,8 +1,8 @@
 /* train.c -- how a network is trained with seqgrad; read this file to learn it.
  *
  * A tape records what is computed. One update of the weights is always the same few lines:
- * forget the last recording, record a loss, sweep backwards through it, clip, set the rate, let
- * the optimizer move the weights, zero the gradients.
+ * forget the last recording, record a loss, set the rate, sweep backwards, clip, let the
+ * optimizer move the weights, zero the gradients.
  *
  * The loss is that of many short windows at once. Each starts from the state zero, so its first
  * forecasts are made from too little past to be judged: a third of the window warms up. */
@@ -83,9 +83,10 @@ void train(model *m, const lesson *l, const options *o, uint64_t seed, const cha
         draw_windows(&w, l, seed, n);
         sq_tape_reset(t);
         sq_var loss = window_loss(m, &w);
-        if (sq_backward(loss) || sq_clip_norm(t, clip_limit, NULL)) die("%s", sq_message(t));
-        sq_optim_set_rate(adam, sq_schedule_rate(&schedule, n));
-        if (sq_optim_step(adam, t)) die("%s", sq_message(t));
+        if (sq_optim_set_rate(adam, sq_schedule_rate(&schedule, n)))
+            die("%s", sq_params_message(m->params));
+        if (sq_backward(loss) || sq_clip_norm(t, clip_limit, NULL) || sq_optim_step(adam, t))
+            die("%s", sq_message(t));
         sq_zero_grads(t);
         progress_step(&bar, n + 1, sq_item(loss), sq_optim_rate(adam));
     }
