@@ -40,8 +40,8 @@ SQ_API sq_cell sq_rnn_cell(const sq_rnn *w);
  *     i = sigmoid(x W_i + b_i + h U_i)         f = sigmoid(x W_f + b_f + h U_f)
  *     g = tanh   (x W_g + b_g + h U_g)         o = sigmoid(x W_o + b_o + h U_o)
  *     c' = f * c + i * g                       h' = o * tanh(c')
- * states h, c; output h'. Index 0..3 = i f g o. sq_lstm_init sets b_f to 1 (Jozefowicz 2015).
- *  */
+ * states h, c; output h'. Index 0..3 = i f g o. sq_lstm_init sets b_f to 1
+ * (Jozefowicz 2015). */
 typedef struct sq_lstm {
     sq_weight W[4], b[4], U[4];
     int64_t width[2];

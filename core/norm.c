@@ -1,7 +1,6 @@
 /* norm.c -- the Euclidean norm of n elements.
  *
- * The kernel's sum of squares is taken when nothing was lost in it. Otherwise, with m = max
- * |x|,
+ * The kernel's sum of squares is taken when nothing was lost in it. Otherwise m = max |x| and
  *     |x| = m sqrt(sum (x/m)^2),
  * where every quotient is at most 1 and the largest is 1. */
 #include "core/norm_impl.h"

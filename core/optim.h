@@ -1,8 +1,7 @@
 /* optim.h -- what turns gradients into new weights.
  *
  * All of it is loops over two flat blocks, weights and gradients. An update makes a new version
- * of the weights (params.h), so steps recorded before it keep the weights they were made with.
- *  */
+ * of the weights (params.h), so steps recorded before it keep those they were made with. */
 #ifndef SQ_CORE_OPTIM_H
 #define SQ_CORE_OPTIM_H
 

@@ -24,8 +24,7 @@ SQ_BEGIN_DECLS
 
 typedef struct sq_params sq_params;
 
-/* A weight is an index into a params; {0} is "no weight". The same value is valid in a clone.
- *  */
+/* A weight is an index into a params; {0} is "no weight". It means the same in a clone. */
 typedef struct sq_weight {
     int32_t id; /* 1, 2, ... in the order of adding */
 } sq_weight;

@@ -36,8 +36,7 @@ typedef struct sq_check_result {
     char text[320]; /* all of that as a sentence, or what went wrong */
 } sq_check_result;
 
-/* A function of n variables; called many times, on fresh double tapes; must be deterministic.
- *  */
+/* A function of n variables, called often, on fresh double tapes; must be deterministic. */
 typedef sq_var sq_check_fn(sq_tape *t, const sq_var *x, int32_t n, void *context);
 
 /* f at the given values. Status: SQ_OK also when the check fails (see result->ok); otherwise

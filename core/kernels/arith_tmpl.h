@@ -57,21 +57,6 @@ static void OF_REAL(sum_rows)(int64_t n, const real *x, int64_t row, int64_t col
             for (int64_t j = 0; j < width; j++) part[s & 7][j] += x[j * col];
 }
 
-/* The same for a single column: the partials are eight independent chains. */
-static void OF_REAL(sum_column)(int64_t n, const real *x, int64_t row, int64_t at,
-                                real part[8][STRIP])
-{
-    real p[8];
-    int64_t s = 0;
-    for (int q = 0; q < 8; q++) p[q] = part[q][0];
-    for (; s < n && (at + s) % 8 != 0; s++) p[(at + s) & 7] += x[s * row];
-    if (row == 1)
-        for (; s + 8 <= n; s += 8)
-            for (int q = 0; q < 8; q++) p[q] += x[s + q];
-    for (; s < n; s++) p[(at + s) & 7] += x[s * row];
-    for (int q = 0; q < 8; q++) part[q][0] = p[q];
-}
-
 static void OF_REAL(empty)(int64_t width, real part[8][STRIP], double total[STRIP])
 {
     for (int64_t j = 0; j < width; j++) total[j] += (double)SUM8(part, [j]);
@@ -91,8 +76,7 @@ static void OF_REAL(sum_strip)(const axis *b, const real *x, int64_t xs, int64_t
                 const real *from = x + i * b[0].x + j * b[1].x + k * b[2].x;
                 for (int64_t left = b[3].dim, n; left; left -= n, from += n * b[3].x) {
                     n = left < BLOCK - at ? left : BLOCK - at;
-                    if (width == 1) OF_REAL(sum_column)(n, from, b[3].x, at, part);
-                    else OF_REAL(sum_rows)(n, from, b[3].x, xs, width, at, part);
+                    OF_REAL(sum_rows)(n, from, b[3].x, xs, width, at, part);
                     at = (at + n) % BLOCK;
                     if (!at) OF_REAL(empty)(width, part, total);
                 }
@@ -100,6 +84,40 @@ static void OF_REAL(sum_strip)(const axis *b, const real *x, int64_t xs, int64_t
     OF_REAL(empty)(width, part, total);
     for (int64_t j = 0; j < width; j++) y[j * ys] += (real)total[j];
 }
+
+/* The same for a single column: the partials are eight independent chains. */
+static inline void OF_REAL(sum_terms)(int64_t n, const real *x, int64_t row, int64_t at,
+                                      real p[8])
+{
+    int64_t s = 0;
+    for (; s < n && (at + s) % 8 != 0; s++) p[(at + s) & 7] += x[s * row];
+    if (row == 1)
+        for (; s + 8 <= n; s += 8)
+            for (int q = 0; q < 8; q++) p[q] += x[s + q];
+    for (; s < n; s++) p[(at + s) & 7] += x[s * row];
+}
+
+static void OF_REAL(sum_column)(const axis *b, const real *x, real *y)
+{
+    real p[8] = { 0 };
+    double total = 0;
+    int64_t at = 0;
+    for (int64_t i = 0; i < b[0].dim; i++)
+        for (int64_t j = 0; j < b[1].dim; j++)
+            for (int64_t k = 0; k < b[2].dim; k++) {
+                const real *from = x + i * b[0].x + j * b[1].x + k * b[2].x;
+                for (int64_t left = b[3].dim, n; left; left -= n, from += n * b[3].x) {
+                    n = left < BLOCK - at ? left : BLOCK - at;
+                    OF_REAL(sum_terms)(n, from, b[3].x, at, p);
+                    at = (at + n) % BLOCK;
+                    if (at) continue;
+                    total += (double)SUM8(p, );
+                    memset(p, 0, sizeof p);
+                }
+            }
+    *y += (real)(total + (double)SUM8(p, ));
+}
+
 static void OF_REAL(sum_box)(const axis *k, const axis *s, const real *x, real *y)
 {
     int64_t n = k[3].dim, strip = s[3].x == 1 ? 1 : STRIP;
@@ -110,7 +128,8 @@ static void OF_REAL(sum_box)(const axis *k, const axis *s, const real *x, real *
                     const real *from = x + h * k[0].x + i * k[1].x + j * k[2].x + c * k[3].x;
                     real *to = y + h * k[0].y + i * k[1].y + j * k[2].y + c * k[3].y;
                     int64_t width = n - c < strip ? n - c : strip;
-                    OF_REAL(sum_strip)(s, from, k[3].x, width, to, k[3].y);
+                    if (width == 1) OF_REAL(sum_column)(s, from, to);
+                    else OF_REAL(sum_strip)(s, from, k[3].x, width, to, k[3].y);
                 }
 }
 

@@ -479,7 +479,8 @@ Test(move, sums_depend_on_length_only)
             float p[8] = { 0 };
             for (int s = from; s < from + 512 && s < ROWS; s++)
                 p[s % 8] += by_row[s * COLS + j];
-            total += ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+            total +=
+                (double)(((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7])));
         }
         want[j] = (float)total;
     }
