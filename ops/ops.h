@@ -6,9 +6,9 @@
  *
  *     sq_sigmoid(sq_add(sq_affine(x, W, b), sq_matmul(h, U)))
  *
- * Elementwise ops broadcast as NumPy does, up to rank 4. Shapes that do not fit: SQ_ESHAPE. Ids,
- * labels and axes out of range: SQ_ERANGE. What else an op asks of its operands stands above its
- * row in ops.def. Arrays of ids are copied at the call. */
+ * Elementwise ops broadcast as NumPy does, up to rank 4. Shapes that do not fit: SQ_ESHAPE.
+ * Ids, labels and axes out of range: SQ_ERANGE. What else an op asks of its operands stands
+ * above its row in ops.def. Arrays of ids are copied at the call. */
 #ifndef SQ_OPS_OPS_H
 #define SQ_OPS_OPS_H
 
@@ -42,13 +42,13 @@ typedef enum sq_reduction { SQ_MEAN, SQ_SUM } sq_reduction;
 
 /* ---- Said more shortly: compositions of the rows ---------------------------------------- */
 
-SQ_API sq_var sq_sum(sq_var x);  /* of all elements: a scalar */
-SQ_API sq_var sq_mean(sq_var x); /* of all elements; of none is an error */
-SQ_API sq_var sq_mean_axis(sq_var x,
-                           int axis);     /* over one axis, which goes away; of none: error */
-SQ_API sq_var sq_max(sq_var x);           /* of all elements; of none is an error */
-SQ_API sq_var sq_transpose(sq_var x);     /* rank 2: y[j,i] = x[i,j], copied */
-SQ_API sq_var sq_mse(sq_var a, sq_var b); /* mean of (a - b)^2 */
+/* The mean or maximum of no elements is an error: SQ_ESHAPE. */
+SQ_API sq_var sq_sum(sq_var x);                 /* of all elements: a scalar */
+SQ_API sq_var sq_mean(sq_var x);                /* of all elements */
+SQ_API sq_var sq_mean_axis(sq_var x, int axis); /* over one axis, which goes away */
+SQ_API sq_var sq_max(sq_var x);                 /* of all elements; ties share its derivative */
+SQ_API sq_var sq_transpose(sq_var x);           /* rank 2: y[j,i] = x[i,j], copied */
+SQ_API sq_var sq_mse(sq_var a, sq_var b);       /* mean of (a - b)^2, shapes equal */
 
 /* A constant [n,classes] with 1 at (i, ids[i]). Fails: SQ_ERANGE. */
 SQ_API sq_var sq_one_hot(sq_tape *t, const int32_t *ids, int64_t n, int64_t classes);

@@ -4,8 +4,8 @@
  * summed axes it is a copy: three outer loops around a row. With them, columns of y are summed
  * a strip at a time, so that the compiler vectorises across the strip. Each column has its own
  * eight partial sums, the s-th element of the sum going to partial s mod 8; after every BLOCK
- * elements they are emptied into a total in double, so that a long sum of floats stays accurate.
- * The structure of a sum depends on its length alone. */
+ * elements they are emptied into a total in double: long sums of floats stay accurate. The
+ * structure of a sum depends on its length alone. */
 
 /* ---- Copies ------------------------------------------------------------------------------ */
 
