@@ -45,8 +45,8 @@ SQ_API double sq_schedule_rate(const sq_schedule *s, int64_t n);
 /* ---- Optimizers ------------------------------------------------------------------------- */
 
 /* With g the gradient, w the weight, r the rate, d the decay; a step counts t = 1, 2, ...
- *   SGD      v = momentum v + g;  w -= r v  (Nesterov: w -= r (g + momentum v)); momentum 0: w -= r g
- *   RMSPROP  s = alpha s + (1-alpha) g^2;  u = g / (sqrt(s) + eps);  then momentum as in SGD on u
+ *   SGD      v = momentum v + g;  w -= r v,  with nesterov  w -= r (g + momentum v)
+ *   RMSPROP  s = alpha s + (1-alpha) g^2;  u = g / (sqrt(s) + eps);  then as SGD with u for g
  *   ADAGRAD  s += g^2;  w -= r g / (sqrt(s) + eps)
  *   ADAM     m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;  w -= r m^ / (sqrt(s^) + eps), with
  *            m^ = m/(1-b1^t), s^ = s/(1-b2^t)   (Kingma & Ba 2015)

@@ -150,7 +150,8 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
     if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
         return sq_post(
             t, SQ_EGRAD,
-            "the gradient of this variable was not kept: mark it with sq_keep_grad before the sweep");
+            "the gradient of this variable was not kept: mark it with sq_keep_grad before the "
+            "sweep");
     if (touched) *at = slot->at;
     return true;
 }

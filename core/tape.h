@@ -53,8 +53,9 @@ typedef struct sq_var {
 
 /* ---- Making and ending ------------------------------------------------------------------ */
 
-/* A new tape of one precision, bound to params for its life (free the tape first); params may be NULL when no weights
- * are used. Params of another precision are a posted error. NULL only when out of memory. */
+/* A new tape of one precision, bound to params for its life (free the tape first); params may be
+ * NULL when no weights are used. Params of another precision are a posted error. NULL only when
+ * out of memory. sq_tape_free(NULL) is fine. */
 SQ_API sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params);
 SQ_API void sq_tape_free(sq_tape *t);
 
