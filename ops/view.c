@@ -538,7 +538,7 @@ sq_var sq_permute(sq_var x, const int *axes)
     int32_t rank = sq_ok(x) ? sq_shape_of(x).rank : 0;
     if (rank > 0 && !axes) {
         if (sqi_begin(x.tape, "permute")) sq_post(x.tape, SQ_EVALUE, "the axes are NULL");
-        return (sq_var){ 0 };
+        return sqi_none(x.tape);
     }
     for (int32_t i = 0; i < rank; i++) attr.k[i] = axes[i];
     return sq_apply(&sq_op_permute, &x, 1, &attr);
@@ -549,7 +549,7 @@ sq_var sq_transpose(sq_var x)
     char text[SQ_SHAPE_TEXT];
     sq_shape s;
     if (!sqi_compose("transpose", x, &s)) return sqi_none(x.tape);
-    if (s.rank == 2) return sq_permute(x, (const int[]){ 1, 0 });
+    if (s.rank == 2) return sq_permute(x, (const int[SQ_MAX_RANK]){ 1, 0 });
     sq_post(x.tape, SQ_ESHAPE, "%s does not have rank 2", sq_shape_text(s, text));
     return sqi_none(x.tape);
 }
