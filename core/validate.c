@@ -1,6 +1,7 @@
 /* validate.c -- sq_tape_check: every invariant of tape_impl.h, one function each. */
 #include "core/tape_impl.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 typedef struct report {
@@ -67,6 +68,32 @@ static bool check_use(report *r, const sq_tape *t, const sqi_segment *s, uint32_
            broken(r, s, i, "a use points outside its version");
 }
 
+static bool in_arena(const sqi_segment *s, const void *at)
+{
+    for (const sqi_chunk *c = s->arena.newest; c; c = c->next) {
+        uintptr_t from = (uintptr_t)c->data;
+        if ((uintptr_t)at >= from && (uintptr_t)at <= from + c->used) return true;
+    }
+    return false;
+}
+
+/* A value lies in its segment's arena, or is a view of an operand that lasts as long. */
+static bool check_memory(report *r, const sq_tape *t, const sqi_segment *s, uint32_t i)
+{
+    const sqi_node *n = &s->nodes[i];
+    if (n->grad[SQI_LANE_USER].owned && !in_arena(s, n->grad[SQI_LANE_USER].at))
+        return broken(r, s, i, "a kept gradient lies outside its segment");
+    if (n->op == &sqi_op_import || n->op == &sqi_op_use || in_arena(s, n->value)) return true;
+    if (!n->n || !(n->op->flags & SQ_VIEW))
+        return broken(r, s, i, "a value outside its segment");
+    const sqi_node *x = &s->nodes[s->operands[n->first]];
+    if (x->op == &sqi_op_import && sqi_ordinal(x->source) != t->root->ordinal)
+        return broken(r, s, i, "a view shares memory with another step");
+    size_t at = (size_t)n->op->view(&x->shape, n->attr) * sq_dtype_size(t->dtype);
+    return (const char *)x->value + at == n->value ||
+           broken(r, s, i, "a view has lost its operand");
+}
+
 static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32_t i)
 {
     const sqi_node *n = &s->nodes[i];
@@ -74,10 +101,10 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
     if (!sq_shape_valid(n->shape)) return broken(r, s, i, "an impossible shape");
     if (n->n && n->op->shape && !n->op->forward)
         return broken(r, s, i, "an op without a forward");
-    for (int lane = 0; lane < SQI_N_LANES; lane++)
-        if (lane == SQI_LANE_USER && n->grad[lane].owned && !(n->flags & SQI_KEEP))
-            return broken(r, s, i, "a kept gradient is not marked");
-    return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i);
+    if (n->grad[SQI_LANE_USER].owned && !(n->flags & SQI_KEEP))
+        return broken(r, s, i, "a kept gradient is not marked");
+    return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i) &&
+           check_memory(r, t, s, i);
 }
 
 static bool check_segment(report *r, const sq_tape *t, const sqi_segment *s)

@@ -60,15 +60,8 @@ static void pad(axes *s)
     *s = out;
 }
 
-#define real float
-#define OF_REAL(name) name##_f32
-#include "core/kernels/arith_tmpl.h"
-#undef real
-#undef OF_REAL
-
-#define real double
-#define OF_REAL(name) name##_f64
-#include "core/kernels/arith_tmpl.h"
+#define SQI_TMPL "core/kernels/arith_tmpl.h"
+#include "core/both_tmpl.h"
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)

@@ -3,6 +3,7 @@
  *
  * Gradients appear here only where they tell which value or weight was recorded; sweeps have
  * their own file. */
+#include "core/tape_impl.h"
 #include "tests/support/support.h"
 
 #include <pthread.h>
@@ -541,5 +542,35 @@ Test(randomness, streams_never_repeat_within_a_run)
     for (int i = 0; i < N; i++)
         for (int k = 0; k < i; k++)
             cr_expect(memcmp(&r[i], &r[k], sizeof r[i]) != 0, "%d and %d", k, i);
+    sq_tape_free(t);
+}
+
+/* Broken on purpose: the checker must see it, and see it gone. */
+Test(checker, sees_values_and_views_that_lie_elsewhere)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_var x = sq_leaf(t, sq_mat(2, 3), ((double[]){ 1, 2, 3, 4, 5, 6 }));
+    sq_begin_step(t);
+    sq_var y = sq_square(x), view = sq_reshape(y, sq_vec(6));
+    sq_begin_step(t);
+    sq_var copy = sq_reshape(y, sq_vec(6));
+    BACKWARD(sq_sum(sq_mul(copy, view)));
+    ASSERT_HEALTHY(t);
+    double elsewhere[6] = { 0 };
+    sq_var all[] = { x, y, view, copy };
+    for (int i = 0; i < COUNT(all); i++) {
+        sqi_node *n = sqi_node_find(t, all[i].id);
+        void *value = n->value, *grad = n->grad[SQI_LANE_USER].at;
+        n->value = elsewhere;
+        cr_expect(sq_tape_check(t, NULL, 0) == false, "value %d", i);
+        n->value = value;
+        if (n->grad[SQI_LANE_USER].owned) {
+            n->grad[SQI_LANE_USER].at = elsewhere;
+            cr_expect(sq_tape_check(t, NULL, 0) == false, "gradient %d", i);
+            n->grad[SQI_LANE_USER].at = grad;
+        }
+    }
+    sqi_node_find(t, copy.id)->value = sqi_node_find(t, y.id)->value;
+    cr_expect(sq_tape_check(t, NULL, 0) == false, "a view of another step");
     sq_tape_free(t);
 }
