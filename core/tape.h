@@ -77,6 +77,13 @@ SQ_API sq_params *sq_tape_params(const sq_tape *t);
 SQ_API void sq_tape_set_seed(sq_tape *t, uint64_t seed);
 SQ_API sq_random sq_tape_random(sq_tape *t);
 
+/* Threads that plans (graph/plan.h) on this tape run on, 1 to 256; default 1. Every result has the
+ * same bits for any n. They start at the first need, sleep between runs, and end with the tape;
+ * after fork() the child starts its own. Where the system gives fewer, fewer do the work.
+ * Fails: SQ_ERANGE. */
+SQ_API void sq_tape_set_threads(sq_tape *t, int32_t n);
+SQ_API int32_t sq_tape_threads(const sq_tape *t);
+
 /* ---- Time ------------------------------------------------------------------------------- */
 
 /* Begins the next time step: what is recorded from here on belongs to it. Steps count 0, 1, ... */

@@ -18,6 +18,11 @@
  *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the last
  *     zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch memory
  *     that is reused for every segment; those of the step that holds the loss in the tail.
+ *   - A segment with a span holds many steps: one node stands for all of them, its parts (states,
+ *     outputs, named values of single steps) are nodes made when someone asks for them, after it.
+ *   - A dead node stands for nothing any more: it was only traced, or its step was cut out of a
+ *     span. Nothing refers to it, and its handles are stale.
+ *   - While a step is traced, operations are recorded with their shapes but without a value.
  * A gradient reaching an import is added straight to its source's: no copy, and T steps that
  * slice one [T,B,I] input cost O(T), not O(T^2). */
 #ifndef SQ_CORE_TAPE_IMPL_H
@@ -28,6 +33,7 @@
 #include "core/kernels/kernels.h"
 #include "core/op.h"
 #include "core/params_impl.h"
+#include "core/pool_impl.h"
 #include "core/tape.h"
 
 enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
@@ -36,7 +42,8 @@ enum {
     SQI_NEEDS = 1, /* a leaf, an unfrozen weight or a marked variable reaches it */
     SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
     SQI_STATE = 4, /* a state of an unroll: an immediate sweep stops here */
-    SQI_USED = 8   /* an operand of something */
+    SQI_USED = 8,  /* an operand of something */
+    SQI_DEAD = 16  /* stands for nothing any more: handles to it are stale */
 };
 
 /* Two lanes of gradients: the user's sweeps, and probes that must not disturb them. */
@@ -64,9 +71,33 @@ typedef struct sqi_node {
     uint32_t flags;
 } sqi_node;
 
+/* The inside of a segment that holds many steps: whoever recorded it (graph/plan) knows how to
+ * reverse it. Its parts are told by a slot, its own numbering, and a step counted from the
+ * segment's first; SQI_ALL_STEPS is the whole of a slot, [steps,...]. */
+enum { SQI_ALL_STEPS = -1 };
+typedef struct sqi_span {
+    int64_t steps;
+    int64_t low;   /* steps before it were cut */
+    uint32_t node; /* stands for all of it; its operands are what it takes from outside */
+    /* Where a sweep adds what arrives at a part: zeroed at its first touch in the lane's sweep, the
+     * part marked as reached. NULL after posting. */
+    void *(*seed)(struct sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step);
+    /* The part's gradient after the lane's last sweep, NULL for zeros; *kept = false when it was
+     * not kept. */
+    const void *(*grad)(const struct sqi_span *span, const sq_tape *t, int lane, int32_t slot,
+                        int64_t step, bool *kept);
+    /* Whether the lane's present sweep reached a part. */
+    bool (*reached)(const struct sqi_span *span, const sq_tape *t, int lane);
+    /* Adds to gx[k] what flows to operand k of the node, where it is not NULL; with `immediate`,
+     * without what a step sends to the states of the step before. False after posting. */
+    bool (*reverse)(struct sqi_span *span, sq_tape *t, int lane, bool immediate,
+                    void *const *gx);
+} sqi_span;
+
 typedef struct sqi_segment {
     uint64_t ordinal;
-    int64_t step; /* -1: root, or between steps */
+    int64_t step;   /* -1: root, or between steps */
+    sqi_span *span; /* NULL: one step, or none */
     sqi_arena arena;
     sqi_node *nodes; /* nodes[0] is "no value" */
     uint32_t n_nodes, node_room;
@@ -97,9 +128,11 @@ struct sq_tape {
     const sq_kernels *kern;
     sq_params *params;
     sqi_error error;
-    const char *doing; /* the operation at work, for messages */
-    bool deriving;     /* weights of older versions may be used again */
-    int32_t naming;    /* so many operands are known by name for a message */
+    const char *doing;    /* the operation at work, for messages */
+    bool deriving;        /* weights of older versions may be used again */
+    bool tracing;         /* operations of this step are recorded without arithmetic */
+    const char *untraced; /* why the last tracing ended early, or NULL */
+    int32_t naming;       /* so many operands are known by name for a message */
 
     sqi_segment *root, *current;
     sqi_segment **live;
@@ -133,11 +166,18 @@ struct sq_tape {
     void **call_gx;
     uint32_t local_room, shape_room, x_room, gx_room;
 
+    int32_t threads;      /* that plans run on */
+    sqi_workers *workers; /* NULL until they are needed */
+    void *plans;          /* graph/plan's cache, and how to free it */
+    void (*free_plans)(sq_tape *t);
+
     uint64_t seed, serial, randoms; /* randoms: streams taken in the current step */
 };
 
 /* Nodes that are not operations. */
 extern const sq_op sqi_op_constant, sqi_op_leaf, sqi_op_import, sqi_op_use, sqi_op_detach;
+extern const sq_op sqi_op_span; /* all steps of a span */
+extern const sq_op sqi_op_part; /* a part of a span: source is its slot, version its step */
 extern const sq_op sqi_op_accumulate;
 extern const sq_attr sqi_no_attr;
 
@@ -189,6 +229,37 @@ bool sqi_grads_ready(sq_tape *t);
 
 /* The version of that number which the segment holds, or NULL. */
 sqi_version *sqi_version_held(const sqi_segment *s, uint64_t number);
+
+/* ---- Tracing (trace.c) ---- */
+
+/* From here on the operations of the current step are recorded without arithmetic: values are
+ * NULL. A function that cannot do without computes what was put off and ends the tracing. */
+void sqi_trace_begin(sq_tape *t);
+
+/* Ends the tracing for the reason `why` ("reads a value"): computes all that was put off, so that
+ * the step is an ordinary one. Does nothing when nothing is traced. False after posting. */
+bool sqi_trace_compute(sq_tape *t, const char *why);
+
+/* Ends the tracing. NULL: nothing needed a value, the nodes of the step are a trace. Otherwise why
+ * it is an ordinary step. */
+const char *sqi_trace_end(sq_tape *t);
+
+/* Computes one traced node of the current segment whose operands have values; false after posting. */
+bool sqi_trace_compute_node(sq_tape *t, uint32_t i);
+
+/* ---- Spans (span.c) ---- */
+
+/* Turns the traced current step into a segment of span->steps steps: nodes with index in `keep`
+ * (imports, uses and computed ones) stay, the other traced ones die, and a node is pushed that
+ * stands for the span, with `operands` (n of them) as operands. Time moves on to the last of the
+ * steps. The span's memory is the segment's. False after posting. */
+bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_t *operands,
+                     int32_t n);
+
+/* A variable for a part, made at the first time of asking (the caller remembers it). flags: NEEDS,
+ * KEEP, STATE. No value after posting. */
+sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,
+                     void *value, const char *name, uint32_t flags);
 
 /* Starts a public function: false when the tape is NULL or failed; names it for messages. */
 bool sqi_begin(sq_tape *t, const char *name);

@@ -19,9 +19,17 @@ typedef enum sq_outputs {
     SQ_OUTPUTS_NONE  /* no value */
 } sq_outputs;
 
+/* How the steps run. EAGER: the cell's step is called T times and every op computes at once.
+ * PLAN: it is called once, without arithmetic; what it recorded is rewritten and run over all
+ * steps (plan.h). AUTO, the default: as a plan, or eagerly where that cannot be, because the
+ * step reads a value, asks which step it is, takes numbers or ids from outside or at random, or
+ * marks what has no name. Both give the same results up to rounding. */
+typedef enum sq_mode { SQ_AUTO, SQ_EAGER, SQ_PLAN } sq_mode;
+
 /* All-zero is the default. */
 typedef struct sq_unroll_options {
     sq_outputs outputs;
+    sq_mode mode;  /* SQ_PLAN with a cell that cannot be planned is an error that says why */
     int64_t steps; /* T when x has no value (generation); ignored otherwise */
     int64_t batch; /* B when neither x nor a state tells it */
 } sq_unroll_options;
@@ -33,7 +41,10 @@ typedef struct sq_unrolled sq_unrolled;
  * Each time step is one step of the tape. Afterwards no step is open: what follows (the loss)
  * belongs to none. options may be NULL.
  * Owned by the tape: valid until the tape is reset or the last of its steps is cut.
- * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step;
+ * As a plan the step function is called once, whatever T: variables that it stores away do not
+ * stand for anything afterwards; name them and use sq_unrolled_named.
+ * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
+ * or cannot be planned though SQ_PLAN was asked for;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */
 SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x,
@@ -51,6 +62,14 @@ SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
 /* State k after step i; i = -1 is the initial state, or a view of it where it was a constant.
  * Its gradient is total. */
 SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
+
+/* The value that the cell named so (sq_name) in step i; of several, the last recorded. Its gradient
+ * is the total one, kept when this was called before the sweep. No value, silently, when no value
+ * of step i bears that name. */
+SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name);
+
+/* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */
+SQ_API sq_mode sq_unroll_mode(const sq_unrolled *u);
 
 /* The states after the last step, n_states of them, ready to be carried on: as state0 of the
  * next unroll, or into sq_cut. The array is the caller's to change; for u = NULL it is left. */

@@ -6,6 +6,7 @@
 #define SQ_OPS_MAP_IMPL_H
 
 #include "core/kernels/kernels.h"
+#include "core/op.h"
 
 enum { SQI_MAP_OPERANDS = 3 };
 
@@ -39,8 +40,16 @@ typedef struct sqi_run {
 
 typedef struct sqi_map_kernel {
     void (*forward)(const sqi_run *r);
-    void (*chain[SQI_MAP_OPERANDS])(const sqi_run *r);
+    void (*chain[SQI_MAP_OPERANDS])(const sqi_run *r); /* out += (dy/dx_k) * in */
+    void (*set[SQI_MAP_OPERANDS])(const sqi_run *r);   /* out  = (dy/dx_k) * in, out_step 1 */
 } sqi_map_kernel;
+
+/* The loops of an elementwise op, NULL for any other op. */
+const sqi_map_kernel *sqi_map_kernel_of(const sq_op *op, enum sqi_isa isa, sq_dtype dtype);
+
+/* What dy/dx_k reads: bit j for operand j, SQI_READS_Y for the result. */
+enum { SQI_READS_Y = 1 << SQI_MAP_OPERANDS };
+uint32_t sqi_map_reads(const sq_op *op, int32_t k);
 
 /* By instruction set: tables [dtype][row]. */
 #define SQI_ROW(isa) extern const sqi_map_kernel *const sqi_map_##isa[2];

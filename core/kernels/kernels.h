@@ -52,9 +52,74 @@ typedef struct sqi_move {
     bool add;
 } sqi_move;
 
+/* ---- Packed products ------------------------------------------------------------------------
+ *
+ * What a plan multiplies with at every step is packed once. The right operand of a merged product
+ * is a grid of matrices B_(s,p): n_sums of them are summed (their left operands differ), n_parts
+ * stand side by side (their results go to destinations of their own: the gates):
+ *
+ *                part 0     part 1                columns of all parts are cut into vectors,
+ *     sum 0    | B_(0,0) | B_(0,1) |  depth[0]    padded with zeros; two vectors make a panel,
+ *     sum 1    | B_(1,0) | B_(1,1) |  depth[1]    which may span two parts. A panel holds its
+ *               width[0]   width[1]               rows k of all sums one after the other. */
+typedef struct sqi_panels {
+    int32_t n_sums, n_parts;
+    const int64_t *depth; /* [n_sums] */
+    const int64_t *width; /* [n_parts] */
+    void *data;           /* panels_bytes of them, 64-byte aligned */
+} sqi_panels;
+
+/* Where the columns of one part go: c = from + product. from may be c, or NULL for zeros; its rows
+ * are from_row apart, 0 for a bias. */
+typedef struct sqi_out {
+    void *c;
+    int64_t c_row;
+    const void *from;
+    int64_t from_row;
+} sqi_out;
+
+/* C_p[i,j] = From_p[i,j] + sum_s sum_k A_s[i,k] B_(s,p)[k,j] for i < m and the panels first to
+ * last - 1. Each element is one chain of multiply-adds over s, then k, ascending, started at zero;
+ * From is added at the end. With `single`, said when the whole batch has one row (so that its rows
+ * are never dealt out to threads), it is four chains, k mod 4 of each s, added as
+ * (0 + 1) + (2 + 3): one row alone could not keep the processor busy otherwise. */
+typedef struct sqi_panel_product {
+    const sqi_panels *b;
+    int64_t m;
+    bool single;
+    const void *const *a; /* [n_sums]; rows a_row[s] apart */
+    const int64_t *a_row;
+    const sqi_out *out; /* [n_parts] */
+    int64_t first, last;
+} sqi_panel_product;
+
+/* The weight gradients of one block of steps:
+ *     C_(a,p) += sum_k A_a[k,:]^T G_p[k,:]       sum_p += sum_k G_p[k,:]
+ * for the panels first to last - 1, which are counted as in sqi_panels with width = n. Each element
+ * is one chain over k ascending from zero, added to C at the end; strides may be negative, so the
+ * caller says in which order rows come. An address in c or sums may be NULL: not wanted. */
+typedef struct sqi_grad_product {
+    int64_t k;
+    int32_t n_left, n_parts;
+    const void *const *a; /* [n_left]; m[a] columns, rows a_row[a] apart */
+    const int64_t *a_row, *m;
+    const void *const *g; /* [n_parts]; n[p] columns, rows g_row[p] apart */
+    const int64_t *g_row, *n;
+    void *const *c;    /* [n_left][n_parts]: [m[a], n[p]], dense */
+    void *const *sums; /* [n_parts] */
+    int64_t first, last;
+} sqi_grad_product;
+
 /* One precision of one instruction set. */
 typedef struct sqi_arith {
     void (*gemm)(const sqi_gemm *g);
+    int64_t (*panels)(int32_t n_parts, const int64_t *width); /* how many */
+    size_t (*panels_bytes)(const sqi_panels *b);
+    /* B_(sum,part)[k,j] = x[k*row + j*col]; the zeros that pad are written with the first part. */
+    void (*pack)(const sqi_panels *b, int32_t sum, int32_t part, const void *x, int64_t row,
+                 int64_t col);
+    void (*product)(const sqi_panel_product *p);
+    void (*grad_product)(const sqi_grad_product *p);
     void (*move)(const sqi_move *m);
     void (*fill)(int64_t n, void *y, double value);                /* y = value */
     void (*axpy)(int64_t n, double alpha, const void *x, void *y); /* y += alpha x */
