@@ -5,7 +5,7 @@
  * first touch in a sweep, told by a stamp, so nothing is cleared that is not used. A gradient
  * that stays readable lies in its segment's arena; the others share scratch memory that is given
  * back after every segment, so a sweep needs one segment's gradients at a time, however long the
- * tape. */
+ * tape. The gradients inside a span are the span's affair. */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
 
@@ -62,7 +62,7 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
     uint64_t stamp = stamp_of(t, n, s->lane);
     if (slot->stamp == stamp && slot->at) return slot->at;
     bool keep = n->flags & SQI_KEEP || (s->lane == SQI_LANE_PROBE && is_state(t, n));
-    size_t bytes = sqi_bytes(t, n->shape);
+    size_t bytes = sqi_bytes(t, &n->shape);
     if (!keep || !slot->owned) {
         bool tail = s->lane == SQI_LANE_USER && g->ordinal == t->tail_ordinal;
         sqi_arena *home = tail ? &t->tail : &t->scratch;
@@ -77,12 +77,10 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
     return slot->at;
 }
 
-/* Where node i of segment g adds its gradient, or NULL when none is wanted (or after posting). */
-static void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
+/* The same for what is no operation: imports, uses, leaves, parts, marked constants. */
+static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
 {
     sq_tape *t = s->t;
-    sqi_node *n = &g->nodes[i];
-    if (!(n->flags & SQI_NEEDS)) return NULL;
     if (n->op == &sqi_op_import) {
         uint64_t source = n->source;
         n = sqi_node_find(t, source);
@@ -91,7 +89,17 @@ static void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
     }
     if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
     if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !is_state(t, n)) return NULL;
+    if (n->op == &sqi_op_part)
+        return g->span->seed(g->span, t, s->lane, (int32_t)n->source, sqi_part_step(n));
     return slot_open(s, g, n);
+}
+
+/* Where node i of segment g adds its gradient, or NULL when none is wanted (or after posting). */
+static inline void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
+{
+    sqi_node *n = &g->nodes[i];
+    if (!(n->flags & SQI_NEEDS)) return NULL;
+    return n->n ? slot_open(s, g, n) : outer_grad(s, g, n);
 }
 
 /* ---- The sweep ----------------------------------------------------------------------------- */
@@ -123,11 +131,26 @@ static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
     }
 }
 
+/* What arrived at the parts of a span, on to what the span took from outside. */
+static void reverse_span(sweep *s, sqi_segment *g)
+{
+    sq_tape *t = s->t;
+    const sqi_node *n = &g->nodes[g->span->node];
+    if (!g->span->reached(g->span, t, s->lane)) return;
+    for (int32_t k = 0; k < n->n; k++)
+        t->call_gx[k] = grad_at(s, g, g->operands[n->first + (uint32_t)k]);
+    if (t->error.status) return;
+    bool ok = g->span->reverse(g->span, t, s->lane, s->immediate, t->call_gx);
+    assert(ok || t->error.status);
+    (void)ok;
+}
+
 static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
 {
     for (uint32_t i = from; i >= 1 && !s->t->error.status; i--) {
         const sqi_node *n = &g->nodes[i];
         bool reached = n->flags & SQI_NEEDS && n->grad[s->lane].stamp == s->t->sweep[s->lane];
+        if (g->span && i == g->span->node) reverse_span(s, g);
         if (!reached || !n->n || n->op == &sqi_op_detach) continue;
         if (n->op->vjp) reverse_node(s, g, i);
         else sq_post(s->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated", n->op->name);
@@ -186,6 +209,7 @@ static sq_status backward(sq_var y, const float *f, const double *d)
 {
     sq_tape *t = y.tape;
     if (!sqi_begin(t, "backward")) return t ? t->error.status : SQ_EVAR;
+    if (!sqi_trace_compute(t, "sweeps")) return t->error.status;
     const sqi_node *n = sqi_node_of(t, y, "the loss");
     if (!n) return t->error.status;
     char text[SQ_SHAPE_TEXT];
@@ -238,6 +262,7 @@ void sqi_declare_state(sq_var v)
 
 void sqi_list_states(sq_tape *t, const sq_var *states, int64_t n)
 {
+    sqi_trace_compute(t, "sweeps");
     t->ledgers++;
     for (int64_t i = 0; i < n; i++) sqi_node_find(t, states[i].id)->listed = t->ledgers;
 }
@@ -254,5 +279,11 @@ const void *sqi_probe_grad(sq_var v)
 {
     const sqi_node *n = sqi_node_find(v.tape, v.id);
     const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
+    if (n->op == &sqi_op_part) {
+        const sqi_span *span = sqi_segment_find(v.tape, sqi_ordinal(v.id))->span;
+        bool kept;
+        return span->grad(span, v.tape, SQI_LANE_PROBE, (int32_t)n->source, sqi_part_step(n),
+                          &kept);
+    }
     return slot->stamp == v.tape->sweep[SQI_LANE_PROBE] && slot->owned ? slot->at : NULL;
 }

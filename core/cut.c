@@ -5,32 +5,47 @@
  *
  * A kept import whose source dies keeps a copy of the value and becomes a constant; nothing else
  * moves, for views share memory only within their own segment and with the root. So the gradients
- * of a cut tape are those of a run that started from these constants, bit for bit. Everything that
- * can fail happens before anything is forgotten. */
+ * of a cut tape are those of a run that started from these constants, bit for bit. A border inside
+ * a span leaves the segment in place and forgets its first steps. Everything that can fail happens
+ * before anything is forgotten. */
 #include "core/tape_impl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The ordinal of the first segment to keep; UINT64_MAX to keep none. */
-static uint64_t first_kept(const sq_tape *t, int64_t keep)
+/* Where the cut falls: before a segment, or inside its span. */
+typedef struct border {
+    uint64_t kept; /* ordinal of the first segment to keep; UINT64_MAX to keep none */
+    int64_t low;   /* the first step of its span to keep; 0: all of them */
+} border;
+
+static border border_of(const sq_tape *t, int64_t keep)
 {
     int64_t steps = 0;
-    for (uint32_t i = t->n_live; i-- > 0;)
-        if (t->live[i]->step >= 0 && ++steps == keep) return t->live[i]->ordinal;
-    return keep == 0 ? UINT64_MAX : 0;
+    for (uint32_t i = t->n_live; keep && i-- > 0;) {
+        const sqi_segment *s = t->live[i];
+        steps += sqi_steps_left(s);
+        if (steps >= keep)
+            return (border){ s->ordinal, s->span ? s->span->low + steps - keep : 0 };
+    }
+    return (border){ keep ? 0 : UINT64_MAX, 0 };
+}
+
+static bool dies(const sq_tape *t, uint64_t id, border b)
+{
+    uint64_t o = sqi_ordinal(id);
+    if (o == t->root->ordinal || o > b.kept) return false;
+    return o < b.kept || sqi_span_loses(sqi_node_find(t, id), b.low);
 }
 
 /* Copies the values of imports that lose their source into the segment's own arena. */
-static bool adopt(sq_tape *t, sqi_segment *s, uint64_t kept)
+static bool adopt(sq_tape *t, sqi_segment *s, border b)
 {
     for (uint32_t i = 1; i < s->n_nodes; i++) {
         sqi_node *n = &s->nodes[i];
-        bool dies = n->op == &sqi_op_import && sqi_ordinal(n->source) < kept &&
-                    sqi_ordinal(n->source) != t->root->ordinal;
-        if (!dies) continue;
+        if (n->op != &sqi_op_import || !dies(t, n->source, b)) continue;
         const sqi_node *source = sqi_node_find(t, n->source);
-        size_t bytes = sqi_bytes(t, n->shape),
+        size_t bytes = sqi_bytes(t, &n->shape),
                name = source->name ? strlen(source->name) + 1 : 0;
         char *copy = sqi_arena_alloc(&s->arena, &t->pool, bytes + name);
         if (!copy)
@@ -45,12 +60,11 @@ static bool adopt(sq_tape *t, sqi_segment *s, uint64_t kept)
     return true;
 }
 
-/* Rewrites carried variables of dying segments as constants of the current segment. */
-static bool carry_over(sq_tape *t, sq_var *carry, int32_t n, uint64_t kept)
+/* Rewrites carried variables of dying steps as constants of the current segment. */
+static bool carry_over(sq_tape *t, sq_var *carry, int32_t n, border b)
 {
     for (int32_t k = 0; k < n; k++) {
-        uint64_t o = sqi_ordinal(carry[k].id);
-        if (o >= kept || o == t->root->ordinal) continue;
+        if (!dies(t, carry[k].id, b)) continue;
         sq_var c = sqi_constant_copy(t, sqi_node_find(t, carry[k].id));
         if (t->error.status) return false;
         carry[k] = c;
@@ -68,12 +82,13 @@ static bool check_carried(sq_tape *t, const sq_var *carry, int32_t n)
     return true;
 }
 
-static void forget(sq_tape *t, uint64_t kept)
+static void forget(sq_tape *t, border b)
 {
     uint32_t n = 0;
-    while (n < t->n_live && t->live[n]->ordinal < kept) sqi_segment_release(t, t->live[n++]);
+    while (n < t->n_live && t->live[n]->ordinal < b.kept) sqi_segment_release(t, t->live[n++]);
     t->n_live -= n;
     if (n && t->n_live) memmove(t->live, t->live + n, t->n_live * sizeof *t->live);
+    if (b.low) sqi_span_cut(t->live[0], b.low);
 }
 
 sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
@@ -82,20 +97,22 @@ sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
     if (keep_steps < 0) sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
     else if (n && !carry)
         sq_post(t, SQ_EVALUE, "the array of %d carried variables is NULL", (int)n);
-    if (t->error.status || !check_carried(t, carry, n) || !t->n_live) return t->error.status;
+    if (t->error.status || !sqi_trace_compute(t, "cuts the tape") ||
+        !check_carried(t, carry, n) || !t->n_live)
+        return t->error.status;
 
-    uint64_t kept = first_kept(t, keep_steps);
-    if (kept == UINT64_MAX) {
-        kept = t->next_ordinal;
+    border b = border_of(t, keep_steps);
+    if (b.kept == UINT64_MAX) {
+        b.kept = t->next_ordinal;
         if (!sqi_segment_open(t, -1)) return t->error.status;
     }
-    if (!carry_over(t, carry, n, kept)) return t->error.status;
+    if (!carry_over(t, carry, n, b)) return t->error.status;
     for (uint32_t i = 0; i < t->n_live; i++) {
         sqi_segment *s = t->live[i];
-        if (s->ordinal < kept || s->oldest_import >= kept) continue;
-        if (!adopt(t, s, kept)) return t->error.status;
-        s->oldest_import = kept;
+        if (s->ordinal < b.kept || s->oldest_import >= b.kept + (b.low > 0)) continue;
+        if (!adopt(t, s, b)) return t->error.status;
+        s->oldest_import = b.kept;
     }
-    forget(t, kept);
+    forget(t, b);
     return SQ_OK;
 }

@@ -78,11 +78,27 @@ static bool mark_targets(walk *w)
     return wanted != NULL;
 }
 
+/* Whether some x reaches part i of a span through the inside of the span: from what the span takes
+ * from outside, or from another part of a step that is no later. */
+static bool through_span(const walk *w, const sheet *h, uint32_t i)
+{
+    int64_t at = sqi_part_step(&h->s->nodes[i]);
+    bool reach = h->reach[h->s->span->node];
+    for (int32_t k = 0; k < w->n_x && !reach; k++) {
+        const sqi_node *x = sqi_node_find(w->t, w->x[k].id);
+        if (sqi_ordinal(w->x[k].id) != h->s->ordinal || sqi_index(w->x[k].id) == i) continue;
+        reach = x->op == &sqi_op_part && (at == SQI_ALL_STEPS || sqi_part_step(x) <= at);
+    }
+    return reach;
+}
+
 static void mark_reach(walk *w, sheet *h)
 {
     for (uint32_t i = 1; i < h->n; i++) {
         const sqi_node *n = &h->s->nodes[i];
         bool reach = h->reach[i];
+        if (n->flags & SQI_DEAD) continue;
+        if (n->op == &sqi_op_part) reach |= through_span(w, h, i);
         if (n->op == &sqi_op_import)
             reach |= sheet_of(w, sqi_ordinal(n->source))->reach[sqi_index(n->source)];
         for (int32_t k = 0; k < n->n && n->op != &sqi_op_detach; k++)
@@ -183,6 +199,11 @@ static bool walk_back(walk *w, sheet *h)
         if (n->op == &sqi_op_import) {
             sheet *from = sheet_of(w, sqi_ordinal(n->source));
             add_to(&from->g[sqi_index(n->source)], h->g[i]);
+        } else if (n->op == &sqi_op_part && through_span(w, h, i)) {
+            return sq_post(
+                w->t, SQ_EGRAD,
+                "the way leads through a plan: unroll with mode = SQ_EAGER to derive "
+                "through it");
         } else if (n->n && n->op != &sqi_op_detach && !derive_node(w, h, i)) {
             return false;
         }
@@ -237,6 +258,7 @@ sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n)
 {
     sq_tape *t = y.tape;
     if (!sqi_begin(t, "derive")) return t ? t->error.status : SQ_EVAR;
+    if (!sqi_trace_compute(t, "derives")) return t->error.status;
     if (!sqi_node_of(t, y, "y")) return t->error.status;
     if (n < 0 || (n && (!x || !gx))) {
         sq_post(t, SQ_EVALUE, "%d variables, and an array that is NULL", (int)n);

@@ -29,6 +29,13 @@ const char *sq_name_of(sq_var v)
 
 /* ---- Values -------------------------------------------------------------------------------- */
 
+/* The same, with its value computed. */
+static const sqi_node *valued(sq_var v, const char *doing)
+{
+    const sqi_node *n = node_for(v, doing);
+    return n && sqi_trace_compute(v.tape, "reads a value") ? n : NULL;
+}
+
 /* NULL stands for zeros. */
 static void to_f32(const sq_tape *t, int64_t n, const void *from, float *out)
 {
@@ -67,27 +74,27 @@ static bool has_room(sq_tape *t, const sqi_node *n, const void *out)
 
 double sq_item(sq_var v)
 {
-    const sqi_node *n = node_for(v, "item");
+    const sqi_node *n = valued(v, "item");
     return n ? item(v.tape, n->shape, n->value) : (double)NAN;
 }
 
 sq_status sq_copy_f32(sq_var v, float *out)
 {
-    const sqi_node *n = node_for(v, "copy");
+    const sqi_node *n = valued(v, "copy");
     if (n && has_room(v.tape, n, out)) to_f32(v.tape, sq_shape_size(n->shape), n->value, out);
     return status_of(v);
 }
 
 sq_status sq_copy_f64(sq_var v, double *out)
 {
-    const sqi_node *n = node_for(v, "copy");
+    const sqi_node *n = valued(v, "copy");
     if (n && has_room(v.tape, n, out)) to_f64(v.tape, sq_shape_size(n->shape), n->value, out);
     return status_of(v);
 }
 
 static const void *view(sq_var v, sq_dtype dtype)
 {
-    const sqi_node *n = node_for(v, "view");
+    const sqi_node *n = valued(v, "view");
     if (!n) return NULL;
     if (v.tape->dtype == dtype) return n->value;
     sq_post(v.tape, SQ_EDTYPE, "the tape holds %s, not %s", sq_dtype_name(v.tape->dtype),
@@ -100,7 +107,7 @@ const double *sq_view_f64(sq_var v) { return view(v, SQ_F64); }
 
 double sq_norm(sq_var v)
 {
-    const sqi_node *n = node_for(v, "norm");
+    const sqi_node *n = valued(v, "norm");
     return n ? norm(v.tape, sq_shape_size(n->shape), n->value) : (double)NAN;
 }
 
@@ -129,6 +136,23 @@ static bool post_no_gradient(sq_tape *t, const sqi_node *n)
                    "no leaf and no weight reaches this variable: it has no gradient");
 }
 
+static const sqi_node *graded(sq_var v)
+{
+    const sqi_node *n = node_for(v, "grad");
+    return n && sqi_trace_compute(v.tape, "reads a gradient") ? n : NULL;
+}
+
+/* The same as grad_of for a part of a span. */
+static bool grad_of_part(sq_var v, const sqi_node *n, const void **at)
+{
+    const sqi_span *span = sqi_segment_find(v.tape, sqi_ordinal(v.id))->span;
+    bool kept = true;
+    *at = span->grad(span, v.tape, SQI_LANE_USER, (int32_t)n->source, sqi_part_step(n), &kept);
+    return kept || sq_post(v.tape, SQ_EGRAD,
+                           "the gradient of this variable was not kept: take it with "
+                           "sq_unrolled_named before the sweep");
+}
+
 /* Finds the gradient of v in *at, NULL for zeros; false after posting. */
 static bool grad_of(sq_var v, const sqi_node *n, const void **at)
 {
@@ -145,6 +169,7 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
         return grads_valid(t);
     }
     if (!t->swept) return sq_post(t, SQ_EGRAD, "no sweep has been made yet: call sq_backward");
+    if (n->op == &sqi_op_part) return grad_of_part(v, n, at);
     bool touched = slot->stamp == t->sweep[SQI_LANE_USER];
     bool tail = sqi_ordinal(v.id) == t->tail_ordinal;
     if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
@@ -158,14 +183,14 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
 
 double sq_grad_item(sq_var v)
 {
-    const sqi_node *n = node_for(v, "grad");
+    const sqi_node *n = graded(v);
     const void *g;
     return n && grad_of(v, n, &g) ? item(v.tape, n->shape, g) : (double)NAN;
 }
 
 sq_status sq_grad_copy_f32(sq_var v, float *out)
 {
-    const sqi_node *n = node_for(v, "grad");
+    const sqi_node *n = graded(v);
     const void *g;
     if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f32(v.tape, sq_shape_size(n->shape), g, out);
@@ -174,7 +199,7 @@ sq_status sq_grad_copy_f32(sq_var v, float *out)
 
 sq_status sq_grad_copy_f64(sq_var v, double *out)
 {
-    const sqi_node *n = node_for(v, "grad");
+    const sqi_node *n = graded(v);
     const void *g;
     if (n && has_room(v.tape, n, out) && grad_of(v, n, &g))
         to_f64(v.tape, sq_shape_size(n->shape), g, out);
@@ -183,14 +208,14 @@ sq_status sq_grad_copy_f64(sq_var v, double *out)
 
 double sq_grad_norm(sq_var v)
 {
-    const sqi_node *n = node_for(v, "grad");
+    const sqi_node *n = graded(v);
     const void *g;
     return n && grad_of(v, n, &g) ? norm(v.tape, sq_shape_size(n->shape), g) : (double)NAN;
 }
 
 void *sq_grads(sq_tape *t)
 {
-    if (!sqi_begin(t, "grads")) return NULL;
+    if (!sqi_begin(t, "grads") || !sqi_trace_compute(t, "reads a gradient")) return NULL;
     if (!t->params) return sq_post(t, SQ_EWEIGHT, "the tape was made without params"), NULL;
     return grads_valid(t) && sqi_grads_ready(t) ? t->grads : NULL;
 }

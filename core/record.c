@@ -1,4 +1,4 @@
-/* record.c -- how a node comes onto the tape.
+/* record.c -- how a node comes onto the tape (handle.c resolves the handles it is told).
  *
  * sq_apply checks the operands, imports those that live in another segment, asks the op for the
  * shape of its result, takes memory (or a view of operand 0's), computes, and pushes the node.
@@ -16,61 +16,40 @@ const sq_op sqi_op_leaf = { .name = "leaf", .formula = "an input with a gradient
 const sq_op sqi_op_import = { .name = "import", .formula = "a value of an earlier segment" };
 const sq_op sqi_op_use = { .name = "use", .formula = "a weight" };
 
-/* ---- Resolving handles --------------------------------------------------------------------- */
-
-/* Posts why the id is stale: which step it lay in, if that is still remembered. */
-static void post_stale(sq_tape *t, uint64_t id, const char *what)
-{
-    uint64_t o = sqi_ordinal(id),
-             back = t->n_landmarks < SQI_N_LANDMARKS ? t->n_landmarks : SQI_N_LANDMARKS;
-    const sqi_landmark *m = NULL;
-    for (uint64_t i = 1; i <= back && !m; i++) {
-        const sqi_landmark *l = &t->landmarks[(t->n_landmarks - i) % SQI_N_LANDMARKS];
-        if (l->ordinal <= o) m = l;
-    }
-    if (t->root && o < t->root->ordinal)
-        sq_post(t, SQ_EVAR, "%s is stale: the tape was reset", what);
-    else if (!m) sq_post(t, SQ_EVAR, "%s is stale: its step was cut", what);
-    else if (m->between)
-        sq_post(t, SQ_EVAR, "%s is stale: what followed step %lld was cut", what,
-                (long long)m->step);
-    else
-        sq_post(t, SQ_EVAR, "%s is stale: its step %lld was cut", what,
-                (long long)(m->step + (int64_t)(o - m->ordinal)));
-}
-
-sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what)
-{
-    if (!v.tape || !sqi_index(v.id)) {
-        sq_post(t, SQ_EVAR, "%s has no value", what);
-        return NULL;
-    }
-    if (v.tape != t) {
-        sq_post(t, SQ_EVAR, "%s belongs to another tape", what);
-        return NULL;
-    }
-    sqi_node *n = sqi_node_find(t, v.id);
-    if (!n && sqi_segment_find(t, sqi_ordinal(v.id)))
-        sq_post(t, SQ_EVAR, "%s was never recorded", what);
-    else if (!n) post_stale(t, v.id, what);
-    return n;
-}
-
 /* ---- Nodes --------------------------------------------------------------------------------- */
 
-uint32_t sqi_push(sq_tape *t, const sqi_node *n)
+/* Room for the next node of the current segment, all of it cleared but the shape. The node counts
+ * when n_nodes does. NULL after posting. */
+static sqi_node *reserve(sq_tape *t, const sq_op *op)
 {
+    static const sqi_slot untouched = { .stamp = 0 };
     sqi_segment *s = t->current;
     if (s->n_nodes == SQI_MAX_INDEX) {
         sq_post(t, SQ_ERANGE, "more than %d operations in one step: begin steps more often",
                 SQI_MAX_INDEX);
-        return 0;
+        return NULL;
     }
     if (!sqi_grow(t, &s->nodes, &s->node_room, (uint64_t)s->n_nodes + 1, sizeof *s->nodes))
-        return 0;
-    s->nodes[s->n_nodes] = *n;
-    if (!n->attr) s->nodes[s->n_nodes].attr = &sqi_no_attr;
-    return s->n_nodes++;
+        return NULL;
+    sqi_node *n = &s->nodes[s->n_nodes];
+    n->op = op;
+    n->attr = &sqi_no_attr;
+    n->value = NULL;
+    n->first = n->flags = 0;
+    n->n = 0;
+    for (int lane = 0; lane < SQI_N_LANES; lane++) n->grad[lane] = untouched;
+    n->name = NULL;
+    n->source = n->version = n->imported = n->listed = 0;
+    return n;
+}
+
+uint32_t sqi_push(sq_tape *t, const sqi_node *n)
+{
+    sqi_node *to = reserve(t, n->op);
+    if (!to) return 0;
+    *to = *n;
+    if (!n->attr) to->attr = &sqi_no_attr;
+    return t->current->n_nodes++;
 }
 
 static sq_var var_at(sq_tape *t, uint32_t index)
@@ -108,16 +87,16 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
         return sqi_index(u->id);
     if (!hold_version(t, v) || !sqi_grads_ready(t)) return 0;
     size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
-    uint32_t i = sqi_push(
-        t, &(sqi_node){ .op = &sqi_op_use,
-                        .value = (char *)v->data + offset,
-                        .name = sq_weight_name(t->params, w),
-                        .shape = sq_weight_shape(t->params, w),
-                        .source = (uint64_t)w.id,
-                        .version = v->number,
-                        .flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP });
-    if (i) *u = (sqi_use){ sqi_id(t->current->ordinal, i), v->number };
-    return i;
+    sqi_node *n = reserve(t, &sqi_op_use);
+    if (!n) return 0;
+    n->value = (char *)v->data + offset;
+    n->name = sq_weight_name(t->params, w);
+    n->shape = sq_weight_shape(t->params, w);
+    n->source = (uint64_t)w.id;
+    n->version = v->number;
+    n->flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP;
+    *u = (sqi_use){ sqi_id(t->current->ordinal, t->current->n_nodes), v->number };
+    return t->current->n_nodes++;
 }
 
 /* The index in the current segment that stands for a checked node; 0 after posting. */
@@ -135,17 +114,17 @@ static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
         return use(t, (sq_weight){ (int32_t)n->source }, sqi_version_held(home, n->version));
     }
     uint64_t ordinal = sqi_ordinal(v.id);
-    uint32_t i = sqi_push(t, &(sqi_node){ .op = &sqi_op_import,
-                                          .value = n->value,
-                                          .shape = n->shape,
-                                          .source = v.id,
-                                          .flags = n->flags & SQI_NEEDS });
-    if (!i) return 0;
-    n->imported = sqi_id(t->current->ordinal, i);
+    sqi_node *to = reserve(t, &sqi_op_import);
+    if (!to) return 0;
+    to->value = n->value;
+    to->shape = n->shape;
+    to->source = v.id;
+    to->flags = n->flags & SQI_NEEDS;
+    n->imported = sqi_id(t->current->ordinal, t->current->n_nodes);
     n->flags |= SQI_KEEP | SQI_USED;
     if (ordinal != t->root->ordinal && ordinal < t->current->oldest_import)
         t->current->oldest_import = ordinal;
-    return i;
+    return t->current->n_nodes++;
 }
 
 /* ---- Operations ---------------------------------------------------------------------------- */
@@ -160,7 +139,6 @@ static void *copy_into_tape(sq_tape *t, const void *from, size_t bytes)
 /* The tape's own copy of the attributes, arrays included; NULL after posting. */
 static const sq_attr *attr_copy(sq_tape *t, const sq_attr *a)
 {
-    if (!a) return &sqi_no_attr;
     sq_attr *c = copy_into_tape(t, a, sizeof *a);
     size_t bytes = (size_t)a->n_ids * sizeof *a->ids;
     if (c && a->ids && !(c->ids = copy_into_tape(t, a->ids, bytes))) return NULL;
@@ -178,28 +156,36 @@ static bool post_operand(sq_tape *t, sq_var v, int32_t k)
     return false;
 }
 
-/* Checks and imports the operands; t->locals holds their indices. */
-static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n)
+/* Room for a call of n operands. */
+static bool make_room(sq_tape *t, uint64_t n)
 {
-    uint64_t need = (uint64_t)n;
-    if (!sqi_grow(t, &t->locals, &t->local_room, need, sizeof *t->locals) ||
-        !sqi_grow(t, &t->call_shapes, &t->shape_room, need, sizeof *t->call_shapes) ||
-        !sqi_grow(t, &t->call_x, &t->x_room, need, sizeof *t->call_x) ||
-        !sqi_grow(t, &t->call_gx, &t->gx_room, need, sizeof *t->call_gx))
-        return false;
+    sqi_segment *s = t->current;
+    return sqi_grow(t, &s->operands, &s->operand_room, s->n_operands + n, sizeof *s->operands) &&
+           sqi_grow(t, &t->call_shapes, &t->shape_room, n, sizeof *t->call_shapes) &&
+           sqi_grow(t, &t->call_x, &t->x_room, n, sizeof *t->call_x) &&
+           sqi_grow(t, &t->call_gx, &t->gx_room, n, sizeof *t->call_gx);
+}
+
+/* Checks and imports the operands; lays their indices behind the segment's last operand, and their
+ * shapes and values out for the call. *flags gathers those of all. */
+static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n, uint32_t *flags)
+{
+    sqi_segment *s = t->current;
+    if (!make_room(t, (uint64_t)n)) return false;
     for (int32_t k = 0; k < n; k++)
         if (x[k].tape && x[k].tape != t)
             return sq_post(t, SQ_EVAR, "operands belong to two tapes");
     for (int32_t k = 0; k < n; k++) {
         sqi_node *o = x[k].tape ? sqi_node_find(t, x[k].id) : NULL;
         if (!o) return post_operand(t, x[k], k);
-        t->locals[k] = import(t, x[k], o);
-        if (!t->locals[k]) return false;
-    }
-    for (int32_t k = 0; k < n; k++) {
-        const sqi_node *o = &t->current->nodes[t->locals[k]];
+        uint32_t i = import(t, x[k], o);
+        if (!i) return false;
+        o = &s->nodes[i];
+        s->operands[s->n_operands + (uint32_t)k] = i;
         t->call_shapes[k] = o->shape;
         t->call_x[k] = o->value;
+        o->flags |= SQI_USED;
+        *flags |= o->flags;
     }
     return true;
 }
@@ -210,7 +196,7 @@ static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *at
     t->naming = n;
     bool ok = op->shape(t, n, t->call_shapes, attr, out) && !t->error.status;
     char text[SQ_SHAPE_TEXT];
-    if (ok && !sq_shape_valid(*out))
+    if (ok && !sqi_shape_valid(out))
         ok = sq_post(t, SQ_ESHAPE, "the result is too large: %s", sq_shape_text(*out, text));
     t->naming = 0;
     return ok;
@@ -218,24 +204,21 @@ static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *at
 
 /* Where the result lies in operand 0, or -1. Only memory that lives as long as this segment is
  * shared: its own, or the root's. A pointer read from a step stays valid until its step is cut. */
-static int64_t view_of(const sq_tape *t, const sqi_node *node)
+static int64_t view_of(const sq_tape *t, const sqi_node *node, const sqi_node *x)
 {
-    const sqi_node *x = &t->current->nodes[t->locals[0]];
     bool lasts = x->op != &sqi_op_import || sqi_ordinal(x->source) == t->root->ordinal;
     if (!lasts || !(node->op->flags & SQ_VIEW)) return -1;
     return node->op->view(t->call_shapes, node->attr);
 }
 
-/* Sets node->value: a view of operand 0, or fresh memory with the result computed into it. */
-static bool compute(sq_tape *t, sqi_node *node)
+bool sqi_node_compute(sq_tape *t, sqi_node *node, const sqi_node *x0)
 {
-    int64_t at = view_of(t, node);
+    int64_t at = view_of(t, node, x0);
     if (at >= 0) {
-        node->value = (char *)t->current->nodes[t->locals[0]].value +
-                      (size_t)at * sq_dtype_size(t->dtype);
+        node->value = (char *)x0->value + (size_t)at * sq_dtype_size(t->dtype);
         return true;
     }
-    node->value = sqi_tape_alloc(t, sqi_bytes(t, node->shape));
+    node->value = sqi_tape_alloc(t, sqi_bytes(t, &node->shape));
     if (!node->value) return false;
     node->op->forward(&(sq_call){ .op = node->op,
                                   .n = node->n,
@@ -249,40 +232,27 @@ static bool compute(sq_tape *t, sqi_node *node)
     return true;
 }
 
-/* Appends a node whose operands are t->locals. */
-static sq_var push_operation(sq_tape *t, sqi_node *node)
-{
-    sqi_segment *s = t->current;
-    uint64_t need = (uint64_t)s->n_operands + (uint64_t)node->n;
-    if (!sqi_grow(t, &s->operands, &s->operand_room, need, sizeof *s->operands))
-        return sqi_none(t);
-    node->first = s->n_operands;
-    uint32_t i = sqi_push(t, node);
-    if (!i) return sqi_none(t);
-    for (int32_t k = 0; k < node->n; k++) {
-        s->operands[node->first + (uint32_t)k] = t->locals[k];
-        s->nodes[t->locals[k]].flags |= SQI_USED;
-    }
-    s->n_operands += (uint32_t)node->n;
-    return var_at(t, i);
-}
-
 static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
                      const sq_attr *attr)
 {
-    sqi_node node = { .op = op, .n = n };
+    sqi_segment *s = t->current;
+    uint32_t flags = 0;
     if (n < 1 || (op->arity >= 0 && n != op->arity)) {
         sq_post(t, SQ_EVALUE, "takes %d operands, not %d", (int)op->arity, (int)n);
         return sqi_none(t);
     }
-    if (!gather_operands(t, x, n)) return sqi_none(t);
-    if (!find_shape(t, op, n, attr ? attr : &sqi_no_attr, &node.shape)) return sqi_none(t);
-    node.attr = attr_copy(t, attr);
-    if (!node.attr || !compute(t, &node)) return sqi_none(t);
-
-    for (int32_t k = 0; k < n && op != &sqi_op_detach; k++)
-        node.flags |= t->current->nodes[t->locals[k]].flags & SQI_NEEDS;
-    return push_operation(t, &node);
+    sqi_node *node = gather_operands(t, x, n, &flags) ? reserve(t, op) : NULL;
+    if (!node || !find_shape(t, op, n, attr ? attr : &sqi_no_attr, &node->shape))
+        return sqi_none(t);
+    node->first = s->n_operands;
+    node->n = n;
+    node->flags = op == &sqi_op_detach ? 0 : flags & SQI_NEEDS;
+    if (attr) node->attr = attr_copy(t, attr);
+    if (!node->attr) return sqi_none(t);
+    if (!t->tracing && !sqi_node_compute(t, node, &s->nodes[s->operands[node->first]]))
+        return sqi_none(t);
+    s->n_operands += (uint32_t)n;
+    return var_at(t, s->n_nodes++);
 }
 
 sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
@@ -290,6 +260,8 @@ sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr
     sq_tape *t = NULL;
     for (int32_t k = 0; k < n && !t; k++) t = x[k].tape;
     if (!op || !sqi_begin(t, op->name)) return sqi_none(t);
+    bool picks = attr && (attr->ids || attr->mask);
+    if (picks && !sqi_trace_compute(t, "takes ids or labels")) return sqi_none(t);
     if (op->shape && op->forward) return record(t, op, x, n, attr);
     sq_post(t, SQ_EVALUE, "the op has no shape rule or no forward");
     return sqi_none(t);
@@ -303,7 +275,7 @@ static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape sh
     sqi_node n = { .op = op, .shape = shape };
     if (!sqi_begin(t, name)) return n;
     char text[SQ_SHAPE_TEXT];
-    if (sq_shape_valid(shape)) n.value = sqi_tape_alloc(t, sqi_bytes(t, shape));
+    if (sq_shape_valid(shape)) n.value = sqi_tape_alloc(t, sqi_bytes(t, &shape));
     else sq_post(t, SQ_ESHAPE, "%s is no possible shape", sq_shape_text(shape, text));
     return n;
 }
@@ -311,6 +283,7 @@ static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape sh
 static sq_var put(sq_tape *t, const char *name, const sq_op *op, sq_shape shape, const float *f,
                   const double *d)
 {
+    if (!t || !sqi_trace_compute(t, "takes numbers from outside")) return sqi_none(t);
     sqi_node n = fresh(t, name, op, shape);
     if (!n.value) return sqi_none(t);
     int64_t size = sq_shape_size(shape);
@@ -360,7 +333,7 @@ sq_var sqi_constant_copy(sq_tape *t, const sqi_node *n)
 {
     sqi_node c = { .op = &sqi_op_constant, .shape = n->shape };
     const char *name = n->name;
-    c.value = copy_into_tape(t, n->value, sqi_bytes(t, n->shape));
+    c.value = copy_into_tape(t, n->value, sqi_bytes(t, &n->shape));
     if (c.value && name) c.name = copy_into_tape(t, name, strlen(name) + 1);
     if (!c.value || (name && !c.name)) return sqi_none(t);
     return var_at(t, sqi_push(t, &c));
@@ -440,6 +413,9 @@ sq_var sq_keep_grad(sq_var v)
     if (!sqi_begin(t, "keep_grad")) return v;
     sqi_node *n = sqi_node_of(t, v, "the variable");
     if (!n) return sqi_none(t);
+    bool planned =
+        (n->name && n->flags & SQI_NEEDS) || sqi_ordinal(v.id) != t->current->ordinal;
+    if (!planned && !sqi_trace_compute(t, "marks what has no name")) return sqi_none(t);
     bool of_constants = !(n->flags & SQI_NEEDS) && n->op != &sqi_op_use;
     if (of_constants && n->flags & SQI_USED) {
         sq_post(t, SQ_EGRAD,

@@ -3,38 +3,16 @@
  * A valid shape's bytes fit an object with room to spare: the product of its nonzero sizes,
  * taken as doubles, stays below a quarter of the address space. Zeros are left out of that
  * product so that no part of a shape (a row count, a stride) can overflow either. */
-#include "core/shape.h"
+#include "core/shape_impl.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-int64_t sq_shape_size(sq_shape s)
-{
-    int64_t n = 1;
-    for (int32_t i = 0; i < s.rank; i++) n *= s.dim[i];
-    return n;
-}
-
-bool sq_shape_valid(sq_shape s)
-{
-    if (s.rank < 0 || s.rank > SQ_MAX_RANK) return false;
-    int64_t room = (int64_t)(PTRDIFF_MAX / 4 / (ptrdiff_t)sizeof(double));
-    for (int32_t i = 0; i < s.rank; i++) {
-        if (s.dim[i] < 0 || s.dim[i] > room) return false;
-        if (s.dim[i] > 0) room /= s.dim[i];
-    }
-    return true;
-}
-
-bool sq_shape_equal(sq_shape a, sq_shape b)
-{
-    if (a.rank != b.rank) return false;
-    for (int32_t i = 0; i < a.rank && i < SQ_MAX_RANK; i++)
-        if (a.dim[i] != b.dim[i]) return false;
-    return true;
-}
+int64_t sq_shape_size(sq_shape s) { return sqi_shape_size(&s); }
+bool sq_shape_valid(sq_shape s) { return sqi_shape_valid(&s); }
+bool sq_shape_equal(sq_shape a, sq_shape b) { return sqi_shape_equal(&a, &b); }
 
 const char *sq_shape_text(sq_shape s, char buf[SQ_SHAPE_TEXT])
 {
@@ -61,6 +39,10 @@ static int64_t size_from_right(const sq_shape *s, int32_t back)
 bool sq_shape_broadcast(sq_shape a, sq_shape b, sq_shape *out)
 {
     sq_shape y = sq_scalar();
+    if (sqi_shape_equal(&a, &b)) {
+        *out = a;
+        return true;
+    }
     y.rank = a.rank > b.rank ? a.rank : b.rank;
     for (int32_t back = 0; back < y.rank; back++) {
         int64_t m = size_from_right(&a, back);
@@ -68,7 +50,7 @@ bool sq_shape_broadcast(sq_shape a, sq_shape b, sq_shape *out)
         if (m != n && m != 1 && n != 1) return false;
         y.dim[y.rank - 1 - back] = m == 1 ? n : m;
     }
-    if (!sq_shape_valid(y)) /* [n,1] with [1,n] may be too large although both exist */
+    if (!sqi_shape_valid(&y)) /* [n,1] with [1,n] may be too large although both exist */
         return false;
     *out = y;
     return true;

@@ -21,8 +21,10 @@ static int hint_kind(const sq_tape *t, const sqi_segment *s)
 static void append_operand_names(sq_tape *t, int32_t n)
 {
     const char *open = " (";
+    const sqi_segment *s = t->current;
     for (int32_t k = 0; k < n; k++) {
-        const sqi_node *o = sqi_node_source(t, &t->current->nodes[t->locals[k]]);
+        uint32_t i = s->operands[s->n_operands + (uint32_t)k];
+        const sqi_node *o = sqi_node_source(t, &s->nodes[i]);
         if (!o || !o->name) continue;
         char text[160];
         snprintf(text, sizeof text, "%soperand %d is \"%.100s\"", open, (int)k + 1, o->name);
@@ -38,8 +40,8 @@ bool sq_post(sq_tape *t, sq_status status, const char *fmt, ...)
     char prefix[160] = "";
     size_t at = 0;
     if (t->current && t->current->step >= 0)
-        at =
-            (size_t)snprintf(prefix, sizeof prefix, "step %lld: ", (long long)t->current->step);
+        at = (size_t)snprintf(prefix, sizeof prefix,
+                              "step %lld: ", (long long)sqi_last_step(t->current));
     if (t->doing) snprintf(prefix + at, sizeof prefix - at, "%.100s: ", t->doing);
     va_list args;
     va_start(args, fmt);
@@ -47,14 +49,6 @@ bool sq_post(sq_tape *t, sq_status status, const char *fmt, ...)
     va_end(args);
     if (t->naming > 0) append_operand_names(t, t->naming);
     return false;
-}
-
-bool sqi_begin(sq_tape *t, const char *name)
-{
-    if (!t || t->error.status) return false;
-    t->doing = name;
-    t->naming = 0;
-    return true;
 }
 
 sq_status sq_tape_status(const sq_tape *t) { return t ? t->error.status : SQ_ENOMEM; }
@@ -71,9 +65,8 @@ static bool no_memory(sq_tape *t, uint64_t bytes)
     return sq_post(t, SQ_ENOMEM, "out of memory for %llu bytes", (unsigned long long)bytes);
 }
 
-bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element)
+bool sqi_grow_to(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element)
 {
-    if (need <= *room) return true;
     uint64_t wish = *room ? 2 * (uint64_t)*room : 8;
     if (wish < need) wish = need;
     if (wish > UINT32_MAX || wish > SIZE_MAX / 2 / element) return no_memory(t, need * element);
@@ -110,7 +103,8 @@ void sqi_segment_release(sq_tape *t, sqi_segment *s)
     for (uint32_t i = 0; i < s->n_versions; i++) sqi_version_release(t->params, s->versions[i]);
     size_t used = s->arena.used;
     sqi_arena_clear(&s->arena, &t->pool);
-    t->hints[hint_kind(t, s)] = used;
+    if (!s->span) t->hints[hint_kind(t, s)] = used; /* one step's worth, not a whole span's */
+    s->span = NULL;
     s->n_nodes = s->n_operands = s->n_versions = 0;
     s->next_free = t->free_segments;
     t->free_segments = s;
@@ -145,8 +139,16 @@ static void set_landmark(sq_tape *t, uint64_t ordinal, int64_t step, bool betwee
     bool follows = t->n_landmarks && !between && !last->between &&
                    ordinal - last->ordinal == (uint64_t)(step - last->step);
     if (!follows)
-        t->landmarks[t->n_landmarks++ % SQI_N_LANDMARKS] =
-            (sqi_landmark){ ordinal, between ? t->next_step - 1 : step, between };
+        t->landmarks[t->n_landmarks++ % SQI_N_LANDMARKS] = (sqi_landmark){
+            .ordinal = ordinal, .step = between ? t->next_step - 1 : step, .between = between
+        };
+}
+
+void sqi_landmark_span(sq_tape *t, const sqi_segment *s, int64_t steps)
+{
+    sqi_landmark *last = &t->landmarks[(t->n_landmarks - 1) % SQI_N_LANDMARKS];
+    if (last->ordinal != s->ordinal) last = &t->landmarks[t->n_landmarks++ % SQI_N_LANDMARKS];
+    *last = (sqi_landmark){ .ordinal = s->ordinal, .step = s->step, .span = steps };
 }
 
 /* Gives a taken segment its place in time. */
@@ -188,13 +190,6 @@ sqi_segment *sqi_segment_find(const sq_tape *t, uint64_t ordinal)
     return i < t->n_live ? t->live[i] : NULL;
 }
 
-sqi_node *sqi_node_find(const sq_tape *t, uint64_t id)
-{
-    sqi_segment *s = sqi_segment_find(t, sqi_ordinal(id));
-    uint32_t i = sqi_index(id);
-    return s && i && i < s->n_nodes ? &s->nodes[i] : NULL;
-}
-
 sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n)
 {
     return n->op == &sqi_op_import ? sqi_node_find(t, n->source) : n;
@@ -220,6 +215,7 @@ sq_tape *sq_tape_new(sq_dtype dtype, sq_params *params)
     t->params = params;
     t->next_ordinal = 1;
     t->zeroing = 1;
+    t->threads = 1;
     if (!root_open(t)) {
         sq_tape_free(t);
         return NULL;
@@ -237,6 +233,7 @@ static void release_all(sq_tape *t)
     t->n_live = 0;
     if (t->root) sqi_segment_release(t, t->root);
     t->root = t->current = NULL;
+    t->tracing = false;
     sqi_arena_clear(&t->scratch, &t->pool);
     sqi_arena_clear(&t->tail, &t->pool);
     t->tail_ordinal = 0;
@@ -246,6 +243,8 @@ void sq_tape_free(sq_tape *t)
 {
     if (!t) return;
     release_all(t);
+    if (t->free_plans) t->free_plans(t);
+    sqi_workers_free(t->workers);
     for (sqi_segment *s = t->free_segments, *next; s; s = next) {
         next = s->next_free;
         segment_free(s);
@@ -254,7 +253,6 @@ void sq_tape_free(sq_tape *t)
     free(t->live);
     free(t->grads);
     free(t->uses);
-    free(t->locals);
     free(t->call_shapes);
     free(t->call_x);
     free(t->call_gx);
@@ -286,24 +284,44 @@ void sq_tape_set_seed(sq_tape *t, uint64_t seed)
 sq_random sq_tape_random(sq_tape *t)
 {
     if (!t) return sq_random_stream(0, 0, 0, 0);
-    int64_t step = t->current->step;
+    sqi_trace_compute(t, "draws random numbers");
+    int64_t step = sqi_last_step(t->current);
     uint64_t when = step >= 0 ? (uint64_t)step : (uint64_t)t->next_step | (uint64_t)1 << 63;
     return sq_random_stream(t->seed, t->serial, when, t->randoms++);
 }
+
+void sq_tape_set_threads(sq_tape *t, int32_t n)
+{
+    enum { MOST = 256 };
+    if (!sqi_begin(t, "tape_set_threads")) return;
+    if (n >= 1 && n <= MOST) t->threads = n;
+    else sq_post(t, SQ_ERANGE, "cannot run on %d threads: 1 to %d", (int)n, MOST);
+}
+
+int32_t sq_tape_threads(const sq_tape *t) { return t ? t->threads : 1; }
 
 /* ---- Time ---------------------------------------------------------------------------------- */
 
 void sq_begin_step(sq_tape *t)
 {
-    if (sqi_begin(t, "begin_step") && sqi_segment_open(t, t->next_step)) t->next_step++;
+    if (sqi_begin(t, "begin_step") && sqi_trace_compute(t, "begins a step") &&
+        sqi_segment_open(t, t->next_step))
+        t->next_step++;
 }
 
 void sq_end_step(sq_tape *t)
 {
-    if (sqi_begin(t, "end_step") && t->current->step >= 0) sqi_segment_open(t, -1);
+    if (sqi_begin(t, "end_step") && sqi_trace_compute(t, "ends a step") &&
+        t->current->step >= 0)
+        sqi_segment_open(t, -1);
 }
 
-int64_t sq_current_step(const sq_tape *t) { return t ? t->current->step : -1; }
+int64_t sq_current_step(const sq_tape *t)
+{
+    if (!t) return -1;
+    sqi_trace_compute((sq_tape *)(uintptr_t)t, "asks which step it is");
+    return sqi_last_step(t->current);
+}
 
 sq_tape_stats sq_tape_statistics(const sq_tape *t)
 {
@@ -311,7 +329,7 @@ sq_tape_stats sq_tape_statistics(const sq_tape *t)
     if (!t) return s;
     for (uint32_t i = 0; i <= t->n_live; i++) {
         const sqi_segment *g = i < t->n_live ? t->live[i] : t->root;
-        s.steps += g->step >= 0;
+        s.steps += sqi_steps_left(g);
         s.nodes += g->n_nodes - 1;
         s.value_bytes += g->arena.used;
     }

@@ -4,7 +4,8 @@
  *     | h0 W U b |    | x W U b ... h1 |   | x W U b ... h2 |   | loss |
  *                       ^ imports            ^ imports h1
  *
- * A segment is an arena holding one step. It touches the past only through its imports.
+ * A segment is an arena holding one step, or all the steps of an unroll that ran as a plan. It
+ * touches the past only through its imports.
  *
  * Memory rules
  *  1. The tape owns every node, value and gradient; a variable is never freed.
@@ -106,7 +107,9 @@ SQ_API int64_t sq_current_step(const sq_tape *t);
  * Fails:  SQ_EVAR if a carried variable is itself stale, SQ_ERANGE keep_steps < 0, SQ_ENOMEM;
  *         then nothing is forgotten.
  * Cost:   O(live segments + nodes of the kept ones that import forgotten ones); gives nothing
- *         back to the system: the memory is used again by the next steps. */
+ *         back to the system: the memory is used again by the next steps. Steps of an unroll that
+ *         ran as a plan (graph/unroll.h) share their memory: that of forgotten ones is used again
+ *         when the last of them goes. */
 SQ_API sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n);
 
 /* ---- Values in -------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@
 #include "core/op.h"
 #include "core/params_impl.h"
 #include "core/pool_impl.h"
+#include "core/shape_impl.h"
 #include "core/tape.h"
 
 enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
@@ -59,16 +60,16 @@ typedef struct sqi_node {
     const sq_op *op;
     const sq_attr *attr;
     void *value;
-    const char *name;
     sq_shape shape;
+    uint32_t first; /* operands[first .. first + n) */
+    int32_t n;
+    uint32_t flags;
+    sqi_slot grad[SQI_N_LANES];
+    const char *name;
     uint64_t source;   /* import: id of the node it stands for; use: weight id */
     uint64_t version;  /* use: number of the version */
     uint64_t imported; /* id of the newest import of this node, or 0 */
-    sqi_slot grad[SQI_N_LANES];
-    uint64_t listed; /* number of the ledger that lists it as a state */
-    uint32_t first;  /* operands[first .. first + n) */
-    int32_t n;
-    uint32_t flags;
+    uint64_t listed;   /* number of the ledger that lists it as a state */
 } sqi_node;
 
 /* The inside of a segment that holds many steps: whoever recorded it (graph/plan) knows how to
@@ -114,6 +115,7 @@ typedef struct sqi_segment {
 typedef struct sqi_landmark {
     uint64_t ordinal;
     int64_t step;
+    int64_t span; /* that segment alone holds so many steps; 0: one step each */
     bool between; /* one segment after `step`, not a step */
 } sqi_landmark;
 
@@ -132,7 +134,7 @@ struct sq_tape {
     bool deriving;        /* weights of older versions may be used again */
     bool tracing;         /* operations of this step are recorded without arithmetic */
     const char *untraced; /* why the last tracing ended early, or NULL */
-    int32_t naming;       /* so many operands are known by name for a message */
+    int32_t naming;       /* so many operands, past the segment's last, are known to a message */
 
     sqi_segment *root, *current;
     sqi_segment **live;
@@ -160,11 +162,10 @@ struct sq_tape {
 
     sqi_use *uses; /* by weight id: the newest use */
     uint32_t use_room;
-    uint32_t *locals; /* operands of the call being made: indices in the segment */
-    sq_shape *call_shapes;
+    sq_shape *call_shapes; /* operands of the call being made */
     const void **call_x;
     void **call_gx;
-    uint32_t local_room, shape_room, x_room, gx_room;
+    uint32_t shape_room, x_room, gx_room;
 
     int32_t threads;      /* that plans run on */
     sqi_workers *workers; /* NULL until they are needed */
@@ -188,16 +189,45 @@ static inline uint64_t sqi_id(uint64_t ordinal, uint32_t index)
 static inline uint64_t sqi_ordinal(uint64_t id) { return id >> SQI_INDEX_BITS; }
 static inline uint32_t sqi_index(uint64_t id) { return (uint32_t)(id & SQI_MAX_INDEX); }
 
-static inline size_t sqi_bytes(const sq_tape *t, sq_shape s)
+static inline size_t sqi_bytes(const sq_tape *t, const sq_shape *s)
 {
-    return (size_t)sq_shape_size(s) * sq_dtype_size(t->dtype);
+    return (size_t)sqi_shape_size(s) * sq_dtype_size(t->dtype);
+}
+
+/* A part's step, counted from its segment's first, or SQI_ALL_STEPS. */
+static inline int64_t sqi_part_step(const sqi_node *part) { return (int64_t)part->version; }
+
+/* The last step a segment holds; -1 outside steps. */
+static inline int64_t sqi_last_step(const sqi_segment *s)
+{
+    return s->span ? s->step + s->span->steps - 1 : s->step;
+}
+
+/* The step a node of the segment belongs to: of a part its own, of what is taken from all steps
+ * the last one. */
+static inline int64_t sqi_step_of(const sqi_segment *s, const sqi_node *n)
+{
+    bool one = n->op == &sqi_op_part && sqi_part_step(n) != SQI_ALL_STEPS;
+    return one ? s->step + sqi_part_step(n) : sqi_last_step(s);
+}
+
+/* How many steps of a segment are not cut. */
+static inline int64_t sqi_steps_left(const sqi_segment *s)
+{
+    return s->span ? s->span->steps - s->span->low : s->step >= 0;
 }
 
 /* The live segment of that ordinal, or NULL. */
 sqi_segment *sqi_segment_find(const sq_tape *t, uint64_t ordinal);
 
 /* The node an id names, or NULL when it is stale or was never made. */
-sqi_node *sqi_node_find(const sq_tape *t, uint64_t id);
+static inline sqi_node *sqi_node_find(const sq_tape *t, uint64_t id)
+{
+    uint64_t o = sqi_ordinal(id);
+    uint32_t i = sqi_index(id);
+    const sqi_segment *s = o == t->current->ordinal ? t->current : sqi_segment_find(t, o);
+    return s && i && i < s->n_nodes && !(s->nodes[i].flags & SQI_DEAD) ? &s->nodes[i] : NULL;
+}
 
 /* The node itself, or the source it was imported from. */
 sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n);
@@ -216,10 +246,19 @@ void sqi_segment_release(sq_tape *t, sqi_segment *s);
 void *sqi_tape_alloc(sq_tape *t, size_t bytes);
 
 /* Makes room for `need` elements in an array that grows by doubling; false after posting. */
-bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element);
+bool sqi_grow_to(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element);
+static inline bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element)
+{
+    return need <= *room || sqi_grow_to(t, array, room, need, element);
+}
 
 /* Appends a node to the current segment; its index, or 0 after posting. */
 uint32_t sqi_push(sq_tape *t, const sqi_node *n);
+
+/* Sets n->value: a view of operand 0 where that is possible, otherwise fresh memory with the result
+ * computed into it. t->call_shapes and t->call_x hold the operands; x0 is the first one's node. False
+ * after posting. */
+bool sqi_node_compute(sq_tape *t, sqi_node *n, const sqi_node *x0);
 
 /* A value copied into a constant of the current segment; no value after posting. */
 sq_var sqi_constant_copy(sq_tape *t, const sqi_node *n);
@@ -257,12 +296,28 @@ bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_
                      int32_t n);
 
 /* A variable for a part, made at the first time of asking (the caller remembers it). flags: NEEDS,
- * KEEP, STATE. No value after posting. */
+ * KEEP, STATE. Of a step that was cut it is stale, as an eager step's would be. No value after
+ * posting. */
 sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,
                      void *value, const char *name, uint32_t flags);
 
+/* Whether a cut that keeps the steps of its span from `low` on forgets the node. */
+bool sqi_span_loses(const sqi_node *n, int64_t low);
+
+/* Forgets the steps of the segment's span before `low`, and their parts. */
+void sqi_span_cut(sqi_segment *s, int64_t low);
+
+/* For cuts of many steps at once to be told by dead handles: the segment holds `steps` of them. */
+void sqi_landmark_span(sq_tape *t, const sqi_segment *s, int64_t steps);
+
 /* Starts a public function: false when the tape is NULL or failed; names it for messages. */
-bool sqi_begin(sq_tape *t, const char *name);
+static inline bool sqi_begin(sq_tape *t, const char *name)
+{
+    if (!t || t->error.status) return false;
+    t->doing = name;
+    t->naming = 0;
+    return true;
+}
 static inline sq_var sqi_none(sq_tape *t) { return (sq_var){ t, 0 }; }
 
 #endif

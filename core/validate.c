@@ -26,6 +26,7 @@ static bool check_operands(report *r, const sqi_segment *s, uint32_t i)
     for (int32_t k = 0; k < n->n; k++) {
         uint32_t o = s->operands[n->first + (uint32_t)k];
         if (o < 1 || o >= i) return broken(r, s, i, "an operand is not an earlier node");
+        if (s->nodes[o].flags & SQI_DEAD) return broken(r, s, i, "an operand is dead");
         needs |= s->nodes[o].flags & SQI_NEEDS;
     }
     if (needs && !(n->flags & SQI_NEEDS) && n->op != &sqi_op_detach)
@@ -94,17 +95,40 @@ static bool check_memory(report *r, const sq_tape *t, const sqi_segment *s, uint
            broken(r, s, i, "a view has lost its operand");
 }
 
+/* The node of a span stands where the span says; its parts come after it and are not cut. */
+static bool check_span(report *r, const sqi_segment *s, uint32_t i)
+{
+    const sqi_node *n = &s->nodes[i];
+    const sqi_span *p = s->span;
+    if (n->op == &sqi_op_span && (!p || p->node != i))
+        return broken(r, s, i, "a span's node that is not its segment's");
+    if (n->op != &sqi_op_part) return true;
+    if (!p || i <= p->node) return broken(r, s, i, "a part before its span");
+    int64_t step = sqi_part_step(n);
+    if (step < SQI_ALL_STEPS || step >= p->steps) return broken(r, s, i, "a part of no step");
+    return !sqi_span_loses(n, p->low) || broken(r, s, i, "a part of a step that was cut");
+}
+
+/* Of an operation that is traced, or was when the tape failed, the value is still missing. */
+static bool put_off(const sq_tape *t, const sqi_segment *s, const sqi_node *n)
+{
+    return !n->value && n->n > 0 && s == t->current && (t->tracing || t->error.status);
+}
+
 static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32_t i)
 {
     const sqi_node *n = &s->nodes[i];
-    if (!n->op || !n->attr || !n->value) return broken(r, s, i, "no op, attributes or value");
+    if (n->flags & SQI_DEAD) return true;
+    if (!n->op || !n->attr || (!n->value && !put_off(t, s, n)))
+        return broken(r, s, i, "no op, attributes or value");
     if (!sq_shape_valid(n->shape)) return broken(r, s, i, "an impossible shape");
     if (n->n && n->op->shape && !n->op->forward)
         return broken(r, s, i, "an op without a forward");
     if (n->grad[SQI_LANE_USER].owned && !(n->flags & SQI_KEEP))
         return broken(r, s, i, "a kept gradient is not marked");
     return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i) &&
-           check_memory(r, t, s, i);
+           check_span(r, s, i) &&
+           (n->op == &sqi_op_span || put_off(t, s, n) || check_memory(r, t, s, i));
 }
 
 static bool check_segment(report *r, const sq_tape *t, const sqi_segment *s)
@@ -117,6 +141,10 @@ static bool check_segment(report *r, const sq_tape *t, const sqi_segment *s)
         used += c->used;
     }
     if (used != s->arena.used) return broken(r, s, 0, "the arena's sum is wrong");
+    const sqi_span *p = s->span;
+    if (p && (s->step < 0 || p->low < 0 || p->low >= p->steps || p->node < 1 ||
+              p->node >= s->n_nodes || s->nodes[p->node].op != &sqi_op_span))
+        return broken(r, s, 0, "an impossible span");
     for (uint32_t i = 1; i < s->n_nodes; i++)
         if (!check_node(r, t, s, i)) return false;
     return true;
@@ -134,7 +162,7 @@ bool sq_tape_check(const sq_tape *t, char *buf, size_t n)
         if (s->ordinal != t->live[0]->ordinal + i)
             return broken(&r, s, 0, "ordinals are not consecutive");
         if (s->step >= 0 && s->step <= step) return broken(&r, s, 0, "steps do not rise");
-        if (s->step >= 0) step = s->step;
+        if (s->step >= 0) step = sqi_last_step(s);
         if (!check_segment(&r, t, s)) return false;
     }
     const sqi_segment *newest = t->n_live ? t->live[t->n_live - 1] : t->root;

@@ -1,12 +1,15 @@
 /* unroll.c -- the for loop over time, with the bookkeeping done right.
  *
- * Every step is a step of the tape. The step's output is handed out as a view of what the cell
+ * The first step is recorded without arithmetic. When nothing in it needed a value it is a trace,
+ * and a plan runs all steps; otherwise it has become an ordinary step, and the others follow.
+ * Eagerly every step is a step of the tape. The step's output is handed out as a view of what the cell
  * returned: gradients that losses outside send to output t arrive at the view, the recurrence
  * goes past it, so the view's gradient is the immediate one and the state's own the total.
  * Slices of the input are views too, and gradients of views add straight into what they view, so
  * T steps cost O(T). */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
+#include "graph/plan_impl.h"
 #include "graph/unroll.h"
 #include "ops/ops.h"
 
@@ -18,8 +21,11 @@ struct sq_unrolled {
     sq_cell cell; /* a copy: the caller's may go */
     int64_t steps;
     sq_var outputs;
-    sq_var *output; /* [T] */
-    sq_var *state;  /* [T+1][n_states], initial states first */
+    const char *why; /* it ran eagerly */
+    sqi_planned *planned; /* NULL: eagerly */
+    uint64_t first;       /* ordinal of step 0 */
+    sq_var *output;       /* eagerly: [T] */
+    sq_var *state;        /* [T+1][n_states], initial states first; planned: those alone */
     int32_t n_states;
 };
 
@@ -126,15 +132,13 @@ static sq_var input_at(sq_var x, int64_t i)
     return sq_reshape(sq_slice(x, 0, i, 1), sq_mat(s.dim[1], s.dim[2]));
 }
 
-static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
+/* Closes a step whose cell returned y: its states get gradients and nodes of their own. */
+static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch)
 {
     sq_tape *t = u->tape;
     sq_var *state = u->state + (i + 1) * u->n_states;
-    for (int32_t k = 0; k < u->n_states; k++) state[k] = state[k - u->n_states];
-    sq_begin_step(t);
-    sq_var y = u->cell.step(t, u->cell.self, input_at(x, i), state);
-    if (t->error.status) return false;
     bool settled = false; /* whether y has been found among the states */
+    if (t->error.status) return false;
     for (int32_t k = 0; k < u->n_states; k++) {
         if (!check_state(t, &u->cell, k, state[k], batch)) return false;
         bool is_output = !settled && state[k].id == y.id;
@@ -147,48 +151,168 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
     return !t->error.status;
 }
 
+static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
+{
+    sq_tape *t = u->tape;
+    sq_var *state = u->state + (i + 1) * u->n_states;
+    for (int32_t k = 0; k < u->n_states; k++) state[k] = state[k - u->n_states];
+    sq_begin_step(t);
+    sq_var y = u->cell.step(t, u->cell.self, input_at(x, i), state);
+    return finish_step(u, y, i, batch);
+}
+
+/* ---- The first step, as a trace ------------------------------------------------------------ */
+
+/* While tracing: a value that the step merely hands on is copied, so that it is the step's. */
+static sq_var own_value(sq_tape *t, sq_var v, uint32_t first)
+{
+    if (!t->tracing || !has_value(v)) return v;
+    bool ours = sqi_ordinal(v.id) == t->current->ordinal && sqi_index(v.id) >= first &&
+                t->current->nodes[sqi_index(v.id)].n;
+    return ours ? v : sq_reshape(v, sq_shape_of(v));
+}
+
+static uint32_t operand_of(const sqi_segment *s, uint32_t i)
+{
+    return s->operands[s->nodes[i].first];
+}
+
+/* Room for the indices of a trace behind each other. */
+typedef struct first_step {
+    sqi_trace trace;
+    uint32_t *enters, *leaves, *initial;
+} first_step;
+
+static bool first_step_room(sq_tape *t, first_step *f, int32_t n, sqi_arena *memory)
+{
+    uint32_t *at = sqi_arena_alloc(memory, &t->pool, 3 * ((size_t)n + 1) * sizeof *at);
+    if (!at) return sq_post(t, SQ_ENOMEM, "out of memory for a trace");
+    f->trace.enters = f->enters = at;
+    f->trace.leaves = f->leaves = at + n + 1;
+    f->trace.initial = f->initial = at + 2 * (n + 1);
+    return true;
+}
+
+/* Brings x and the states into the step. */
+static sq_var enter(sq_unrolled *u, sq_var x, first_step *f)
+{
+    sq_tape *t = u->tape;
+    sq_var *state = u->state + u->n_states;
+    x = input_at(x, 0);
+    for (int32_t k = 0; k < u->n_states; k++)
+        state[k] = sq_reshape(u->state[k], sq_shape_of(u->state[k]));
+    if (t->error.status) return x;
+    f->trace.x = has_value(x) ? sqi_index(x.id) : 0;
+    if (f->trace.x) f->trace.sequence = operand_of(t->current, operand_of(t->current, f->trace.x));
+    for (int32_t k = 0; k < u->n_states; k++) {
+        f->enters[k] = sqi_index(state[k].id);
+        f->initial[k] = operand_of(t->current, f->enters[k]);
+    }
+    f->trace.first = t->current->n_nodes;
+    return x;
+}
+
+/* Calls the cell without arithmetic. Sets why when it needed some after all, and then finishes
+ * the step. */
+static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, first_step *f)
+{
+    sq_tape *t = u->tape;
+    sq_var *state = u->state + u->n_states;
+    sq_begin_step(t);
+    if (!eager) sqi_trace_begin(t);
+    x = enter(u, x, f);
+    sq_var y = t->error.status ? sqi_none(t) : u->cell.step(t, u->cell.self, x, state);
+    for (int32_t k = 0; t->tracing && k < u->n_states && !t->error.status; k++) {
+        if (!check_state(t, &u->cell, k, state[k], batch)) break;
+        bool is_output = state[k].id == y.id;
+        state[k] = own_value(t, own_node(t, state, k), f->trace.first);
+        f->leaves[k] = sqi_index(state[k].id);
+        if (is_output) y = state[k];
+    }
+    y = own_value(t, y, f->trace.first);
+    f->trace.output = has_value(y) ? sqi_index(y.id) : 0;
+    f->trace.batch = batch;
+    f->trace.n_states = u->n_states;
+    u->why = eager ? "SQ_EAGER was asked for" : sqi_trace_end(t);
+    return u->why ? finish_step(u, y, 0, batch) : !t->error.status;
+}
+
+static bool cannot_plan(const sq_unrolled *u)
+{
+    return sq_post(u->tape, SQ_EVALUE, "the cell %s cannot be planned: its step %s",
+                   u->cell.name ? u->cell.name : "", u->why);
+}
+
+/* ---- All steps ----------------------------------------------------------------------------- */
+
+static sq_var all_outputs(const sq_unrolled *u)
+{
+    if (!u->steps) return sq_zeros(u->tape, sq_vec(0));
+    if (!u->planned) return sq_stack(u->output, (int32_t)u->steps);
+    if (u->planned->plan->output >= 0)
+        return sqi_planned_part(u->tape, u->planned, sqi_slot_output(u->planned->plan),
+                                SQI_ALL_STEPS);
+    sq_post(u->tape, SQ_EVAR, "the step of cell %s returns no output", u->cell.name);
+    return sqi_none(u->tape);
+}
+
 static sq_var gather_outputs(const sq_unrolled *u, sq_outputs how)
 {
     sq_tape *t = u->tape;
-    int32_t n = (int32_t)u->steps;
     switch (how) {
-    case SQ_OUTPUTS_ALL: return n ? sq_stack(u->output, n) : sq_zeros(t, sq_vec(0));
-    case SQ_OUTPUTS_LAST: return n ? u->output[n - 1] : sqi_none(t);
-    case SQ_OUTPUTS_SUM: return n ? sq_sum_axis(sq_stack(u->output, n), 0) : sq_constant(t, 0);
+    case SQ_OUTPUTS_ALL: return all_outputs(u);
+    case SQ_OUTPUTS_LAST: return sq_unrolled_output(u, u->steps - 1);
+    case SQ_OUTPUTS_SUM: return u->steps ? sq_sum_axis(all_outputs(u), 0) : sq_constant(t, 0);
     case SQ_OUTPUTS_NONE: break;
     }
     return sqi_none(t);
 }
 
+static bool all_steps(sq_unrolled *u, sq_var x, int64_t batch, sq_mode mode, sqi_arena *memory)
+{
+    first_step f = { .trace = { .batch = batch } };
+    if (!u->steps) u->why = "there are no steps";
+    else if (!first_step_room(u->tape, &f, u->n_states, memory)) return false;
+    else if (!trace_step(u, x, batch, mode == SQ_EAGER || !batch, &f)) return false;
+    if (u->steps) u->first = u->tape->current->ordinal;
+    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps);
+    else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
+    for (int64_t i = 1; u->why && i < u->steps; i++)
+        if (!one_step(u, x, i, batch)) return false;
+    sq_end_step(u->tape);
+    return !u->tape->error.status;
+}
+
 /* ---- The record of an unroll --------------------------------------------------------------- */
 
+/* Bytes of a record with the outputs and states of so many steps behind it. */
 static size_t record_bytes(const sq_cell *cell, int64_t steps)
 {
     size_t vars = (size_t)steps + ((size_t)steps + 1) * (size_t)cell->n_states;
     return sizeof(sq_unrolled) + vars * sizeof(sq_var);
 }
 
-/* Lays the arrays of a record behind it, in `bytes` of memory. */
-static sq_unrolled *lay_out(void *memory, const sq_cell *cell, sq_tape *t, int64_t steps)
+static void lay_out(sq_unrolled *u, int64_t steps)
 {
-    sq_unrolled *u = memory;
-    *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     u->output = (sq_var *)(void *)(u + 1);
     u->state = u->output + steps;
-    return u;
-}
-
-static bool all_steps(sq_unrolled *u, sq_var x, const sq_var *state0, int64_t batch)
-{
-    if (!initial_states(u, state0, batch)) return false;
-    for (int64_t i = 0; i < u->steps; i++)
-        if (!one_step(u, x, i, batch)) return false;
-    sq_end_step(u->tape);
-    return !u->tape->error.status;
 }
 
 /* Steps are recorded with the record in memory of its own; at the end it moves to the segment
  * after the last step, so that it lives as long as that one. */
+static sq_unrolled *keep_record(const sq_unrolled *u)
+{
+    int64_t steps = u->planned ? 0 : u->steps;
+    size_t bytes = record_bytes(&u->cell, steps), head = sizeof *u;
+    sq_unrolled *kept = sqi_tape_alloc(u->tape, bytes);
+    if (!kept) return NULL;
+    *kept = *u;
+    lay_out(kept, steps);
+    const void *from = u->planned ? (const void *)u->state : (const void *)u->output;
+    memcpy(kept->output, from, bytes - head);
+    return kept;
+}
+
 static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
                            const sq_unroll_options *o, sqi_arena *memory)
 {
@@ -196,17 +320,14 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
         !find_sizes(t, cell, x, state0, o, &steps, &batch))
         return NULL;
-    size_t bytes = record_bytes(cell, steps);
-    void *draft = sqi_arena_alloc(memory, &t->pool, bytes);
-    if (!draft)
-        return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
-    sq_unrolled *u = lay_out(draft, cell, t, steps);
-    if (!all_steps(u, x, state0, batch)) return NULL;
-    sq_unrolled *kept = sqi_tape_alloc(t, bytes);
-    if (!kept) return NULL;
-    memcpy(kept, u, bytes);
-    lay_out(kept, cell, t, steps);
-    kept->outputs = gather_outputs(kept, o->outputs);
+    sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, steps));
+    if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
+    *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
+    lay_out(u, steps);
+    if (!initial_states(u, state0, batch)) return NULL;
+    if (!all_steps(u, x, batch, o->mode, memory)) return NULL;
+    sq_unrolled *kept = keep_record(u);
+    if (kept) kept->outputs = gather_outputs(kept, o->outputs);
     return t->error.status ? NULL : kept;
 }
 
@@ -217,6 +338,7 @@ const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq
     sqi_arena memory = { .newest = NULL };
     if (!sqi_begin(t, "unroll")) return NULL;
     const sq_unrolled *u = unroll(t, cell, x, state0, options ? options : &defaults, &memory);
+    if (t->error.status) t->tracing = false;
     sqi_arena_clear(&memory, &t->pool);
     return u;
 }
@@ -229,13 +351,43 @@ sq_var sq_unrolled_outputs(const sq_unrolled *u) { return u ? u->outputs : nothi
 
 sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i)
 {
-    return u && i >= 0 && i < u->steps ? u->output[i] : nothing(u);
+    if (!u || i < 0 || i >= u->steps) return nothing(u);
+    if (!u->planned) return u->output[i];
+    int32_t slot = sqi_slot_output(u->planned->plan);
+    return u->planned->plan->output < 0 ? nothing(u)
+                                        : sqi_planned_part(u->tape, u->planned, slot, i);
 }
 
 sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k)
 {
     bool there = u && i >= -1 && i < u->steps && k >= 0 && k < u->n_states;
-    return there ? u->state[(i + 1) * u->n_states + k] : nothing(u);
+    if (!there) return nothing(u);
+    if (u->planned && i >= 0) return sqi_planned_part(u->tape, u->planned, k, i);
+    return u->state[(i + 1) * u->n_states + k];
+}
+
+/* The last operation of a step that bears the name. */
+static sq_var named_node(const sq_unrolled *u, int64_t i, const char *name)
+{
+    uint64_t ordinal = u->first + (uint64_t)i;
+    const sqi_segment *s = sqi_segment_find(u->tape, ordinal);
+    for (uint32_t j = s ? s->n_nodes : 1; j-- > 1;)
+        if (s->nodes[j].n && s->nodes[j].name && strcmp(s->nodes[j].name, name) == 0)
+            return (sq_var){ u->tape, sqi_id(ordinal, j) };
+    return nothing(u);
+}
+
+sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name)
+{
+    if (!u || i < 0 || i >= u->steps || !name) return nothing(u);
+    if (!u->planned) return named_node(u, i, name);
+    int32_t slot = sqi_planned_named(u->planned, name);
+    return slot < 0 ? nothing(u) : sqi_planned_part(u->tape, u->planned, slot, i);
+}
+
+sq_mode sq_unroll_mode(const sq_unrolled *u)
+{
+    return !u ? SQ_AUTO : u->planned ? SQ_PLAN : SQ_EAGER;
 }
 
 void sq_unrolled_last(const sq_unrolled *u, sq_var *states)
@@ -251,4 +403,13 @@ sq_tape *sq_unrolled_tape(const sq_unrolled *u) { return u ? u->tape : NULL; }
 const char *sq_unrolled_state_name(const sq_unrolled *u, int32_t k)
 {
     return u && k >= 0 && k < u->n_states ? state_name(&u->cell, k) : "";
+}
+
+size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
+{
+    if (n && buf) buf[0] = '\0';
+    if (!u) return 0;
+    if (u->planned) return sqi_plan_explain(u->planned, buf, n);
+    int length = snprintf(buf, n, "eager: %s\n", u->why);
+    return length < 0 ? 0 : (size_t)length;
 }

@@ -6,6 +6,7 @@
  * in map_kernels.c. vjp sums where forward stretched, simply because the step of gx is 0 there;
  * the recorded derivative says sum_to. */
 #include "ops/map_impl.h"
+#include "ops/map_reads_impl.h"
 #include "ops/ops_impl.h"
 
 /* ---- The box ------------------------------------------------------------------------------- */
@@ -87,12 +88,12 @@ static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out,
 
 /* ---- What every elementwise op does -------------------------------------------------------- */
 
-static const sqi_map_kernel *kernel(const sq_call *c)
+static const sqi_map_kernel *kernel(int32_t row, enum sqi_isa isa, sq_dtype dtype)
 {
-#define SQI_ROW(isa) sqi_map_##isa,
+#define SQI_ROW(name) sqi_map_##name,
     static const sqi_map_kernel *const *const by_isa[] = { SQI_ISAS(SQI_ROW) };
 #undef SQI_ROW
-    return &by_isa[c->kern->isa][c->dtype][c->op->row];
+    return &by_isa[isa][dtype][row];
 }
 
 static bool shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
@@ -108,14 +109,43 @@ static bool shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr
     return true;
 }
 
-static void forward(const sq_call *c) { each_run(c, kernel(c)->forward, NULL, Y, NULL, Y); }
+static const sqi_map_kernel *kernel_of(const sq_call *c)
+{
+    return kernel(c->op->row, c->kern->isa, c->dtype);
+}
+
+static void forward(const sq_call *c) { each_run(c, kernel_of(c)->forward, NULL, Y, NULL, Y); }
 static void vjp(const sq_call *c, int32_t k)
 {
-    each_run(c, kernel(c)->chain[k], c->gx[k], k, c->gy, Y);
+    each_run(c, kernel_of(c)->chain[k], c->gx[k], k, c->gy, Y);
 }
 static void jvp(const sq_call *c, int32_t k)
 {
-    each_run(c, kernel(c)->chain[k], c->dy, Y, c->dx[k], k);
+    each_run(c, kernel_of(c)->chain[k], c->dy, Y, c->dx[k], k);
+}
+
+/* `row` alone tells nothing: it is 0 in every op that is not of this family. */
+const sqi_map_kernel *sqi_map_kernel_of(const sq_op *op, enum sqi_isa isa, sq_dtype dtype)
+{
+    return op->forward == forward ? kernel(op->row, isa, dtype) : NULL;
+}
+
+uint32_t sqi_map_reads(const sq_op *op, int32_t k)
+{
+    static const uint8_t reads[SQI_N_MAPS][SQI_MAP_OPERANDS] = {
+#define SQ_MAP1(name, ...) { SQI_READS_##name##_0 },
+#define SQ_MAP1P(name, ...) { SQI_READS_##name##_0 },
+#define SQ_MAP2(name, ...) { SQI_READS_##name##_0, SQI_READS_##name##_1 },
+#define SQ_MAP3(name, ...) { SQI_READS_##name##_0, SQI_READS_##name##_1, SQI_READS_##name##_2 },
+#define SQ_OP(name, ...)
+#include "ops/ops.def"
+#undef SQ_MAP1
+#undef SQ_MAP1P
+#undef SQ_MAP2
+#undef SQ_MAP3
+#undef SQ_OP
+    };
+    return op->forward == forward ? reads[op->row][k] : 2 * SQI_READS_Y - 1;
 }
 
 /* gy times dy/dx_k, folded back to the operand's shape. */

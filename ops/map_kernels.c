@@ -4,6 +4,7 @@
  * Compiled without floating-point contraction: a value depends on its operands alone, not on its
  * place in a vector, the length of the array, or the instruction set. */
 #include "ops/map_impl.h"
+#include "ops/map_reads_impl.h"
 
 #include "core/kernels/vmath.h"
 

@@ -1,7 +1,8 @@
 /* map_tmpl.h -- elementwise loops for one precision: `real`, T(name) and LIBM(name) are given.
  *
- * A row becomes a forward function and one chain function per operand. Runs whose pointers all
- * advance by one take a loop the compiler turns into vectors; stretched operands take the other. */
+ * A row becomes a forward function and, per operand, a chain and a set function. Runs whose
+ * pointers all advance by one take a loop the compiler turns into vectors; stretched operands take
+ * the other. */
 
 static inline real T(sign)(real x) { return (real)(x > 0) - (real)(x < 0); }
 static inline real T(above)(real a, real b)
@@ -23,7 +24,7 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #define ABS(u) LIBM(fabs)(u)
 #define EXP(u) T(sqi_exp)(u)
 #define EXPM1(u) LIBM(expm1)(u)
-#define LOG(u) LIBM(log)(u)
+#define LOG(u) T(sqi_log)(u)
 #define LOG1P(u) LIBM(log1p)(u)
 #define SIN(u) LIBM(sin)(u)
 #define COS(u) LIBM(cos)(u)
@@ -39,15 +40,17 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #define MIN(u, v) T(min)(u, v)
 #define MAX(u, v) T(max)(u, v)
 
-/* FORWARD(name, y =, operand names): OPERANDS declares them at element i, times a step. */
-#define OPERANDS_1(ONE)        \
-    const real x = X0[ONE(0)]; \
+/* OPERANDS_n(ONE) declares the operands at element i; ONE(k) is i times a step. What is not in
+ * `reads` (map_reads_impl.h) is not loaded: its address may be NULL. */
+#define LOAD(bit, from) ((reads) & (bit) ? (from) : (real)0)
+#define OPERANDS_1(ONE)                 \
+    const real x = LOAD(1, X0[ONE(0)]); \
     (void)x;
-#define OPERANDS_2(ONE)                        \
-    const real a = X0[ONE(0)], b = X1[ONE(1)]; \
+#define OPERANDS_2(ONE)                                          \
+    const real a = LOAD(1, X0[ONE(0)]), b = LOAD(2, X1[ONE(1)]); \
     (void)a, (void)b;
-#define OPERANDS_3(ONE)                                        \
-    const real a = X0[ONE(0)], b = X1[ONE(1)], c = X2[ONE(2)]; \
+#define OPERANDS_3(ONE)                                                                   \
+    const real a = LOAD(1, X0[ONE(0)]), b = LOAD(2, X1[ONE(1)]), c = LOAD(4, X2[ONE(2)]); \
     (void)a, (void)b, (void)c;
 #define DENSE(k) i
 #define STEPPED(k) i * r->x_step[k]
@@ -59,6 +62,7 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #define FORWARD(name, formula, OPERANDS)                                            \
     static void T(name##_forward)(const sqi_run *r)                                 \
     {                                                                               \
+        enum { reads = ~0 };                                                        \
         POINTERS                                                                    \
         real *restrict Y = r->y;                                                    \
         if (r->x_step[0] & r->x_step[1] & r->x_step[2])                             \
@@ -67,25 +71,31 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
             for (int64_t i = 0; i < n; i++) { OPERANDS(STEPPED) Y[i] = (formula); } \
     }
 
-#define CHAIN(name, k, derivative, OPERANDS)                                               \
-    static void T(name##_chain##k)(const sqi_run *r)                                       \
-    {                                                                                      \
-        POINTERS                                                                           \
-        const real *restrict Y = r->y, *restrict in = r->in;                               \
-        real *restrict out = r->out;                                                       \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->out_step & r->in_step)         \
-            for (int64_t i = 0; i < n; i++) {                                              \
-                const real y = Y[i];                                                       \
-                (void)y;                                                                   \
-                OPERANDS(DENSE) out[i] += (derivative)*in[i];                              \
-            }                                                                              \
-        else                                                                               \
-            for (int64_t i = 0; i < n; i++) {                                              \
-                const real y = Y[i];                                                       \
-                (void)y;                                                                   \
-                OPERANDS(STEPPED) out[i * r->out_step] += (derivative)*in[i * r->in_step]; \
-            }                                                                              \
+/* out (+= or =) derivative * in. */
+#define PASS(title, INTO, out_steps, what, derivative, OPERANDS)                               \
+    static void T(title)(const sqi_run *r)                                                     \
+    {                                                                                          \
+        enum { reads = (what) };                                                               \
+        POINTERS                                                                               \
+        const real *restrict Y = r->y, *restrict in = r->in;                                   \
+        real *restrict out = r->out;                                                           \
+        (void)Y;                                                                               \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->in_step & (out_steps))             \
+            for (int64_t i = 0; i < n; i++) {                                                  \
+                const real y = LOAD(SQI_READS_Y, Y[i]);                                        \
+                (void)y;                                                                       \
+                OPERANDS(DENSE) out[i] INTO in[i] * (derivative);                              \
+            }                                                                                  \
+        else                                                                                   \
+            for (int64_t i = 0; i < n; i++) {                                                  \
+                const real y = LOAD(SQI_READS_Y, Y[i]);                                        \
+                (void)y;                                                                       \
+                OPERANDS(STEPPED) out[i * (out_steps)] INTO in[i * r->in_step] * (derivative); \
+            }                                                                                  \
     }
+#define CHAIN(name, k, derivative, OPERANDS)                                             \
+    PASS(name##_chain##k, +=, r->out_step, SQI_READS_##name##_##k, derivative, OPERANDS) \
+    PASS(name##_set##k, =, 1, SQI_READS_##name##_##k, derivative, OPERANDS)
 
 #define SQ_MAP1(name, y, d, lo, hi, text) \
     FORWARD(name, y, OPERANDS_1)          \
@@ -108,12 +118,17 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
 #undef SQ_MAP3
 
 static const sqi_map_kernel T(rows)[SQI_N_MAPS] = {
-#define SQ_MAP1(name, y, d, lo, hi, text) { T(name##_forward), { T(name##_chain0) } },
+#define SQ_MAP1(name, y, d, lo, hi, text) \
+    { T(name##_forward), { T(name##_chain0) }, { T(name##_set0) } },
 #define SQ_MAP1P(name, params, y, d, lo, hi, text) SQ_MAP1(name, y, d, lo, hi, text)
 #define SQ_MAP2(name, y, da, db, lo, hi, text) \
-    { T(name##_forward), { T(name##_chain0), T(name##_chain1) } },
-#define SQ_MAP3(name, y, da, db, dc, lo, hi, text) \
-    { T(name##_forward), { T(name##_chain0), T(name##_chain1), T(name##_chain2) } },
+    { T(name##_forward),                       \
+      { T(name##_chain0), T(name##_chain1) },  \
+      { T(name##_set0), T(name##_set1) } },
+#define SQ_MAP3(name, y, da, db, dc, lo, hi, text)              \
+    { T(name##_forward),                                        \
+      { T(name##_chain0), T(name##_chain1), T(name##_chain2) }, \
+      { T(name##_set0), T(name##_set1), T(name##_set2) } },
 #include "ops/ops.def"
 };
 
@@ -124,6 +139,8 @@ static const sqi_map_kernel T(rows)[SQI_N_MAPS] = {
 #undef SQ_OP
 #undef FORWARD
 #undef CHAIN
+#undef PASS
+#undef LOAD
 #undef POINTERS
 #undef OPERANDS_1
 #undef OPERANDS_2

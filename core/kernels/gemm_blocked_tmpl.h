@@ -9,21 +9,9 @@
  * Which tile computes an element changes nothing in its sum. Nothing outside the operands is
  * read or written: a panel's ragged right edge is copied, its padded lanes are never stored. */
 
-#define VL (SQ_VECTOR_BYTES / REAL_BYTES)
-#define vec OF_REAL(vec)
-#define tile OF_REAL(tile)
-#if VL == 4
-#define LOW 0, 4, 1, 5 /* the two halves of a pair of vectors, interleaved */
-#define HIGH 2, 6, 3, 7
-#elif VL == 8
-#define LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#else
-#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#endif
+#include "core/kernels/vector_tmpl.h"
 
-typedef real vec __attribute__((vector_size(SQ_VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+#define tile OF_REAL(tile)
 
 /* One tile's work: C (=, or += with add) sum over k of A(i,k) B(k,j) in `lanes` columns. */
 typedef struct tile {
@@ -106,22 +94,6 @@ static void OF_REAL(run_tile)(const tile *t, int64_t mr, int64_t nv)
 }
 
 /* ---- Panels of B ------------------------------------------------------------------------- */
-
-/* Transposes VL x VL elements: interleaving the upper with the lower half rotates the bits of
- * an element's address by one, so log2(VL) rounds swap row and column. */
-static inline void OF_REAL(transpose)(vec *v)
-{
-    UNROLL
-    for (int s = 1; s < VL; s *= 2) {
-        vec w[VL];
-        UNROLL
-        for (int i = 0; i < VL / 2; i++) {
-            w[2 * i] = __builtin_shufflevector(v[i], v[i + VL / 2], LOW);
-            w[2 * i + 1] = __builtin_shufflevector(v[i], v[i + VL / 2], HIGH);
-        }
-        memcpy(v, w, sizeof w);
-    }
-}
 
 /* panel[k][0..VL) = up to VL columns of B whose elements lie contiguous along k. */
 static void OF_REAL(pack_columns)(int64_t n_k, const real *b, int64_t b_col, int64_t lanes,
@@ -212,12 +184,8 @@ static void OF_REAL(gemm)(const sqi_gemm *g)
     if (g->m == 0 || g->n == 0) return;
     for (int64_t i = 0; g->k == 0 && !g->add && i < g->m; i++)
         memset((real *)g->c + i * g->c_row, 0, (size_t)g->n * sizeof(real));
-    for (int64_t p = 0; p < k_blocks(g->k); p++)
-        OF_REAL(multiply_block)(g, k_block(g->k, p), g->add || p > 0);
+    for (int64_t p = 0; p < k_blocks(g->k, K_BLOCK); p++)
+        OF_REAL(multiply_block)(g, k_block(g->k, K_BLOCK, p), g->add || p > 0);
 }
 
-#undef VL
-#undef vec
 #undef tile
-#undef LOW
-#undef HIGH

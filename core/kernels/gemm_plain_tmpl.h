@@ -33,9 +33,10 @@ static void OF_REAL(strip)(const sqi_gemm *g, int64_t j, int64_t width, k_range 
 
 static void OF_REAL(gemm)(const sqi_gemm *g)
 {
-    int64_t blocks = g->k > 0 ? k_blocks(g->k) : !g->add; /* K = 0 sets C to the empty sum */
+    int64_t blocks =
+        g->k > 0 ? k_blocks(g->k, K_BLOCK) : !g->add; /* K = 0 sets C to the empty sum */
     for (int64_t p = 0; p < blocks; p++) {
-        k_range ks = g->k > 0 ? k_block(g->k, p) : (k_range){ 0, 0 };
+        k_range ks = g->k > 0 ? k_block(g->k, K_BLOCK, p) : (k_range){ 0, 0 };
         for (int64_t j = 0; j < g->n; j += STRIP) {
             int64_t left = g->n - j, width = left < STRIP ? left : STRIP;
             OF_REAL(strip)(g, j, width, ks, g->add || p > 0);

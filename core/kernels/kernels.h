@@ -19,6 +19,8 @@
 /* The instruction sets of this build, by rising level. Each has a table sqi_kernels_NAME. */
 #ifdef SQ_X86_KERNELS
 #define SQI_ISAS(ROW) ROW(base) ROW(avx2) ROW(avx512)
+#elif defined SQ_NEON_KERNELS
+#define SQI_ISAS(ROW) ROW(base) ROW(neon)
 #else
 #define SQI_ISAS(ROW) ROW(base)
 #endif
@@ -131,7 +133,7 @@ typedef struct sqi_arith {
 } sqi_arith;
 
 typedef struct sq_kernels {
-    const char *name; /* "base", "avx2", "avx512" */
+    const char *name; /* "base", "avx2", "avx512", "neon" */
     enum sqi_isa isa; /* index for tables that other files compile per instruction set */
     sqi_arith of[2];  /* by sq_dtype */
 } sq_kernels;
@@ -141,7 +143,7 @@ SQI_ISAS(SQI_ROW)
 #undef SQI_ROW
 
 /* The best table this processor runs, capped by the environment variable SEQGRAD_ISA
- * (base, avx2, avx512; any other text caps nothing). */
+ * (base, avx2, avx512 or neon; any other text caps nothing). */
 const sq_kernels *sqi_kernels_select(void);
 
 /* The table of that name if this build has it and this processor runs it, else NULL. */

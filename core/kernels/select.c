@@ -24,6 +24,10 @@ static bool runs_avx512(void)
 }
 #endif
 
+#ifdef SQ_NEON_KERNELS
+static bool runs_neon(void) { return true; } /* every aarch64 processor has it */
+#endif
+
 /* The table of level isa, or NULL where this processor cannot run it. */
 static const sq_kernels *table(enum sqi_isa isa)
 {

@@ -3,7 +3,9 @@
  * A step copies the inputs in, unrolls the cell over T steps, takes the loss
  * L = sum(outputs * R) with a fixed random R, and sweeps back to the gradients of all weights,
  * of the input and of the initial states. Its products are 6 B T (I + H) G H flops, G gates.
- * With --check nothing is timed: every gradient is compared with the same step in double. */
+ * `user` is the LSTM as a newcomer would write it: eight products, biases added, no hints.
+ * With --check nothing is timed: every gradient is compared with the same step run eagerly in
+ * double. With --steps-growth the time of one time step is told for T = 10^3, 10^4, 10^5. */
 #define _POSIX_C_SOURCE 200809L
 #include <seqgrad/seqgrad.h>
 
@@ -17,15 +19,19 @@
 
 static const char *const usage =
     "usage: bench_cells [options]\n"
-    "  Times a training step (forward, backward, all gradients) of recurrent layers in float.\n"
-    "  --cell rnn|lstm|gru|mgu|all   gru is the reset-after form (default: all)\n"
-    "  --shape NAME|B,T,I,H|all      tiny small mid large xl rows long (default: all)\n"
-    "  --mode eager                  how the cell runs (default: eager)\n"
-    "  --threads 1                   threads of the tape (default: 1)\n"
-    "  --secs S                      time to spend on each row (default: 1)\n"
-    "  --csv                         library,mode,threads,cell,shape,median_ms,min_ms,gflops\n"
-    "  --check                       no timing: compare every gradient with double\n"
-    "  --help                        this text\n";
+    "  Times a training step (forward, backward, all gradients) of recurrent layers.\n"
+    "  --cell NAME|all         rnn lstm gru mgu user stack3; gru is the reset-after form, user an\n"
+    "                          LSTM of eight products, stack3 three layers of LSTM (default: all)\n"
+    "  --shape NAME|B,T,I,H|all  tiny small mid large xl rows long (default: all)\n"
+    "  --mode eager|plan|auto  how the cell runs (default: auto)\n"
+    "  --precision f32|f64     of the tape (default: f32)\n"
+    "  --threads N             threads of the tape, 1 to 256 (default: 1)\n"
+    "  --secs S                time to spend on each row (default: 1)\n"
+    "  --csv                   library,mode,threads,cell,shape,median_ms,min_ms,gflops; a mode in\n"
+    "                          double reads plan-f64\n"
+    "  --check                 no timing: compare every gradient with eager double\n"
+    "  --steps-growth          LSTM, I = 1, H = 128, B = 1: us per time step as T grows\n"
+    "  --help                  this text\n";
 
 /* ---- What is measured -------------------------------------------------------------------- */
 
@@ -40,53 +46,101 @@ static const shape shapes[] = {
     { "long", 8, 1000, 64, 128 },
 };
 
-typedef union weights {
+enum { LAYERS = 3, MAX_STATES = 2 * LAYERS };
+
+typedef struct weights {
     sq_rnn rnn;
-    sq_lstm lstm;
+    sq_lstm lstm[LAYERS];
     sq_gru gru;
     sq_mgu mgu;
+    sq_stack_cells *stack; /* to be freed */
 } weights;
+
+static const sq_cell no_cell = { .n_states = 0 };
 
 static sq_cell new_rnn(weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
-    if (sq_rnn_init(&w->rnn, p, "rnn", in, hidden, SQ_RNN_TANH, 1)) return (sq_cell){ 0 };
+    if (sq_rnn_init(&w->rnn, p, "rnn", in, hidden, SQ_RNN_TANH, 1)) return no_cell;
     return sq_rnn_cell(&w->rnn);
 }
 
 static sq_cell new_lstm(weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
-    if (sq_lstm_init(&w->lstm, p, "lstm", in, hidden, 1)) return (sq_cell){ 0 };
-    return sq_lstm_cell(&w->lstm);
+    if (sq_lstm_init(w->lstm, p, "lstm", in, hidden, 1)) return no_cell;
+    return sq_lstm_cell(w->lstm);
 }
 
 static sq_cell new_gru(weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
-    if (sq_gru_init(&w->gru, p, "gru", in, hidden, SQ_RESET_AFTER, 1)) return (sq_cell){ 0 };
+    if (sq_gru_init(&w->gru, p, "gru", in, hidden, SQ_RESET_AFTER, 1)) return no_cell;
     return sq_gru_cell(&w->gru);
 }
 
 static sq_cell new_mgu(weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
-    if (sq_mgu_init(&w->mgu, p, "mgu", in, hidden, 1)) return (sq_cell){ 0 };
+    if (sq_mgu_init(&w->mgu, p, "mgu", in, hidden, 1)) return no_cell;
     return sq_mgu_cell(&w->mgu);
+}
+
+static sq_var user_gate(sq_tape *t, const sq_lstm *w, sq_var x, sq_var h, int k)
+{
+    sq_var a = sq_matmul(x, sq_use(t, w->W[k]));
+    sq_var b = sq_matmul(h, sq_use(t, w->U[k]));
+    return sq_add(sq_add(a, b), sq_use(t, w->b[k]));
+}
+
+static sq_var user_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    const sq_lstm *w = self;
+    sq_var i = sq_sigmoid(user_gate(t, w, x, state[0], 0));
+    sq_var f = sq_sigmoid(user_gate(t, w, x, state[0], 1));
+    sq_var g = sq_tanh(user_gate(t, w, x, state[0], 2));
+    sq_var o = sq_sigmoid(user_gate(t, w, x, state[0], 3));
+    state[1] = sq_add(sq_mul(f, state[1]), sq_mul(i, g));
+    state[0] = sq_mul(o, sq_tanh(state[1]));
+    return state[0];
+}
+
+static sq_cell new_user(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    sq_cell cell = new_lstm(w, p, in, hidden);
+    if (cell.step) cell.step = user_step;
+    return cell;
+}
+
+static sq_cell new_stack(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    static const char *const names[LAYERS] = { "layer0", "layer1", "layer2" };
+    sq_cell layers[LAYERS];
+    for (int k = 0; k < LAYERS; k++) {
+        if (sq_lstm_init(&w->lstm[k], p, names[k], k ? hidden : in, hidden, 1 + (uint64_t)k))
+            return no_cell;
+        layers[k] = sq_lstm_cell(&w->lstm[k]);
+    }
+    w->stack = sq_stack_new(layers, LAYERS);
+    return w->stack ? sq_stack_cell(w->stack) : no_cell;
 }
 
 typedef struct kind {
     const char *name;
-    int gates;
+    int gates, layers;
     sq_cell (*make)(weights *w, sq_params *p, int64_t in, int64_t hidden);
 } kind;
 
 static const kind kinds[] = {
-    { "rnn", 1, new_rnn }, { "lstm", 4, new_lstm }, { "gru", 3, new_gru }, { "mgu", 2, new_mgu }
+    { "rnn", 1, 1, new_rnn }, { "lstm", 4, 1, new_lstm }, { "gru", 3, 1, new_gru },
+    { "mgu", 2, 1, new_mgu }, { "user", 4, 1, new_user }, { "stack3", 4, LAYERS, new_stack },
 };
 
 typedef struct options {
     const kind *kind;   /* NULL: all */
     const shape *shape; /* NULL: all */
     shape custom;
+    sq_mode mode;
+    sq_dtype dtype;
+    int32_t threads;
     double secs;
-    bool csv, check;
+    bool csv, check, growth;
 } options;
 
 static int fail(const char *what, const char *why)
@@ -96,8 +150,6 @@ static int fail(const char *what, const char *why)
 }
 
 /* ---- One training step ------------------------------------------------------------------- */
-
-enum { MAX_STATES = 2 };
 
 /* The cell, its weights, and the fixed numbers that go in. */
 typedef struct task {
@@ -127,12 +179,13 @@ static void task_free(task *k)
     free(k->x);
     free(k->r);
     for (int i = 0; i < MAX_STATES; i++) free(k->state[i]);
+    sq_stack_free(k->w.stack);
     sq_params_free(k->params);
 }
 
-static bool task_init(task *k, const kind *which, const shape *s)
+static bool task_init(task *k, const options *o, const kind *which, const shape *s)
 {
-    *k = (task){ .s = s, .params = sq_params_new(SQ_F32) };
+    *k = (task){ .s = s, .params = sq_params_new(o->dtype) };
     if (!k->params) return false;
     k->cell = which->make(&k->w, k->params, s->I, s->H);
     k->x = numbers(s->T * s->B, s->I, 2);
@@ -143,16 +196,19 @@ static bool task_init(task *k, const kind *which, const shape *s)
     return ok;
 }
 
-static sq_status train(sq_tape *t, const task *k, leaves *l)
+/* What `mode` was in the end is told in `ran`. */
+static sq_status train(sq_tape *t, const task *k, sq_mode mode, leaves *l, sq_mode *ran)
 {
     const shape *s = k->s;
+    const sq_unroll_options o = { .mode = mode };
     sq_tape_reset(t);
     sq_zero_grads(t);
     l->x = sq_leaf_f32(t, sq_shape3(s->T, s->B, s->I), k->x);
     for (int i = 0; i < k->cell.n_states; i++)
         l->state[i] = sq_leaf_f32(t, sq_mat(s->B, s->H), k->state[i]);
-    const sq_unrolled *u = sq_unroll(t, &k->cell, l->x, l->state, NULL);
+    const sq_unrolled *u = sq_unroll(t, &k->cell, l->x, l->state, &o);
     sq_var r = sq_input_f32(t, sq_shape3(s->T, s->B, s->H), k->r);
+    *ran = sq_unroll_mode(u);
     return sq_backward(sq_sum(sq_mul(sq_unrolled_outputs(u), r)));
 }
 
@@ -173,31 +229,49 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void print_row(const options *o, const kind *which, const shape *s, double median,
-                      double min)
+static double flops(const kind *which, const shape *s)
 {
-    double flops =
-        6.0 * (double)(s->B * s->T) * (double)(s->I + s->H) * which->gates * (double)s->H;
-    double gflops = flops / median * 1e-9;
+    double inputs = (double)(s->I + s->H) + (double)((which->layers - 1) * 2 * s->H);
+    return 6.0 * (double)(s->B * s->T) * inputs * which->gates * (double)s->H;
+}
+
+static const char *mode_name(sq_mode mode)
+{
+    return mode == SQ_PLAN ? "plan" : mode == SQ_EAGER ? "eager" : "auto";
+}
+
+static void print_row(const options *o, const kind *which, const shape *s, sq_mode ran,
+                      double median, double min)
+{
+    const char *wide = o->dtype == SQ_F64 ? "-f64" : "";
+    double gflops = flops(which, s) / median * 1e-9;
     if (o->csv)
-        printf("seqgrad,eager,1,%s,%s,%.4f,%.4f,%.2f\n", which->name, s->name, median * 1e3,
-               min * 1e3, gflops);
+        printf("seqgrad,%s%s,%d,%s,%s,%.4f,%.4f,%.2f\n", mode_name(ran), wide, (int)o->threads,
+               which->name, s->name, median * 1e3, min * 1e3, gflops);
     else
-        printf("%-6s %-16s %12.3f %12.3f %10.2f\n", which->name, s->name, median * 1e3,
-               min * 1e3, gflops);
+        printf("%-8s %-16s %-6s %12.3f %12.3f %10.2f\n", which->name, s->name, mode_name(ran),
+               median * 1e3, min * 1e3, gflops);
     fflush(stdout);
 }
 
-/* Two rounds warm the memory up; at least three are timed. */
-static int measure(const options *o, const kind *which, const task *k)
+static sq_tape *new_tape(sq_dtype dtype, sq_params *params, int32_t threads)
+{
+    sq_tape *t = sq_tape_new(dtype, params);
+    sq_tape_set_threads(t, threads);
+    return t;
+}
+
+/* Two rounds warm the memory up; at least three are timed. The median and the least, or -1. */
+static int time_it(const options *o, const kind *which, const task *k, sq_mode *ran,
+                   double *median, double *min)
 {
     double times[MAX_ROUNDS], end = 0;
     int rounds = 0;
     leaves l;
-    sq_tape *t = sq_tape_new(SQ_F32, k->params);
+    sq_tape *t = new_tape(o->dtype, k->params, o->threads);
     for (int i = -2; i < MAX_ROUNDS && (i < 3 || now() < end); i++) {
         double from = now();
-        if (train(t, k, &l)) break;
+        if (train(t, k, o->mode, &l, ran)) break;
         double to = now();
         if (i < 0) end = to + o->secs;
         else times[rounds++] = to - from;
@@ -206,16 +280,68 @@ static int measure(const options *o, const kind *which, const task *k)
     sq_tape_free(t);
     if (rc) return rc;
     qsort(times, (size_t)rounds, sizeof *times, by_size);
-    print_row(o, which, k->s, times[rounds / 2], times[0]);
+    *median = times[rounds / 2];
+    *min = times[0];
+    return 0;
+}
+
+static int measure(const options *o, const kind *which, const task *k)
+{
+    sq_mode ran;
+    double median, min;
+    int rc = time_it(o, which, k, &ran, &median, &min);
+    if (!rc) print_row(o, which, k->s, ran, median, min);
+    return rc;
+}
+
+/* ---- Growth with T ----------------------------------------------------------------------- */
+
+enum { LENGTHS = 3, TURNS = 3 };
+
+/* us per time step at one length. */
+static int one_length(const options *o, const kind *which, int64_t T, sq_mode *ran, double *us)
+{
+    const shape s = { "growth", 1, T, 1, 128 };
+    double median = 0, min = 0;
+    task k;
+    int rc = task_init(&k, o, which, &s) ? time_it(o, which, &k, ran, &median, &min)
+                                         : fail("growth", "out of memory");
+    *us = median / (double)T * 1e6;
+    task_free(&k);
+    return rc;
+}
+
+/* Lengths take turns; the ratio is the median of the turns' ratios. */
+static int growth(const options *o)
+{
+    static const int64_t lengths[LENGTHS] = { 1000, 10000, 100000 };
+    double us[LENGTHS][TURNS], ratio[TURNS];
+    const kind *which = o->kind ? o->kind : &kinds[1];
+    sq_mode ran = SQ_AUTO;
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (int i = 0; i < LENGTHS; i++)
+            if (one_length(o, which, lengths[i], &ran, &us[i][turn])) return 1;
+        ratio[turn] = us[LENGTHS - 1][turn] / us[0][turn];
+    }
+    printf("%s, B = 1, I = 1, H = 128, %s, %d thread%s\n%10s %12s\n", which->name,
+           mode_name(ran), (int)o->threads, o->threads > 1 ? "s" : "", "T", "us per step");
+    for (int i = 0; i < LENGTHS; i++) {
+        qsort(us[i], TURNS, sizeof **us, by_size);
+        printf("%10lld %12.3f\n", (long long)lengths[i], us[i][TURNS / 2]);
+    }
+    qsort(ratio, TURNS, sizeof *ratio, by_size);
+    printf("ratio of the last to the first: %.3f\n", ratio[TURNS / 2]);
     return 0;
 }
 
 /* ---- Check ------------------------------------------------------------------------------- */
 
-static const double tolerance = 1e-4;
+/* Of a gradient, relative to its largest entry: rounding, and no more. */
+static double tolerance(sq_dtype dtype) { return dtype == SQ_F64 ? 1e-10 : 1e-4; }
 
 /* Compares `got` with `want`, relative to the largest entry wanted; prints the figure. */
-static bool compare(const char *name, const double *got, const double *want, int64_t n)
+static bool compare(const char *name, const double *got, const double *want, int64_t n,
+                    double limit)
 {
     double worst = 0, largest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -224,7 +350,7 @@ static bool compare(const char *name, const double *got, const double *want, int
         largest = fmax(largest, fabs(want[i]));
     }
     double error = worst > 0 || isnan(worst) ? worst / largest : 0;
-    bool ok = error <= tolerance;
+    bool ok = error <= limit;
     printf("  %-10s %.2e%s\n", name, error, ok ? "" : "   DIFFERS");
     return ok;
 }
@@ -234,7 +360,7 @@ static bool compare_leaf(const char *name, sq_var a, sq_var b)
     int64_t n = sq_shape_size(sq_shape_of(b));
     double *got = calloc((size_t)n, sizeof *got), *want = calloc((size_t)n, sizeof *want);
     bool ok = got && want && !sq_grad_copy_f64(a, got) && !sq_grad_copy_f64(b, want) &&
-              compare(name, got, want, n);
+              compare(name, got, want, n, tolerance(sq_tape_dtype(a.tape)));
     free(got);
     free(want);
     return ok;
@@ -246,16 +372,19 @@ static bool compare_weight(sq_tape *a, sq_tape *b, sq_weight w)
     int64_t n = sq_shape_size(sq_weight_shape(p, w));
     double *got = calloc((size_t)n, sizeof *got), *want = calloc((size_t)n, sizeof *want);
     bool ok = got && want && !sq_weight_grad_f64(a, w, got) &&
-              !sq_weight_grad_f64(b, w, want) && compare(sq_weight_name(p, w), got, want, n);
+              !sq_weight_grad_f64(b, w, want) &&
+              compare(sq_weight_name(p, w), got, want, n, tolerance(sq_tape_dtype(a)));
     free(got);
     free(want);
     return ok;
 }
 
-static bool compare_all(sq_tape *a, sq_tape *b, const task *k)
+static bool compare_all(sq_tape *a, sq_tape *b, const task *k, sq_mode mode)
 {
     leaves la, lb;
-    if (train(a, k, &la) || train(b, k, &lb)) return false;
+    sq_mode ran;
+    if (train(b, k, SQ_EAGER, &lb, &ran) || train(a, k, mode, &la, &ran)) return false;
+    printf("%s\n", mode_name(ran));
     bool ok = compare_leaf("x", la.x, lb.x);
     for (int i = 0; i < k->cell.n_states; i++)
         ok = compare_leaf(k->cell.state_names[i], la.state[i], lb.state[i]) && ok;
@@ -264,13 +393,14 @@ static bool compare_all(sq_tape *a, sq_tape *b, const task *k)
     return ok;
 }
 
-static int check(const kind *which, const task *k)
+static int check(const options *o, const kind *which, const task *k)
 {
     sq_params *wide = sq_params_clone(k->params, SQ_F64);
-    sq_tape *a = sq_tape_new(SQ_F32, k->params), *b = wide ? sq_tape_new(SQ_F64, wide) : NULL;
-    printf("%s %s: largest difference from double, relative to the largest entry\n",
+    sq_tape *a = new_tape(o->dtype, k->params, o->threads);
+    sq_tape *b = wide ? sq_tape_new(SQ_F64, wide) : NULL;
+    printf("%s %s: largest difference from eager double, relative to the largest entry; ",
            which->name, k->s->name);
-    bool ok = b && compare_all(a, b, k);
+    bool ok = b && compare_all(a, b, k, o->mode);
     if (sq_tape_status(a) || sq_tape_status(b))
         fail(which->name, sq_tape_status(a) ? sq_message(a) : sq_message(b));
     sq_tape_free(a);
@@ -294,7 +424,13 @@ static int read_cell(options *o, const char *value)
     for (int i = 0; i < COUNT(kinds); i++)
         if (strcmp(value, kinds[i].name) == 0) o->kind = &kinds[i];
     if (o->kind || strcmp(value, "all") == 0) return 0;
-    return refuse("--cell", value, "the cells are rnn, lstm, gru, mgu and all");
+    char text[160] = "the cells are";
+    for (int i = 0; i < COUNT(kinds); i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, " %s,", kinds[i].name);
+    }
+    strncat(text, " and all", sizeof text - strlen(text) - 1);
+    return refuse("--cell", value, text);
 }
 
 static int read_shape(options *o, const char *value)
@@ -323,16 +459,26 @@ static int read_shape(options *o, const char *value)
 
 static int read_mode(options *o, const char *value)
 {
-    (void)o;
-    if (strcmp(value, "eager") == 0) return 0;
-    return refuse("--mode", value, "the only mode is eager");
+    static const sq_mode modes[] = { SQ_AUTO, SQ_EAGER, SQ_PLAN };
+    for (int i = 0; i < COUNT(modes); i++)
+        if (strcmp(value, mode_name(modes[i])) == 0) return o->mode = modes[i], 0;
+    return refuse("--mode", value, "the modes are eager, plan and auto");
+}
+
+static int read_precision(options *o, const char *value)
+{
+    o->dtype = strcmp(value, "f64") == 0 ? SQ_F64 : SQ_F32;
+    if (o->dtype == SQ_F64 || strcmp(value, "f32") == 0) return 0;
+    return refuse("--precision", value, "the precisions are f32 and f64");
 }
 
 static int read_threads(options *o, const char *value)
 {
-    (void)o;
-    if (strcmp(value, "1") == 0) return 0;
-    return refuse("--threads", value, "a tape runs on one thread; say 1");
+    char *end;
+    long n = strtol(value, &end, 10);
+    o->threads = (int32_t)n;
+    if (end != value && *end == '\0' && n >= 1 && n <= 256) return 0;
+    return refuse("--threads", value, "not a number of threads in 1..256");
 }
 
 static int read_secs(options *o, const char *value)
@@ -346,11 +492,9 @@ static int read_secs(options *o, const char *value)
 static const struct valued {
     const char *flag;
     int (*read)(options *o, const char *value);
-} valued[] = { { "--cell", read_cell },
-               { "--shape", read_shape },
-               { "--mode", read_mode },
-               { "--threads", read_threads },
-               { "--secs", read_secs } };
+} valued[] = { { "--cell", read_cell },       { "--shape", read_shape },
+               { "--mode", read_mode },       { "--precision", read_precision },
+               { "--threads", read_threads }, { "--secs", read_secs } };
 
 /* 0, or 2 after a sentence; -1 when only help was asked for. */
 static int read_options(options *o, int argc, char **argv)
@@ -364,6 +508,7 @@ static int read_options(options *o, int argc, char **argv)
         if (v) rc = v->read(o, argv[++i]);
         else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
         else if (strcmp(argv[i], "--check") == 0) o->check = true;
+        else if (strcmp(argv[i], "--steps-growth") == 0) o->growth = true;
         else if (strcmp(argv[i], "--help") == 0) return -1;
         else return refuse(argv[i], NULL, "not an option; --help lists them");
         if (rc) return rc;
@@ -376,21 +521,23 @@ static int read_options(options *o, int argc, char **argv)
 static int run(const options *o, const kind *which, const shape *s)
 {
     task k;
-    int rc = task_init(&k, which, s) ? (o->check ? check(which, &k) : measure(o, which, &k))
-                                     : fail(s->name, "out of memory");
+    int rc = task_init(&k, o, which, s) ? (o->check ? check : measure)(o, which, &k)
+                                        : fail(s->name, "out of memory");
     task_free(&k);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
-    options o = { .secs = 1 };
+    options o = { .secs = 1, .threads = 1, .dtype = SQ_F32 };
     int rc = read_options(&o, argc, argv), bad = 0;
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
+    if (o.growth) return growth(&o);
     if (o.csv && !o.check) puts("library,mode,threads,cell,shape,median_ms,min_ms,gflops");
     if (!o.csv && !o.check)
-        printf("%-6s %-16s %12s %12s %10s\n", "cell", "shape", "median_ms", "min_ms", "gflops");
+        printf("%-8s %-16s %-6s %12s %12s %10s\n", "cell", "shape", "mode", "median_ms",
+               "min_ms", "gflops");
     for (int i = 0; i < COUNT(kinds); i++)
         for (int j = 0; j < (o.shape ? 1 : COUNT(shapes)); j++)
             if (!o.kind || o.kind == &kinds[i])

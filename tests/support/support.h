@@ -20,6 +20,18 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
+/* Sanitizers make programs slow: there, a tenth of the cases. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FEWER(n) ((n) / 10)
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FEWER(n) ((n) / 10)
+#endif
+#endif
+#ifndef FEWER
+#define FEWER(n) (n)
+#endif
+
 /* splitmix64 (Steele, Lea, Flood 2014). */
 typedef struct rng {
     uint64_t s;

@@ -1,0 +1,241 @@
+/* panel_vector_tmpl.h -- packed products in vector extensions; included once per `real`.
+ *
+ * Two vectors make a panel; a last panel of one vector is that narrow. Panels are the outer loop
+ * and blocks of rows the inner one, so that a panel is read from memory once and from cache for
+ * all rows. Nothing outside the operands is read or written: parts of vectors at ragged edges go
+ * through the stack. */
+#include "core/kernels/vector_tmpl.h"
+#include "core/kernels/panel_tile_tmpl.h"
+
+#define tile OF_REAL(tile)
+#define target OF_REAL(target)
+
+static int64_t OF_REAL(panels)(int32_t n_parts, const int64_t *width)
+{
+    return (pieces(n_parts, width, VL) + 1) / 2;
+}
+
+static size_t OF_REAL(panels_bytes)(const sqi_panels *b)
+{
+    int64_t n = pieces(b->n_parts, b->width, VL) * VL * total(b->n_sums, b->depth);
+    return (size_t)n * sizeof(real);
+}
+
+/* ---- Packing ----------------------------------------------------------------------------- */
+
+/* Vector i of the grid, from row k on, in a panel that is *width elements wide. */
+static real *OF_REAL(packed_vector)(const sqi_panels *b, int64_t n_vectors, int64_t i,
+                                    int64_t k, int64_t *width)
+{
+    int64_t rows = total(b->n_sums, b->depth);
+    *width = i % 2 == 0 && i + 1 == n_vectors ? VL : 2 * VL;
+    return (real *)b->data + i / 2 * rows * 2 * VL + k * *width + i % 2 * VL;
+}
+
+/* y[k][0..VL) = `lanes` elements of row k, or of column k where a row is not contiguous. */
+static void OF_REAL(pack_rows)(int64_t n, const real *x, int64_t row, int64_t lanes, real *y,
+                               int64_t width)
+{
+    for (int64_t k = 0; k < n; k++)
+        *(vec *)(y + k * width) = OF_REAL(load_lanes)(x + k * row, lanes);
+}
+
+/* The same from columns, which are contiguous: VL x VL elements at a time are transposed. */
+static void OF_REAL(pack_columns)(int64_t n, const real *x, int64_t col, int64_t lanes, real *y,
+                                  int64_t width)
+{
+    for (int64_t k = 0; k < n; k += VL) {
+        int64_t here = n - k < VL ? n - k : VL;
+        vec v[VL] = { { 0 } };
+        for (int64_t j = 0; j < lanes; j++) v[j] = OF_REAL(load_lanes)(x + j * col + k, here);
+        OF_REAL(transpose)(v);
+        for (int64_t i = 0; i < here; i++) *(vec *)(y + (k + i) * width) = v[i];
+    }
+}
+
+static void OF_REAL(pack_elements)(int64_t n, const real *x, int64_t row, int64_t col,
+                                   int64_t lanes, real *y, int64_t width)
+{
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t j = 0; j < VL; j++)
+            y[k * width + j] = j < lanes ? x[k * row + j * col] : 0;
+}
+
+/* A few rows of all panels at a time, or whole columns: long pieces of what is read. */
+static void OF_REAL(pack)(const sqi_panels *b, int32_t sum, int32_t part, const void *from,
+                          int64_t row, int64_t col)
+{
+    int64_t before = pieces(part, b->width, VL), k0 = total(sum, b->depth);
+    int64_t n_vectors = pieces(b->n_parts, b->width, VL), depth = b->depth[sum];
+    int64_t rows = col == 1 ? PACK_ROWS : depth;
+    for (int64_t k = 0; k < depth; k += rows)
+        for (int64_t j = 0, i = before, width; j < b->width[part]; j += VL, i++) {
+            const real *x = (const real *)from + k * row + j * col;
+            real *y = OF_REAL(packed_vector)(b, n_vectors, i, k0 + k, &width);
+            int64_t lanes = b->width[part] - j < VL ? b->width[part] - j : VL;
+            int64_t n = depth - k < rows ? depth - k : rows;
+            if (col == 1) OF_REAL(pack_rows)(n, x, row, lanes, y, width);
+            else if (row == 1) OF_REAL(pack_columns)(n, x, col, lanes, y, width);
+            else OF_REAL(pack_elements)(n, x, row, col, lanes, y, width);
+        }
+}
+
+/* ---- The product ------------------------------------------------------------------------- */
+
+/* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height. */
+static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int64_t tall,
+                              OF_REAL(runner) * run)
+{
+    int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n;
+    t->row = from;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t mr = height + (i < taller);
+        run(t, mr, nv);
+        t->row += mr;
+    }
+}
+
+/* Few rows take several panels at once, to have enough independent sums. */
+static int64_t OF_REAL(take)(const sqi_panel_product *p, int64_t m, int64_t left)
+{
+    int64_t nv = p->single ? SINGLE_VECTORS : MAX_VECTORS;
+    while (nv > 2 && !p->single && m * nv > MAX_SUMS) nv /= 2;
+    while (nv > left) nv /= 2;
+    return nv;
+}
+
+/* Rows from .. from + m - 1 of all wanted panels. */
+static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int64_t m)
+{
+    const sqi_panels *b = p->b;
+    int64_t n_vectors = pieces(b->n_parts, b->width, VL), width, nv;
+    int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
+    tile t = { .n_sums = b->n_sums, .depth = b->depth, .a_row = p->a_row, .a = p->a };
+    t.panel = total(b->n_sums, b->depth) * 2 * VL;
+    for (int64_t i = 2 * p->first; i < end; i += nv) {
+        nv = OF_REAL(take)(p, m, end - i);
+        for (int64_t j = 0; j < nv; j++) {
+            piece s = piece_at(b->width, VL, i + j);
+            const sqi_out *o = &p->out[s.part];
+            const real *add = o->from ? (const real *)o->from + s.at : NULL;
+            t.to[j] = (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width };
+        }
+        t.b = OF_REAL(packed_vector)(b, n_vectors, i, 0, &width);
+        if (p->single) OF_REAL(run_rows)(&t, from, m, nv, 1, OF_REAL(run_single_tile));
+        else
+            OF_REAL(run_rows)
+            (&t, from, m, nv, MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS,
+             OF_REAL(run_tile));
+    }
+}
+
+static void OF_REAL(product)(const sqi_panel_product *p)
+{
+    for (int64_t i = 0; i < p->m; i += ROWS_AT_ONCE)
+        OF_REAL(product_rows)(p, i, p->m - i < ROWS_AT_ONCE ? p->m - i : ROWS_AT_ONCE);
+}
+
+/* ---- Weight gradients -------------------------------------------------------------------- */
+
+/* One vector of the gradients: a piece of the columns of a part. */
+typedef struct OF_REAL(source) {
+    const real *g;
+    int64_t g_row, lanes;
+} OF_REAL(source);
+
+/* y = n rows of the sources side by side; sum = their sum, one chain a column. */
+static inline __attribute__((always_inline)) void OF_REAL(copy_rows)(
+    int64_t n, const OF_REAL(source) * from, const int nv, const bool whole, real *y, vec *sum)
+{
+    const real *g[2] = { from[0].g, from[nv - 1].g };
+    vec s[2] = { { 0 }, { 0 } };
+    for (; n > 0; n--, y += nv * VL) UNROLL
+    for (int j = 0; j < nv; j++) {
+        vec v = OF_REAL(load_lanes)(g[j], whole ? VL : from[j].lanes);
+        *(vec *)(y + j * VL) = v;
+        s[j] += v;
+        g[j] += from[j].g_row;
+    }
+    for (int j = 0; j < nv; j++) sum[j] = s[j];
+}
+
+/* Copies rows ks of nv vectors from vector i on into the panel; adds up their columns if asked. */
+static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i, int64_t nv,
+                                bool add_up, real *panel)
+{
+    OF_REAL(source) from[2];
+    vec sum[2];
+    int64_t n = ks.to - ks.from;
+    for (int64_t j = 0; j < nv; j++) {
+        piece s = piece_at(p->n, VL, i + j);
+        int64_t g_row = p->g_row[s.part];
+        const real *g = (const real *)p->g[s.part] + ks.from * g_row + s.at;
+        from[j] = (OF_REAL(source)){ g, g_row, s.width };
+    }
+    if (nv == 1) OF_REAL(copy_rows)(n, from, 1, false, panel, sum);
+    else if (from[0].lanes < VL || from[1].lanes < VL)
+        OF_REAL(copy_rows)(n, from, 2, false, panel, sum);
+    else OF_REAL(copy_rows)(n, from, 2, true, panel, sum);
+    for (int64_t j = 0; add_up && j < nv; j++) {
+        piece s = piece_at(p->n, VL, i + j);
+        real *y = p->sums[s.part];
+        if (!y) continue;
+        sum[j] += OF_REAL(load_lanes)(y + s.at, s.width);
+        if (s.width == VL) *(vec *)(y + s.at) = sum[j];
+        else OF_REAL(store_lanes)(y + s.at, sum[j], s.width);
+    }
+}
+
+/* Columns from .. to - 1 of one left operand times nv vectors of the gradients, from vector i on.
+ * A vector that nobody wants is stored nowhere, no lane of it. */
+static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i, int64_t nv,
+                               int32_t left, int64_t from, int64_t to, const real *panel)
+{
+    int64_t n = ks.to - ks.from, wanted = 0;
+    real nowhere[VL];
+    const void *a = (const real *)p->a[left] + ks.from * p->a_row[left];
+    tile t = { .n_sums = 1, .depth = &n, .a_row = p->a_row + left, .a = &a, .b = panel };
+    for (int64_t j = 0; j < nv; j++) {
+        piece s = piece_at(p->n, VL, i + j);
+        real *c = p->c[(int64_t)left * p->n_parts + s.part];
+        t.to[j] = (target){ nowhere, 0, NULL, 0, 0 };
+        if (!c) continue;
+        t.to[j] = (target){ c + s.at, p->n[s.part], c + s.at, p->n[s.part], s.width };
+        wanted++;
+    }
+    if (wanted) OF_REAL(run_rows)(&t, from, to - from, nv, MAX_ROWS, OF_REAL(run_grad_tile));
+}
+
+/* Columns from .. to - 1 of all left operands, counted through. */
+static void OF_REAL(grad_columns)(const sqi_grad_product *p, k_range ks, int64_t from,
+                                  int64_t to)
+{
+    _Alignas(SQ_VECTOR_BYTES) real panel[GRAD_BLOCK * 2 * VL];
+    int64_t n_vectors = pieces(p->n_parts, p->n, VL);
+    int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
+    for (int64_t i = 2 * p->first; i < end; i += 2) {
+        int64_t nv = end - i < 2 ? 1 : 2, before = 0;
+        OF_REAL(copy_panel)(p, ks, i, nv, from == 0, panel);
+        for (int32_t left = 0; left < p->n_left; before += p->m[left++]) {
+            int64_t first = from > before ? from - before : 0;
+            int64_t last = to - before < p->m[left] ? to - before : p->m[left];
+            if (first < last) OF_REAL(grad_left)(p, ks, i, nv, left, first, last, panel);
+        }
+    }
+}
+
+/* As many columns of the left operands at a time as stay in cache for all panels. */
+static void OF_REAL(grad_product)(const sqi_grad_product *p)
+{
+    int64_t m = total(p->n_left, p->m);
+    for (int64_t block = 0; block < k_blocks(p->k, GRAD_BLOCK); block++) {
+        k_range ks = k_block(p->k, GRAD_BLOCK, block);
+        int64_t at_once = GRAD_BYTES / ((ks.to - ks.from) * REAL_BYTES);
+        int64_t n = m > 0 ? k_blocks(m, at_once) : 1;
+        for (int64_t i = 0; i < n; i++)
+            OF_REAL(grad_columns)(p, ks, m * i / n, m * (i + 1) / n);
+    }
+}
+
+#undef tile
+#undef target

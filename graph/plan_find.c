@@ -1,0 +1,155 @@
+/* plan_find.c -- the plan of a trace: found again by its fingerprint, or built.
+ *
+ * The fingerprint is everything the rewrite depends on, written behind each other as bytes: ops,
+ * attributes, shapes, which operand comes from where, names, which weights, whether gradients
+ * flow. Addresses of values and T are not in it, so training finds its plan in microseconds. */
+#include "graph/plan_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size)
+{
+    size_t bytes = (n ? n : 1) * size;
+    void *block = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&p->arena, &p->pool, bytes) : NULL;
+    if (!block) return sq_post(t, SQ_ENOMEM, "out of memory for a plan"), NULL;
+    return memset(block, 0, bytes);
+}
+
+static void plan_free(sqi_plan *p)
+{
+    sqi_arena_clear(&p->arena, &p->pool);
+    sqi_pool_free(&p->pool);
+    free(p);
+}
+
+static void free_plans(sq_tape *t)
+{
+    for (sqi_plan *p = t->plans, *next; p; p = next) {
+        next = p->next;
+        plan_free(p);
+    }
+    t->plans = NULL;
+}
+
+static sqi_plan *plan_new(sq_tape *t)
+{
+    sqi_plan *p = calloc(1, sizeof *p);
+    if (!p) return sq_post(t, SQ_ENOMEM, "out of memory for a plan"), NULL;
+    p->dtype = t->dtype;
+    p->kern = t->kern;
+    return p;
+}
+
+/* ---- The fingerprint ----------------------------------------------------------------------- */
+
+typedef struct writer {
+    unsigned char *to; /* NULL: only counts */
+    size_t n;
+} writer;
+
+static void put(writer *w, const void *from, size_t bytes)
+{
+    if (w->to && bytes) memcpy(w->to + w->n, from, bytes);
+    w->n += bytes;
+}
+
+static void put_number(writer *w, int64_t x) { put(w, &x, sizeof x); }
+
+static void put_shape(writer *w, sq_shape s)
+{
+    put_number(w, s.rank);
+    for (int32_t i = 0; i < s.rank; i++) put_number(w, s.dim[i]);
+}
+
+static void put_attr(writer *w, const sq_attr *a)
+{
+    put(w, a->p, sizeof a->p);
+    put(w, a->k, sizeof a->k);
+    put_number(w, (int64_t)a->user_size);
+    if (a->user) put(w, a->user, a->user_size);
+}
+
+/* What brings x and the states in is told by the trace; other early nodes by kind. */
+static void put_operand(writer *w, const sqi_segment *s, const sqi_trace *r, uint32_t i)
+{
+    put_number(w, i);
+    if (i >= r->first) return;
+    put(w, &s->nodes[i].op, sizeof s->nodes[i].op);
+    put_shape(w, s->nodes[i].shape);
+}
+
+static void put_node(writer *w, const sqi_segment *s, const sqi_trace *r, uint32_t i)
+{
+    const sqi_node *n = &s->nodes[i];
+    size_t name = n->name ? strlen(n->name) + 1 : 0;
+    put(w, &n->op, sizeof n->op);
+    put_number(w, n->flags & SQI_NEEDS);
+    put_number(w, n->op == &sqi_op_use ? (int64_t)n->source : 0);
+    put_shape(w, n->shape);
+    put_number(w, (int64_t)name);
+    put(w, n->name, name);
+    put_attr(w, n->attr);
+    put_number(w, n->n);
+    for (int32_t k = 0; k < n->n; k++)
+        put_operand(w, s, r, s->operands[n->first + (uint32_t)k]);
+}
+
+static size_t print(const sqi_segment *s, const sqi_trace *r, unsigned char *to)
+{
+    writer w = { to, 0 };
+    put_number(&w, r->batch);
+    put_number(&w, r->n_states);
+    put_number(&w, r->first);
+    put_number(&w, r->x);
+    put_number(&w, r->output);
+    if (r->x) put_number(&w, s->nodes[r->x].flags & SQI_NEEDS);
+    if (r->x) put_shape(&w, s->nodes[r->x].shape);
+    for (int32_t k = 0; k < r->n_states; k++) {
+        put_number(&w, r->enters[k]);
+        put_number(&w, r->leaves[k]);
+        put_shape(&w, s->nodes[r->enters[k]].shape);
+    }
+    for (uint32_t i = r->first; i < s->n_nodes; i++) put_node(&w, s, r, i);
+    return w.n;
+}
+
+/* ---- Finding and building ------------------------------------------------------------------ */
+
+static sqi_plan *cached(const sq_tape *t, const unsigned char *bytes, size_t n)
+{
+    for (sqi_plan *p = t->plans; p; p = p->next)
+        if (p->print_bytes == n && memcmp(p->print, bytes, n) == 0) return p;
+    return NULL;
+}
+
+static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *bytes, size_t n)
+{
+    sqi_plan *p = plan_new(t);
+    if (!p) return NULL;
+    p->print = sqi_plan_take(t, p, n, 1);
+    p->print_bytes = n;
+    if (!p->print || !sqi_plan_read(t, p, r) || !sqi_plan_order(t, p)) {
+        plan_free(p);
+        return NULL;
+    }
+    memcpy(p->print, bytes, n);
+    p->next = t->plans;
+    t->plans = p;
+    t->free_plans = free_plans;
+    return p;
+}
+
+sqi_plan *sqi_plan_of(sq_tape *t, const sqi_trace *r)
+{
+    size_t n = print(t->current, r, NULL);
+    unsigned char *bytes = sqi_arena_alloc(&t->scratch, &t->pool, n);
+    if (!bytes) return sq_post(t, SQ_ENOMEM, "out of memory for a trace"), NULL;
+    print(t->current, r, bytes);
+    sqi_plan *p = cached(t, bytes, n);
+    if (!p) p = build(t, r, bytes, n);
+    sqi_arena_clear(&t->scratch, &t->pool);
+    return p;
+}

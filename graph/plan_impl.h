@@ -1,0 +1,310 @@
+/* plan_impl.h -- the step program: what a traced step becomes, and the words for it.
+ *
+ *     trace  ->  values  ->  tasks of three phases  ->  run over blocks of steps
+ *                             HOIST   from x and weights only: many steps at once, before
+ *                             LOOP    what the next step needs: step after step
+ *                             SINK    the rest: many steps at once, after
+ *
+ * A value is one result of one step. What does not depend on time (weights, what comes from
+ * outside, what is computed from these alone) is FIXED: it stays on the tape as ordinary nodes and
+ * enters the span as operands, so the generic sweep differentiates it.
+ *
+ * Where a value lies is its room:
+ *     TILE     within one fused pass over a tile, nowhere else
+ *     STEP     scratch of one step            BLOCK    scratch of one block of steps
+ *     KEPT     [steps,...] in the segment     OUTSIDE  an operand of the span
+ * A state k has one KEPT array [steps + 1,...], the initial state first: the value that enters
+ * step t lies at t, the one that leaves it at t + 1. Gradients have rooms of their own; those of
+ * states are KEPT, so that every total stays readable.
+ *
+ * A block of steps is the unit of hoisting, sinking and of weight gradients (kernel law (c)): its
+ * borders depend on the sizes of the cell, T and B only. */
+#ifndef SQ_GRAPH_PLAN_IMPL_H
+#define SQ_GRAPH_PLAN_IMPL_H
+
+#include "core/tape_impl.h"
+#include "graph/plan.h"
+#include "ops/map_impl.h"
+
+enum { SQI_TILE_BYTES = 1024, SQI_NO_VALUE = -1 };
+
+typedef enum sqi_phase { SQI_FIXED, SQI_HOIST, SQI_LOOP, SQI_SINK, SQI_N_PHASES } sqi_phase;
+
+typedef enum sqi_room {
+    SQI_NOWHERE,
+    SQI_TILE,
+    SQI_STEP,
+    SQI_BLOCK,
+    SQI_KEPT,
+    SQI_OUTSIDE
+} sqi_room;
+
+typedef enum sqi_kind {
+    SQI_UNUSED,  /* dead, or folded into another value */
+    SQI_OUTER,   /* FIXED: an operand of the span */
+    SQI_X,       /* the input of the step */
+    SQI_ENTERS,  /* a state as it enters the step */
+    SQI_MAP,     /* an elementwise op that a chain can run */
+    SQI_PRODUCT, /* from + bias + sum over terms of left * right */
+    SQI_CALL,    /* any other op, called as the tape would */
+    SQI_SPREAD   /* only a gradient: that of a vector used in every row, before it is summed */
+} sqi_kind;
+
+/* left * right, or left * right^T; right is FIXED. */
+typedef struct sqi_term {
+    int32_t left, right;
+    bool transposed;
+} sqi_term;
+
+typedef struct sqi_value {
+    sqi_kind kind;
+    sqi_phase phase;
+    sqi_room room;
+    bool needs;        /* a gradient flows to it */
+    bool by_row;       /* its first axis is the batch */
+    bool of_weight;    /* OUTER: a weight itself */
+    int32_t state;     /* ENTERS: which; of the value that leaves as state k: k; else -1 */
+    int32_t uses;      /* operands and results it stands for */
+    int32_t operand;   /* OUTER: which operand of the span */
+    const sq_op *op;   /* MAP, CALL */
+    const sq_attr *attr;
+    int32_t first, n;  /* MAP, CALL: operands, in sqi_plan.operands; PRODUCT: terms */
+    int32_t from, bias; /* PRODUCT */
+    const char *name;
+    sq_shape shape;
+    int64_t size;
+} sqi_value;
+
+/* ---- Fused passes --------------------------------------------------------------------------- */
+
+/* One array that a pass runs along. */
+typedef struct sqi_stream {
+    int32_t value;
+    bool gradient;
+    int32_t tile;   /* number of the tile buffer it lies in, or -1 */
+    int64_t period; /* > 0: a FIXED vector, repeated */
+} sqi_stream;
+
+/* One op kernel applied to streams. */
+typedef struct sqi_micro {
+    void (*run)(const sqi_run *r);
+    void (*add)(const sqi_run *r), (*set)(const sqi_run *r); /* reverse: either way */
+    int32_t x[SQI_MAP_OPERANDS], y, out, in; /* streams, or -1 */
+    const double *p;
+    int32_t crosses; /* reverse: the state whose entering gradient it writes, or -1 */
+    bool first;      /* it is the first writer of that gradient */
+} sqi_micro;
+
+typedef struct sqi_chain {
+    int64_t size; /* elements of one step */
+    int32_t n_streams, n_micros, n_tiles;
+    sqi_stream *streams;
+    sqi_micro *micros;
+    int64_t period; /* tiles do not cross its multiples; 0: none */
+} sqi_chain;
+
+/* ---- Tasks ---------------------------------------------------------------------------------- */
+
+/* The packed right operands of a product, and what they were packed from. */
+typedef struct sqi_packed {
+    sqi_panels panels;
+    int64_t *depth, *width; /* the panels' own, to be filled in */
+    int32_t *right;    /* [n_sums][n_parts] FIXED values */
+    bool *transposed;  /* [n_sums][n_parts] */
+    int64_t n_panels;
+    uint64_t version;  /* of the weights; 0: nothing packed, or not of weights alone */
+    bool of_weights;
+} sqi_packed;
+
+typedef enum sqi_task_kind { SQI_DO_PRODUCT, SQI_DO_CHAIN, SQI_DO_CALL } sqi_task_kind;
+
+/* Forward PRODUCT: values v[n] (parts) from lefts[n_lefts]. Reverse PRODUCT: the gradient of left
+ * `target` from the gradients of v[n]. CALL: v[0]. */
+typedef struct sqi_task {
+    sqi_task_kind kind;
+    sqi_chain chain;
+    int32_t *v, n;
+    int32_t *lefts, n_lefts;
+    int64_t rows;        /* PRODUCT: rows of left per row of the batch */
+    sqi_packed packed;
+    int32_t target;      /* reverse PRODUCT: whose gradient; CALL: which operand's */
+    bool sharable;       /* may be run on some rows of the batch */
+    bool sets;           /* reverse: it is the first contribution to the target's gradient */
+    int32_t crosses;     /* as in sqi_micro */
+    bool first;
+} sqi_task;
+
+/* Weight gradients at the end of a block: C[left][part] += left^T part. Arrays are values
+ * (gradient = false) or their gradients. */
+typedef struct sqi_array {
+    int32_t value;
+    bool gradient;
+} sqi_array;
+
+typedef struct sqi_defer {
+    sqi_array *lefts, *parts;
+    int32_t n_lefts, n_parts;
+    int32_t *to;   /* [n_lefts][n_parts] OUTER values, or -1 */
+    int32_t *sums; /* [n_parts] OUTER values that take column sums, or -1 */
+} sqi_defer;
+
+typedef struct sqi_tasks {
+    sqi_task *at;
+    int32_t n, room;
+} sqi_tasks;
+
+/* The reverse program. Which named gradients are kept decides where they lie, so there may be
+ * several of a plan. */
+typedef struct sqi_back {
+    struct sqi_back *next;
+    bool *tapped;      /* [n_values] named values whose gradient is kept */
+    int32_t *root;     /* [n_values] the value whose gradient memory it shares */
+    sqi_room *room;    /* [n_values] of gradients */
+    sqi_tasks tasks[SQI_N_PHASES];
+    sqi_defer *defers;
+    int32_t n_defers, defer_room, n_roots; /* root and room are told for values below n_roots */
+    bool *crossed; /* [n_states] something writes the gradient of the entering state */
+    bool *sunk;    /* [n_states] the SINK writes the gradient of the leaving state */
+    bool alone[SQI_N_PHASES];
+    int32_t *begun, n_begun; /* values whose gradient begins with what was seeded */
+} sqi_back;
+
+typedef struct sqi_plan {
+    struct sqi_plan *next;
+    sqi_pool pool;
+    sqi_arena arena;
+    unsigned char *print; /* the fingerprint */
+    size_t print_bytes;
+    sq_dtype dtype;
+    const sq_kernels *kern;
+
+    int64_t batch;
+    int32_t n_states;
+    sqi_value *values; /* [0, n_nodes): by index in the trace; then new ones */
+    int32_t n_values, value_room, n_nodes;
+    int32_t *operands, n_operands, operand_room;
+    sqi_term *terms;
+    int32_t n_terms, term_room;
+
+    int32_t x;              /* its value, or -1 */
+    int32_t *enters;        /* [n_states] */
+    int32_t *leaves;        /* [n_states] */
+    int32_t output;         /* or -1 */
+    int32_t *outer, n_outer; /* OUTER values by operand; x and states come before them */
+    int32_t (*pairs)[2], *made, n_pairs; /* OUTER values made by adding two others */
+    int32_t *named, n_named; /* values that bear a name */
+
+    sqi_tasks tasks[SQI_N_PHASES];
+    sqi_back *backs;
+    bool alone[SQI_N_PHASES]; /* not to be dealt out to threads */
+    int64_t weight_bytes, flops; /* flops of the products of one step, forward */
+} sqi_plan;
+
+static inline bool sqi_is_operation(const sqi_value *v)
+{
+    return v->kind == SQI_MAP || v->kind == SQI_PRODUCT || v->kind == SQI_CALL;
+}
+
+/* Memory of the plan; NULL after posting. Zeroed. */
+void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size);
+
+/* ---- The stages ----------------------------------------------------------------------------- */
+
+/* What the trace is, told by unroll.c: indices of nodes in the current segment. */
+typedef struct sqi_trace {
+    int64_t batch;
+    int32_t n_states;
+    uint32_t first;         /* nodes before it bring x and the states in */
+    uint32_t x, output;     /* 0: none */
+    uint32_t sequence;      /* the import that x is cut from */
+    const uint32_t *initial; /* [n_states] the imports that enter */
+    const uint32_t *enters; /* [n_states] */
+    const uint32_t *leaves;
+} sqi_trace;
+
+/* plan_find.c: the plan of a trace, from the tape's cache or built anew; NULL after posting. */
+sqi_plan *sqi_plan_of(sq_tape *t, const sqi_trace *trace);
+
+/* A new value; its number, or SQI_NO_VALUE after posting. */
+int32_t sqi_plan_value(sq_tape *t, sqi_plan *p, sqi_value v);
+
+/* plan_values.c: reads the trace; products and their sums are brought into normal form. */
+bool sqi_plan_read(sq_tape *t, sqi_plan *p, const sqi_trace *trace);
+
+/* plan_tasks.c: merges, fuses, orders, and decides where values lie. */
+bool sqi_plan_order(sq_tape *t, sqi_plan *p);
+
+/* plan_back.c: the reverse program that keeps the tapped gradients; built at its first need. */
+sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
+
+/* ---- One unroll ----------------------------------------------------------------------------- */
+
+enum { SQI_NO_STEP = -1 };
+
+/* What one lane's sweep left behind. Slots: states, then the output, then named values. */
+typedef struct sqi_wake {
+    uint64_t stamp;
+    int64_t top;            /* the highest step that was seeded, or SQI_NO_STEP */
+    char **grad;            /* [n_slots] arrays or NULL; of states [steps + 1], others [steps] */
+    unsigned char **seeded; /* [n_slots] [steps] or NULL */
+    bool *any;              /* [n_slots] something was seeded */
+    bool *tapped;           /* [n_named] whose gradients are kept */
+} sqi_wake;
+
+typedef struct sqi_planned {
+    sqi_span span; /* first: a span is one of these */
+    sqi_plan *plan;
+    sqi_segment *home;
+    int64_t block;     /* steps of a block */
+    uint64_t version;  /* of the weights, counted from 1 */
+    void *x, **outer;  /* where the operands' values lie; outer: [n_outer] */
+    int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
+    char **kept;       /* [n_values] arrays of KEPT values */
+    sqi_wake wake[SQI_N_LANES];
+    bool *tapped;      /* [n_named] somebody asked for its handle */
+    uint64_t **handles; /* [n_slots] [steps + 1] ids of parts, 0: not yet; the last: all steps */
+} sqi_planned;
+
+static inline int32_t sqi_slot_output(const sqi_plan *p) { return p->n_states; }
+static inline int32_t sqi_slot_named(const sqi_plan *p, int32_t j) { return p->n_states + 1 + j; }
+static inline int32_t sqi_n_slots(const sqi_plan *p) { return p->n_states + 1 + p->n_named; }
+
+/* The value of a slot. */
+static inline int32_t sqi_slot_value(const sqi_plan *p, int32_t slot)
+{
+    return slot < p->n_states    ? p->leaves[slot]
+           : slot == p->n_states ? p->output
+                                 : p->named[slot - p->n_states - 1];
+}
+
+static inline size_t sqi_value_bytes(const sqi_plan *p, int32_t v)
+{
+    return (size_t)p->values[v].size * sq_dtype_size(p->dtype);
+}
+
+/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps);
+
+/* A variable for a part (SQI_ALL_STEPS: [steps,...]); no value after posting. */
+sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
+
+/* The slot of the last value that bears the name, or -1. */
+int32_t sqi_planned_named(const sqi_planned *u, const char *name);
+
+/* plan_wake.c: the sqi_span functions. */
+void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step);
+const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int32_t slot,
+                          int64_t step, bool *kept);
+bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane);
+
+/* Makes every array that a reverse run writes; false after posting. */
+bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane);
+
+/* plan_run.c, plan_sweep.c */
+bool sqi_plan_forward(sq_tape *t, sqi_planned *u);
+bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
+
+/* plan_explain.c: as sq_plan_explain. */
+size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n);
+
+#endif

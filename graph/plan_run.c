@@ -1,0 +1,346 @@
+/* plan_run.c -- the forward run: blocks of steps; in each hoist, loop, sink.
+ *
+ *     for every block:   HOIST  each thread some of the steps     | meet
+ *                        LOOP   each thread some rows, all steps  | meet
+ *                        SINK   each thread some of the steps     | meet
+ *
+ * Rows of a batch never wait for each other within a block. */
+#include "graph/plan_run_impl.h"
+
+#include <string.h>
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+void *sqi_run_take(sqi_run_of *r, size_t n, size_t size)
+{
+    void *block = n < SIZE_MAX / 2 / size
+                      ? sqi_arena_alloc(&r->scratch, &r->t->pool, n * size)
+                      : NULL;
+    if (!block) sq_post(r->t, SQ_ENOMEM, "out of memory for the scratch of a plan");
+    return block;
+}
+
+static int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
+
+static void measure(const sqi_tasks *tasks, int32_t *wide, int32_t *tiles, int32_t *streams)
+{
+    for (int32_t i = 0; i < tasks->n; i++) {
+        const sqi_task *k = &tasks->at[i];
+        *wide = most(*wide, most(k->n, k->n_lefts));
+        *tiles = most(*tiles, k->chain.n_tiles);
+        *streams = most(*streams, k->chain.n_streams);
+    }
+}
+
+bool sqi_worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
+{
+    int32_t wide = 4, tiles = 0, streams = 1;
+    for (int32_t v = 0; v < r->p->n_values; v++) wide = most(wide, r->p->values[v].n);
+    for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++) {
+        measure(&r->p->tasks[phase], &wide, &tiles, &streams);
+        if (r->back) measure(&r->back->tasks[phase], &wide, &tiles, &streams);
+    }
+    for (int32_t d = 0; r->back && d < r->back->n_defers; d++) {
+        const sqi_defer *k = &r->back->defers[d];
+        wide = most(wide, k->n_lefts + k->n_parts * (k->n_lefts + 1));
+    }
+    size_t n = (size_t)wide;
+    *w = (sqi_worker){ .r = r, .i = i, .n = 1 };
+    w->tiles = sqi_run_take(r, (size_t)tiles + 1, SQI_TILE_BYTES);
+    w->a = sqi_run_take(r, 2 * n, sizeof *w->a);
+    w->a_row = sqi_run_take(r, 4 * n, sizeof *w->a_row);
+    w->out = sqi_run_take(r, n, sizeof *w->out);
+    w->c = sqi_run_take(r, 2 * n, sizeof *w->c);
+    w->shapes = sqi_run_take(r, n, sizeof *w->shapes);
+    w->at = sqi_run_take(r, (size_t)streams, sizeof *w->at);
+    w->advance = sqi_run_take(r, (size_t)streams, sizeof *w->advance);
+    if (r->t->error.status) return false;
+    memset(w->tiles, 0, SQI_TILE_BYTES); /* read in the place of what an op does not read */
+    return true;
+}
+
+/* ---- Shares -------------------------------------------------------------------------------- */
+
+static int64_t share(int64_t n, int32_t i, int32_t of) { return n * i / of; }
+
+sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
+{
+    int64_t n = w->last - w->first, rows = w->r->p->batch;
+    if (alone) return (sqi_window){ w->first, w->i ? 0 : n, 0, rows };
+    int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
+    return (sqi_window){ w->first + from, to - from, 0, rows };
+}
+
+sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
+{
+    int64_t n = w->r->p->batch;
+    if (alone) return (sqi_window){ w->first, 1, 0, w->i ? 0 : n };
+    int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
+    return (sqi_window){ w->first, 1, from, to - from };
+}
+
+/* ---- Products ------------------------------------------------------------------------------ */
+
+void sqi_pack(const sqi_run_of *r, sqi_task *k)
+{
+    sqi_packed *w = &k->packed;
+    if (w->of_weights && w->version == r->u->version) return;
+    for (int32_t s = 0; s < w->panels.n_sums; s++)
+        for (int32_t i = 0; i < w->panels.n_parts; i++) {
+            int32_t at = s * w->panels.n_parts + i;
+            const sqi_value *v = &r->p->values[w->right[at]];
+            int64_t cols = v->shape.dim[1];
+            bool turned = w->transposed[at];
+            r->arith->pack(&w->panels, s, i, r->u->outer[v->operand], turned ? 1 : cols,
+                           turned ? cols : 1);
+        }
+    w->version = r->u->version;
+}
+
+static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
+{
+    const sqi_run_of *r = w->r;
+    int64_t rows = k->sharable ? at.n_rows : 1;
+    for (int32_t s = 0; s < k->n_lefts; s++) {
+        int32_t v = k->lefts[s];
+        w->a[s] = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
+        w->a_row[s] = k->packed.panels.depth[s];
+    }
+    for (int32_t i = 0; i < k->n; i++) {
+        int32_t v = k->v[i];
+        const sqi_value *z = &r->p->values[v];
+        int64_t width = k->packed.panels.width[i];
+        char *c = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
+        w->out[i] = (sqi_out){ .c = c, .c_row = width };
+        if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
+        if (z->from < 0) continue;
+        w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
+                         sqi_row_offset(w, z->from, at.row);
+        w->out[i].from_row = width;
+    }
+    r->arith->product(&(sqi_panel_product){
+        .b = &k->packed.panels,
+        .m = at.n_steps * rows * k->rows,
+        .single = r->p->values[k->v[0]].phase == SQI_LOOP && r->p->batch * k->rows == 1,
+        .a = w->a,
+        .a_row = w->a_row,
+        .out = w->out,
+        .last = k->packed.n_panels });
+}
+
+/* ---- Chains -------------------------------------------------------------------------------- */
+
+static void run_micro(const sqi_worker *w, const sqi_micro *m, void (*loop)(const sqi_run *),
+                      const sqi_chain *c, int64_t n)
+{
+    sqi_run run = { .n = n, .y = w->tiles, .out_step = 1, .in_step = 1, .p = m->p };
+    for (int k = 0; k < SQI_MAP_OPERANDS; k++) {
+        run.x[k] = m->x[k] < 0 ? w->tiles : w->at[m->x[k]];
+        run.x_step[k] = m->x[k] < 0 || c->streams[m->x[k]].period != 1;
+    }
+    if (m->y >= 0) run.y = w->at[m->y];
+    if (m->out >= 0) run.out = w->at[m->out];
+    if (m->in >= 0) run.in = w->at[m->in];
+    loop(&run);
+}
+
+/* Where the streams are at element `from` of step `step`. */
+static void set_streams(const sqi_worker *w, const sqi_chain *c, int64_t step)
+{
+    for (int32_t i = 0; i < c->n_streams; i++) {
+        const sqi_stream *s = &c->streams[i];
+        const sqi_place *p = &(s->gradient ? w->r->grad : w->r->value)[s->value];
+        w->advance[i] = s->tile < 0 && s->period == 0 ? w->r->real : 0;
+        w->at[i] = s->tile >= 0 ? w->tiles + (size_t)(s->tile + 1) * SQI_TILE_BYTES
+                                : sqi_at_step(w, p, step);
+    }
+}
+
+/* One step's elements [from, to), tile by tile. opens is NULL in the forward run. */
+static void run_tiles(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t from,
+                      int64_t to, bool cross, const bool *adds)
+{
+    int64_t tile = (int64_t)(SQI_TILE_BYTES / w->r->real);
+    set_streams(w, c, step);
+    for (int32_t i = 0; i < c->n_streams; i++)
+        if (w->at[i]) w->at[i] += (size_t)from * w->advance[i];
+    for (int64_t e = from, n; e < to; e += n) {
+        n = to - e < tile ? to - e : tile;
+        if (c->period) {
+            int64_t edge = c->period - e % c->period;
+            if (n > edge) n = edge;
+            for (int32_t i = 0; i < c->n_streams; i++)
+                if (c->streams[i].period > 1)
+                    w->at[i] = sqi_at_step(w, &w->r->value[c->streams[i].value], step) +
+                               (size_t)(e % c->streams[i].period) * w->r->real;
+        }
+        for (int32_t i = 0; i < c->n_micros; i++) {
+            const sqi_micro *m = &c->micros[i];
+            if (m->crosses >= 0 && !cross) continue;
+            if (m->out >= 0 && !w->at[m->out]) continue;
+            run_micro(w, m, m->first && !adds[m->crosses] ? m->set : m->run, c, n);
+        }
+        for (int32_t i = 0; i < c->n_streams; i++)
+            if (w->at[i]) w->at[i] += (size_t)n * w->advance[i];
+    }
+}
+
+void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
+                   const bool *adds)
+{
+    int64_t row = k->sharable ? k->chain.size / w->r->p->batch : 0;
+    int64_t from = k->sharable ? at.row * row : 0;
+    int64_t to = k->sharable ? (at.row + at.n_rows) * row : k->chain.size;
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++)
+        run_tiles(w, &k->chain, s, from, to, cross, adds);
+}
+
+/* ---- Calls --------------------------------------------------------------------------------- */
+
+static sq_shape window_shape(const sqi_worker *w, int32_t v, sqi_window at)
+{
+    const sqi_value *x = &w->r->p->values[v];
+    sq_shape s = x->shape;
+    if (x->by_row) s.dim[0] = at.n_rows;
+    return s;
+}
+
+sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at)
+{
+    const sqi_run_of *r = w->r;
+    const sqi_value *z = &r->p->values[v];
+    for (int32_t k = 0; k < z->n; k++) {
+        int32_t x = r->p->operands[z->first + k];
+        w->a[k] = sqi_at_step(w, &r->value[x], at.step) + sqi_row_offset(w, x, at.row);
+        w->shapes[k] = window_shape(w, x, at);
+    }
+    return (sq_call){ .op = z->op,
+                      .n = z->n,
+                      .dtype = r->p->dtype,
+                      .xs = w->shapes,
+                      .ys = window_shape(w, v, at),
+                      .attr = z->attr,
+                      .x = w->a,
+                      .y = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row),
+                      .kern = r->p->kern };
+}
+
+static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
+{
+    sqi_window one = { at.step, 1, at.row, at.n_rows };
+    for (; one.step < at.step + at.n_steps; one.step++) {
+        sq_call c = sqi_call_of(w, k->v[0], one);
+        c.op->forward(&c);
+    }
+}
+
+/* ---- Phases -------------------------------------------------------------------------------- */
+
+static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at)
+{
+    for (int32_t i = 0; i < tasks->n; i++) {
+        const sqi_task *k = &tasks->at[i];
+        if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
+        else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
+        else run_call(w, k, at);
+    }
+}
+
+static void over_steps(const sqi_worker *w, sqi_phase phase)
+{
+    const sqi_plan *p = w->r->p;
+    sqi_window at = sqi_share_steps(w, p->alone[phase]);
+    if (!p->tasks[phase].n) return;
+    if (at.n_steps) run_tasks(w, &p->tasks[phase], at);
+    sqi_workers_meet(w->others);
+}
+
+static void over_rows(const sqi_worker *w)
+{
+    const sqi_plan *p = w->r->p;
+    sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
+    for (; at.n_rows && at.step < w->last; at.step++) run_tasks(w, &p->tasks[SQI_LOOP], at);
+    sqi_workers_meet(w->others);
+}
+
+static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
+{
+    sqi_worker *w = (sqi_worker *)context + i;
+    int64_t steps = w->r->u->span.steps, block = w->r->u->block;
+    w->others = others;
+    w->n = n;
+    for (w->first = 0; w->first < steps; w->first = w->last) {
+        w->last = w->first + block < steps ? w->first + block : steps;
+        over_steps(w, SQI_HOIST);
+        over_rows(w);
+        over_steps(w, SQI_SINK);
+    }
+}
+
+/* ---- All of it ----------------------------------------------------------------------------- */
+
+static bool find_place(sqi_run_of *r, int32_t v)
+{
+    const sqi_value *x = &r->p->values[v];
+    size_t bytes = sqi_value_bytes(r->p, v);
+    sqi_place *at = &r->value[v];
+    *at = (sqi_place){ .base = NULL, .step = bytes };
+    if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, false };
+    else if (x->kind == SQI_ENTERS) at->base = r->u->kept[r->p->leaves[x->state]];
+    else if (x->kind == SQI_OUTER)
+        *at = (sqi_place){ r->u->outer[x->operand], 0, false };
+    else if (x->room == SQI_KEPT)
+        at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
+    return true;
+}
+
+bool sqi_run_places(sqi_run_of *r)
+{
+    r->value = sqi_run_take(r, (size_t)r->p->n_values, sizeof *r->value);
+    for (int32_t v = 0; r->value && v < r->p->n_values; v++) find_place(r, v);
+    return r->value != NULL;
+}
+
+/* Scratch for values that outlive a pass but not a step or a block. */
+static bool scratch_places(sqi_run_of *r)
+{
+    for (int32_t v = 0; v < r->p->n_values; v++) {
+        const sqi_value *x = &r->p->values[v];
+        bool block = x->room == SQI_BLOCK, wanted = block || x->room == SQI_STEP;
+        if (!sqi_is_operation(x) || !wanted) continue;
+        sqi_place *at = &r->value[v];
+        at->base = sqi_run_take(r, block ? (size_t)r->u->block : 1, at->step);
+        if (!block) at->step = 0;
+        at->of_block = block;
+        if (!at->base) return false;
+    }
+    return true;
+}
+
+static bool run_forward(sqi_run_of *r)
+{
+    int32_t n = r->t->threads;
+    sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
+    if (!workers || !sqi_run_places(r) || !scratch_places(r)) return false;
+    for (int32_t i = 0; i < n; i++)
+        if (!sqi_worker_init(r, &workers[i], i)) return false;
+    for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
+        for (int32_t i = 0; i < r->p->tasks[phase].n; i++) {
+            sqi_task *k = &r->p->tasks[phase].at[i];
+            if (k->kind == SQI_DO_PRODUCT) sqi_pack(r, k);
+        }
+    sqi_workers_run(&r->t->workers, n, job, workers);
+    return true;
+}
+
+bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
+{
+    sqi_run_of r = { .t = t,
+                     .u = u,
+                     .p = u->plan,
+                     .arith = &t->kern->of[t->dtype],
+                     .real = sq_dtype_size(t->dtype) };
+    bool ok = run_forward(&r);
+    sqi_arena_clear(&r.scratch, &t->pool);
+    return ok;
+}

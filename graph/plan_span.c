@@ -1,0 +1,208 @@
+/* plan_span.c -- one unroll as a span: memory for all its steps, its operands, its parts. */
+#include "graph/plan_impl.h"
+#include "ops/ops_impl.h"
+
+#include <string.h>
+
+/* ---- From trace to span -------------------------------------------------------------------- */
+
+/* What recording a span needs for a moment. */
+typedef struct recording {
+    sq_tape *t;
+    sqi_plan *p;
+    const sqi_trace *trace;
+    bool *keep;         /* by node */
+    uint32_t *operands; /* of the span's node */
+    uint32_t *node;     /* [n_values] node of an OUTER value */
+    int32_t n;
+    sqi_arena memory;
+} recording;
+
+static void *take(recording *c, size_t n, size_t size)
+{
+    void *block = sqi_arena_alloc(&c->memory, &c->t->pool, n * size);
+    if (!block) return sq_post(c->t, SQ_ENOMEM, "out of memory for a span"), NULL;
+    return memset(block, 0, n * size);
+}
+
+/* Marks a node and what it is computed from. */
+static void keep(recording *c, uint32_t i)
+{
+    const sqi_segment *s = c->t->current;
+    const sqi_node *n = &s->nodes[i];
+    if (c->keep[i]) return;
+    c->keep[i] = true;
+    for (int32_t k = 0; k < n->n; k++) keep(c, s->operands[n->first + (uint32_t)k]);
+}
+
+/* FIXED values are computed as ordinary nodes, the sums of two vectors last. */
+static bool compute_fixed(recording *c)
+{
+    sq_tape *t = c->t;
+    for (int32_t i = 0; i < c->p->n_nodes; i++)
+        if (c->keep[i] && !t->current->nodes[i].value && !sqi_trace_compute_node(t, (uint32_t)i))
+            return false;
+    for (int32_t i = 0; i < c->p->n_pairs; i++) {
+        sq_var in[2];
+        for (int k = 0; k < 2; k++)
+            in[k] = (sq_var){ t, sqi_id(t->current->ordinal, c->node[c->p->pairs[i][k]]) };
+        sq_var sum = sq_apply(&sq_op_add, in, 2, NULL);
+        if (t->error.status) return false;
+        c->node[c->p->made[i]] = sqi_index(sum.id);
+        c->keep[sqi_index(sum.id)] = true;
+    }
+    return true;
+}
+
+static bool find_operands(recording *c)
+{
+    sqi_plan *p = c->p;
+    size_t n = (size_t)p->n_nodes + (size_t)p->n_pairs + 1;
+    c->keep = take(c, n, 1);
+    c->node = take(c, (size_t)p->n_values, sizeof *c->node);
+    c->operands = take(c, (size_t)(1 + p->n_states + p->n_outer), sizeof *c->operands);
+    if (!c->keep || !c->node || !c->operands) return false;
+    if (p->x >= 0) c->operands[c->n++] = c->trace->sequence;
+    for (int32_t k = 0; k < p->n_states; k++) c->operands[c->n++] = c->trace->initial[k];
+    for (int32_t i = 0; i < c->n; i++) keep(c, c->operands[i]);
+    for (int32_t v = 0; v < p->n_nodes; v++) {
+        c->node[v] = (uint32_t)v;
+        if (p->values[v].kind == SQI_OUTER) keep(c, (uint32_t)v);
+    }
+    if (!compute_fixed(c)) return false;
+    for (int32_t j = 0; j < p->n_outer; j++) c->operands[c->n++] = c->node[p->outer[j]];
+    return true;
+}
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+/* Steps of a block: about 256 rows where the weights fit the cache beside them, longer where
+ * reading them again for every block would cost more; in equal parts. */
+static int64_t block_of(const sqi_plan *p, int64_t steps)
+{
+    enum { SMALL_WEIGHTS = 2 << 20, FEW_ROWS = 256, MANY_ROWS = 768 };
+    int64_t rows = p->weight_bytes <= SMALL_WEIGHTS ? FEW_ROWS : MANY_ROWS;
+    int64_t most = rows / p->batch > 1 ? rows / p->batch : 1;
+    int64_t blocks = (steps + most - 1) / most;
+    return (steps + blocks - 1) / blocks;
+}
+
+static void *zeroed(sq_tape *t, size_t n, size_t size)
+{
+    void *block = sqi_tape_alloc(t, n * size);
+    return block ? memset(block, 0, n * size) : NULL;
+}
+
+static bool make_kept(sq_tape *t, sqi_planned *u)
+{
+    const sqi_plan *p = u->plan;
+    u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
+    for (int32_t v = 0; u->kept && v < p->n_values; v++) {
+        const sqi_value *x = &p->values[v];
+        size_t bytes = sqi_value_bytes(p, v), steps = (size_t)u->span.steps + (x->state >= 0);
+        if (!sqi_is_operation(x) || x->room != SQI_KEPT) continue;
+        if (bytes && steps > SIZE_MAX / 2 / bytes)
+            return sq_post(t, SQ_ENOMEM, "out of memory for %zu steps", steps);
+        u->kept[v] = sqi_tape_alloc(t, bytes * steps);
+        if (!u->kept[v]) return false;
+    }
+    return u->kept != NULL;
+}
+
+static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps)
+{
+    sqi_planned *u = zeroed(t, 1, sizeof *u);
+    if (!u) return NULL;
+    u->plan = p;
+    u->home = t->current;
+    u->block = block_of(p, steps);
+    u->version = t->params ? sq_params_version(t->params) + 1 : 1;
+    u->span = (sqi_span){ .steps = steps,
+                          .seed = sqi_wake_seed,
+                          .grad = sqi_wake_grad,
+                          .reached = sqi_wake_reached,
+                          .reverse = sqi_plan_reverse };
+    u->first_state = p->x >= 0;
+    u->first_outer = u->first_state + p->n_states;
+    u->outer = zeroed(t, (size_t)p->n_outer, sizeof *u->outer);
+    u->tapped = zeroed(t, (size_t)p->n_named, 1);
+    u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
+    return u->outer && u->tapped && u->handles && make_kept(t, u) ? u : NULL;
+}
+
+/* The addresses of the operands; the initial states go into the states' arrays. */
+static void bind(sqi_planned *u, const recording *c)
+{
+    const sqi_plan *p = u->plan;
+    const sqi_node *nodes = u->home->nodes;
+    if (p->x >= 0) u->x = nodes[c->operands[0]].value;
+    for (int32_t k = 0; k < p->n_states; k++) {
+        const void *from = nodes[c->operands[u->first_state + k]].value;
+        size_t bytes = sqi_value_bytes(p, p->leaves[k]);
+        if (bytes) memcpy(u->kept[p->leaves[k]], from, bytes);
+    }
+    for (int32_t j = 0; j < p->n_outer; j++)
+        u->outer[j] = nodes[c->operands[u->first_outer + j]].value;
+}
+
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps)
+{
+    recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
+    if (!c.p) return NULL;
+    sqi_planned *u = find_operands(&c) ? make(t, c.p, steps) : NULL;
+    if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
+    if (u) {
+        bind(u, &c);
+        if (!sqi_plan_forward(t, u)) u = NULL;
+    }
+    sqi_arena_clear(&c.memory, &t->pool);
+    return u;
+}
+
+/* ---- Parts --------------------------------------------------------------------------------- */
+
+int32_t sqi_planned_named(const sqi_planned *u, const char *name)
+{
+    const sqi_plan *p = u->plan;
+    for (int32_t j = p->n_named; j-- > 0;)
+        if (strcmp(p->values[p->named[j]].name, name) == 0) return sqi_slot_named(p, j);
+    return -1;
+}
+
+/* The shape of all steps of a value; false after posting. */
+static bool all_steps(sq_tape *t, int64_t steps, sq_shape *s)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (s->rank == SQ_MAX_RANK)
+        return sq_post(t, SQ_ESHAPE, "outputs of shape %s cannot be stacked: rank %d at most",
+                       sq_shape_text(*s, text), SQ_MAX_RANK - 1);
+    for (int32_t i = s->rank++; i > 0; i--) s->dim[i] = s->dim[i - 1];
+    s->dim[0] = steps;
+    return true;
+}
+
+sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
+{
+    const sqi_plan *p = u->plan;
+    int32_t v = sqi_slot_value(p, slot);
+    bool all = step == SQI_ALL_STEPS, state = p->values[v].state >= 0;
+    if (slot > p->n_states) u->tapped[slot - p->n_states - 1] = true;
+    if (slot > p->n_states && state) slot = p->values[v].state;
+    if (!u->handles[slot]) {
+        size_t bytes = ((size_t)u->span.steps + 1) * sizeof **u->handles;
+        u->handles[slot] = sqi_arena_alloc(&u->home->arena, &t->pool, bytes);
+        if (!u->handles[slot])
+            return sq_post(t, SQ_ENOMEM, "out of memory for handles"), sqi_none(t);
+        memset(u->handles[slot], 0, bytes);
+    }
+    uint64_t *id = &u->handles[slot][all ? u->span.steps : step];
+    if (*id) return (sq_var){ t, *id };
+    sq_shape shape = p->values[v].shape;
+    if (all && !all_steps(t, u->span.steps, &shape)) return sqi_none(t);
+    char *at = u->kept[v] + ((size_t)(all ? 0 : step) + state) * sqi_value_bytes(p, v);
+    uint32_t flags = SQI_NEEDS | SQI_KEEP | (slot < p->n_states ? SQI_STATE : 0);
+    sq_var part = sqi_span_part(t, u->home->ordinal, slot, step, shape, at,
+                                slot == p->n_states ? NULL : p->values[v].name, flags);
+    *id = part.id;
+    return part;
+}
