@@ -160,7 +160,8 @@ static bool post_operand(sq_tape *t, sq_var v, int32_t k)
 static bool make_room(sq_tape *t, uint64_t n)
 {
     sqi_segment *s = t->current;
-    return sqi_grow(t, &s->operands, &s->operand_room, s->n_operands + n, sizeof *s->operands) &&
+    return sqi_grow(t, &s->operands, &s->operand_room, s->n_operands + n,
+                    sizeof *s->operands) &&
            sqi_grow(t, &t->call_shapes, &t->shape_room, n, sizeof *t->call_shapes) &&
            sqi_grow(t, &t->call_x, &t->x_room, n, sizeof *t->call_x) &&
            sqi_grow(t, &t->call_gx, &t->gx_room, n, sizeof *t->call_gx);

@@ -134,7 +134,7 @@ struct sq_tape {
     bool deriving;        /* weights of older versions may be used again */
     bool tracing;         /* operations of this step are recorded without arithmetic */
     const char *untraced; /* why the last tracing ended early, or NULL */
-    int32_t naming;       /* so many operands, past the segment's last, are known to a message */
+    int32_t naming; /* so many operands, past the segment's last, are known to a message */
 
     sqi_segment *root, *current;
     sqi_segment **live;
@@ -247,7 +247,8 @@ void *sqi_tape_alloc(sq_tape *t, size_t bytes);
 
 /* Makes room for `need` elements in an array that grows by doubling; false after posting. */
 bool sqi_grow_to(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element);
-static inline bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need, size_t element)
+static inline bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t need,
+                            size_t element)
 {
     return need <= *room || sqi_grow_to(t, array, room, need, element);
 }

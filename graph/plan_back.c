@@ -48,8 +48,8 @@ static bool passes(const builder *b, int32_t v)
 static bool is_copy(const builder *b, int32_t v, int32_t u)
 {
     const sqi_value *w = val(b, v);
-    bool adds = w->kind == SQI_PRODUCT ? u == w->from
-                                       : w->kind == SQI_MAP && w->op == &sq_op_add;
+    bool adds =
+        w->kind == SQI_PRODUCT ? u == w->from : w->kind == SQI_MAP && w->op == &sq_op_add;
     return adds && sq_shape_equal(w->shape, val(b, u)->shape);
 }
 
@@ -271,6 +271,12 @@ static bool write_micro(builder *b, sqi_chain *c, int32_t v, int32_t k)
     return true;
 }
 
+static bool push_chain(builder *b, sqi_task *r)
+{
+    return sqi_chain_finish(b->t, b->p, &r->chain, &b->b->sizes) &&
+           sqi_task_push(b->t, b->p, &b->b->tasks[b->phase], r);
+}
+
 static bool write_chain(builder *b, const sqi_task *k)
 {
     sqi_task r = { .kind = SQI_DO_CHAIN, .sharable = k->sharable, .crosses = SQI_NO_VALUE };
@@ -283,7 +289,7 @@ static bool write_chain(builder *b, const sqi_task *k)
             if (val(b, operand(b, val(b, v), j))->needs && !write_micro(b, &r.chain, v, j))
                 return false;
     }
-    return !r.chain.n_micros || sqi_task_push(b->t, b->p, &b->b->tasks[b->phase], &r);
+    return !r.chain.n_micros || push_chain(b, &r);
 }
 
 /* The gradient of what a product adds to, where it has memory of its own: a chain of one op. */
@@ -302,7 +308,7 @@ static bool write_from(builder *b, int32_t v)
     m->in = gradient(b, &r.chain, v);
     m->out = gradient(b, &r.chain, u);
     m->x[0] = m->x[1] = m->x[2] = m->y = -1; /* the derivative of a sum reads nothing */
-    return sqi_task_push(b->t, b->p, &b->b->tasks[b->phase], &r);
+    return push_chain(b, &r);
 }
 
 /* d left_s += sum over the products of the task, dz W^T. */
@@ -413,7 +419,8 @@ static bool write_call(builder *b, const sqi_task *k)
     const sqi_value *w = val(b, v);
     if (!passes(b, v)) return true;
     if (!w->op->vjp)
-        return sq_post(b->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated", w->op->name);
+        return sq_post(b->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated",
+                       w->op->name);
     for (int32_t j = 0; j < w->n; j++) {
         sqi_task r = { .kind = SQI_DO_CALL, .v = k->v, .n = 1, .sharable = k->sharable };
         int32_t u = operand(b, w, j);
@@ -439,9 +446,10 @@ static void each_task(builder *b, void (*visit)(builder *, const sqi_task *))
 
 static bool write_tasks(builder *b)
 {
-    static bool (*const write[])(builder *, const sqi_task *) = {
-        [SQI_DO_PRODUCT] = write_product, [SQI_DO_CHAIN] = write_chain, [SQI_DO_CALL] = write_call
-    };
+    static bool (*const write[])(builder *,
+                                 const sqi_task *) = { [SQI_DO_PRODUCT] = write_product,
+                                                       [SQI_DO_CHAIN] = write_chain,
+                                                       [SQI_DO_CALL] = write_call };
     for (int phase = SQI_SINK; phase >= SQI_HOIST; phase--) {
         b->phase = (sqi_phase)phase;
         b->b->alone[phase] = b->p->alone[phase];
@@ -490,8 +498,8 @@ sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped)
     for (sqi_back *b = p->backs; b; b = b->next) {
         bool same = true;
         for (int32_t j = 0; j < p->n_named; j++)
-            same = same && b->tapped[p->named[j]] ==
-                               (tapped[j] && p->values[p->named[j]].state < 0);
+            same = same &&
+                   b->tapped[p->named[j]] == (tapped[j] && p->values[p->named[j]].state < 0);
         if (same) return b;
     }
     builder b = { .t = t, .p = p, .b = sqi_plan_take(t, p, 1, sizeof *b.b) };

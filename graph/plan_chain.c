@@ -40,6 +40,35 @@ sqi_micro *sqi_chain_op(sqi_plan *p, sqi_chain *c, int32_t v, uint32_t reads)
     return m;
 }
 
+static int32_t stream_of(const sqi_micro *m, int32_t field)
+{
+    return field < SQI_FIELD_Y      ? m->x[field]
+           : field == SQI_FIELD_Y   ? m->y
+           : field == SQI_FIELD_OUT ? m->out
+                                    : m->in;
+}
+
+bool sqi_chain_finish(sq_tape *t, sqi_plan *p, sqi_chain *c, sqi_chain_sizes *sizes)
+{
+    size_t most = (size_t)c->n_micros * (SQI_FIELD_IN + 1);
+    c->patches = sqi_plan_take(t, p, most, sizeof *c->patches);
+    if (!c->patches) return false;
+    for (int32_t i = 0; i < c->n_streams; i++) {
+        sqi_stream *s = &c->streams[i];
+        s->first = c->n_patches;
+        for (int32_t m = 0; m < c->n_micros; m++)
+            for (int32_t f = SQI_FIELD_X; f <= SQI_FIELD_IN; f++)
+                if (stream_of(&c->micros[m], f) == i)
+                    c->patches[c->n_patches++] = (sqi_patch){ m, f };
+        s->n = c->n_patches - s->first;
+    }
+    c->first_run = sizes->runs;
+    c->first_patch = sizes->patches;
+    sizes->runs += c->n_micros;
+    sizes->patches += c->n_patches;
+    return true;
+}
+
 bool sqi_chain_forward(sq_tape *t, sqi_plan *p, sqi_task *k)
 {
     if (!sqi_chain_room(t, p, &k->chain, k->n)) return false;
@@ -48,5 +77,5 @@ bool sqi_chain_forward(sq_tape *t, sqi_plan *p, sqi_task *k)
         sqi_micro *m = sqi_chain_op(p, &k->chain, k->v[i], ~0u);
         m->run = sqi_map_kernel_of(v->op, p->kern->isa, p->dtype)->forward;
     }
-    return true;
+    return sqi_chain_finish(t, p, &k->chain, &p->sizes);
 }

@@ -21,6 +21,9 @@ int32_t sqi_chain_stream(sqi_plan *p, sqi_chain *c, int32_t value, bool gradient
  * tells it). */
 sqi_micro *sqi_chain_op(sqi_plan *p, sqi_chain *c, int32_t v, uint32_t reads);
 
+/* Notes which pointers follow which stream, when all ops are there; false after posting. */
+bool sqi_chain_finish(sq_tape *t, sqi_plan *p, sqi_chain *c, sqi_chain_sizes *sizes);
+
 /* The ops of a forward chain, from the task's list of values. */
 bool sqi_chain_forward(sq_tape *t, sqi_plan *p, sqi_task *k);
 

@@ -16,7 +16,8 @@ static void say(text *s, const char *fmt, ...)
     va_list args;
     va_start(args, fmt);
     bool fits = s->length < s->n;
-    int length = vsnprintf(fits ? s->buf + s->length : NULL, fits ? s->n - s->length : 0, fmt, args);
+    int length =
+        vsnprintf(fits ? s->buf + s->length : NULL, fits ? s->n - s->length : 0, fmt, args);
     va_end(args);
     if (length > 0) s->length += (size_t)length;
 }
@@ -82,8 +83,8 @@ size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n)
         kept++;
         bytes += sqi_value_bytes(p, v);
     }
-    say(&s, "plan: %" PRId64 " rows, %" PRId64 " steps in blocks of %" PRId64 ", %s, %s\n", p->batch,
-        u->span.steps, u->block, sq_dtype_name(p->dtype), p->kern->name);
+    say(&s, "plan: %" PRId64 " rows, %" PRId64 " steps in blocks of %" PRId64 ", %s, %s\n",
+        p->batch, u->span.steps, u->block, sq_dtype_name(p->dtype), p->kern->name);
     say_phase(&s, p, "hoisted", SQI_HOIST);
     say_phase(&s, p, "loop", SQI_LOOP);
     say_phase(&s, p, "sunk", SQI_SINK);

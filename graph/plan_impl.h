@@ -60,15 +60,15 @@ typedef struct sqi_value {
     sqi_kind kind;
     sqi_phase phase;
     sqi_room room;
-    bool needs;        /* a gradient flows to it */
-    bool by_row;       /* its first axis is the batch */
-    bool of_weight;    /* OUTER: a weight itself */
-    int32_t state;     /* ENTERS: which; of the value that leaves as state k: k; else -1 */
-    int32_t uses;      /* operands and results it stands for */
-    int32_t operand;   /* OUTER: which operand of the span */
-    const sq_op *op;   /* MAP, CALL */
+    bool needs;      /* a gradient flows to it */
+    bool by_row;     /* its first axis is the batch */
+    bool of_weight;  /* OUTER: a weight itself */
+    int32_t state;   /* ENTERS: which; of the value that leaves as state k: k; else -1 */
+    int32_t uses;    /* operands and results it stands for */
+    int32_t operand; /* OUTER: which operand of the span */
+    const sq_op *op; /* MAP, CALL */
     const sq_attr *attr;
-    int32_t first, n;  /* MAP, CALL: operands, in sqi_plan.operands; PRODUCT: terms */
+    int32_t first, n;   /* MAP, CALL: operands, in sqi_plan.operands; PRODUCT: terms */
     int32_t from, bias; /* PRODUCT */
     const char *name;
     sq_shape shape;
@@ -81,15 +81,28 @@ typedef struct sqi_value {
 typedef struct sqi_stream {
     int32_t value;
     bool gradient;
-    int32_t tile;   /* number of the tile buffer it lies in, or -1 */
-    int64_t period; /* > 0: a FIXED vector, repeated */
+    int32_t tile;     /* number of the tile buffer it lies in, or -1 */
+    int64_t period;   /* > 0: a FIXED vector, repeated */
+    int32_t first, n; /* patches: the pointers of ops that follow it */
 } sqi_stream;
+
+/* A pointer in the run of one op. */
+typedef enum sqi_field {
+    SQI_FIELD_X,
+    SQI_FIELD_Y = SQI_MAP_OPERANDS,
+    SQI_FIELD_OUT,
+    SQI_FIELD_IN
+} sqi_field;
+typedef struct sqi_patch {
+    int32_t micro;
+    int32_t field; /* SQI_FIELD_X + k for operand k */
+} sqi_patch;
 
 /* One op kernel applied to streams. */
 typedef struct sqi_micro {
     void (*run)(const sqi_run *r);
     void (*add)(const sqi_run *r), (*set)(const sqi_run *r); /* reverse: either way */
-    int32_t x[SQI_MAP_OPERANDS], y, out, in; /* streams, or -1 */
+    int32_t x[SQI_MAP_OPERANDS], y, out, in;                 /* streams, or -1 */
     const double *p;
     int32_t crosses; /* reverse: the state whose entering gradient it writes, or -1 */
     bool first;      /* it is the first writer of that gradient */
@@ -101,7 +114,14 @@ typedef struct sqi_chain {
     sqi_stream *streams;
     sqi_micro *micros;
     int64_t period; /* tiles do not cross its multiples; 0: none */
+    sqi_patch *patches;
+    int32_t n_patches, first_run, first_patch; /* among those of all chains of its direction */
 } sqi_chain;
+
+/* How many ops and patches the chains of one direction have. */
+typedef struct sqi_chain_sizes {
+    int32_t runs, patches;
+} sqi_chain_sizes;
 
 /* ---- Tasks ---------------------------------------------------------------------------------- */
 
@@ -109,10 +129,10 @@ typedef struct sqi_chain {
 typedef struct sqi_packed {
     sqi_panels panels;
     int64_t *depth, *width; /* the panels' own, to be filled in */
-    int32_t *right;    /* [n_sums][n_parts] FIXED values */
-    bool *transposed;  /* [n_sums][n_parts] */
+    int32_t *right;         /* [n_sums][n_parts] FIXED values */
+    bool *transposed;       /* [n_sums][n_parts] */
     int64_t n_panels;
-    uint64_t version;  /* of the weights; 0: nothing packed, or not of weights alone */
+    uint64_t version; /* of the weights; 0: nothing packed, or not of weights alone */
     bool of_weights;
 } sqi_packed;
 
@@ -125,12 +145,12 @@ typedef struct sqi_task {
     sqi_chain chain;
     int32_t *v, n;
     int32_t *lefts, n_lefts;
-    int64_t rows;        /* PRODUCT: rows of left per row of the batch */
+    int64_t rows; /* PRODUCT: rows of left per row of the batch */
     sqi_packed packed;
-    int32_t target;      /* reverse PRODUCT: whose gradient; CALL: which operand's */
-    bool sharable;       /* may be run on some rows of the batch */
-    bool sets;           /* reverse: it is the first contribution to the target's gradient */
-    int32_t crosses;     /* as in sqi_micro */
+    int32_t target;  /* reverse PRODUCT: whose gradient; CALL: which operand's */
+    bool sharable;   /* may be run on some rows of the batch */
+    bool sets;       /* reverse: it is the first contribution to the target's gradient */
+    int32_t crosses; /* as in sqi_micro */
     bool first;
 } sqi_task;
 
@@ -157,14 +177,15 @@ typedef struct sqi_tasks {
  * several of a plan. */
 typedef struct sqi_back {
     struct sqi_back *next;
-    bool *tapped;      /* [n_values] named values whose gradient is kept */
-    int32_t *root;     /* [n_values] the value whose gradient memory it shares */
-    sqi_room *room;    /* [n_values] of gradients */
+    bool *tapped;   /* [n_values] named values whose gradient is kept */
+    int32_t *root;  /* [n_values] the value whose gradient memory it shares */
+    sqi_room *room; /* [n_values] of gradients */
     sqi_tasks tasks[SQI_N_PHASES];
     sqi_defer *defers;
     int32_t n_defers, defer_room, n_roots; /* root and room are told for values below n_roots */
     bool *crossed; /* [n_states] something writes the gradient of the entering state */
     bool *sunk;    /* [n_states] the SINK writes the gradient of the leaving state */
+    sqi_chain_sizes sizes;
     bool alone[SQI_N_PHASES];
     int32_t *begun, n_begun; /* values whose gradient begins with what was seeded */
 } sqi_back;
@@ -186,17 +207,18 @@ typedef struct sqi_plan {
     sqi_term *terms;
     int32_t n_terms, term_room;
 
-    int32_t x;              /* its value, or -1 */
-    int32_t *enters;        /* [n_states] */
-    int32_t *leaves;        /* [n_states] */
-    int32_t output;         /* or -1 */
+    int32_t x;               /* its value, or -1 */
+    int32_t *enters;         /* [n_states] */
+    int32_t *leaves;         /* [n_states] */
+    int32_t output;          /* or -1 */
     int32_t *outer, n_outer; /* OUTER values by operand; x and states come before them */
     int32_t (*pairs)[2], *made, n_pairs; /* OUTER values made by adding two others */
-    int32_t *named, n_named; /* values that bear a name */
+    int32_t *named, n_named;             /* values that bear a name */
 
     sqi_tasks tasks[SQI_N_PHASES];
+    sqi_chain_sizes sizes;
     sqi_back *backs;
-    bool alone[SQI_N_PHASES]; /* not to be dealt out to threads */
+    bool alone[SQI_N_PHASES];    /* not to be dealt out to threads */
     int64_t weight_bytes, flops; /* flops of the products of one step, forward */
 } sqi_plan;
 
@@ -214,11 +236,11 @@ void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size);
 typedef struct sqi_trace {
     int64_t batch;
     int32_t n_states;
-    uint32_t first;         /* nodes before it bring x and the states in */
-    uint32_t x, output;     /* 0: none */
-    uint32_t sequence;      /* the import that x is cut from */
+    uint32_t first;          /* nodes before it bring x and the states in */
+    uint32_t x, output;      /* 0: none */
+    uint32_t sequence;       /* the import that x is cut from */
     const uint32_t *initial; /* [n_states] the imports that enter */
-    const uint32_t *enters; /* [n_states] */
+    const uint32_t *enters;  /* [n_states] */
     const uint32_t *leaves;
 } sqi_trace;
 
@@ -244,8 +266,8 @@ enum { SQI_NO_STEP = -1 };
 /* What one lane's sweep left behind. Slots: states, then the output, then named values. */
 typedef struct sqi_wake {
     uint64_t stamp;
-    int64_t top;            /* the highest step that was seeded, or SQI_NO_STEP */
-    char **grad;            /* [n_slots] arrays or NULL; of states [steps + 1], others [steps] */
+    int64_t top; /* the highest step that was seeded, or SQI_NO_STEP */
+    char **grad; /* [n_slots] arrays or NULL; of states [steps + 1], others [steps] */
     unsigned char **seeded; /* [n_slots] [steps] or NULL */
     bool *any;              /* [n_slots] something was seeded */
     bool *tapped;           /* [n_named] whose gradients are kept */
@@ -255,18 +277,22 @@ typedef struct sqi_planned {
     sqi_span span; /* first: a span is one of these */
     sqi_plan *plan;
     sqi_segment *home;
-    int64_t block;     /* steps of a block */
-    uint64_t version;  /* of the weights, counted from 1 */
-    void *x, **outer;  /* where the operands' values lie; outer: [n_outer] */
+    int64_t block;                    /* steps of a block */
+    uint64_t version;                 /* of the weights, counted from 1 */
+    void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
-    char **kept;       /* [n_values] arrays of KEPT values */
+    char **kept;                      /* [n_values] arrays of KEPT values */
     sqi_wake wake[SQI_N_LANES];
-    bool *tapped;      /* [n_named] somebody asked for its handle */
-    uint64_t **handles; /* [n_slots] [steps + 1] ids of parts, 0: not yet; the last: all steps */
+    bool *tapped; /* [n_named] somebody asked for its handle */
+    uint64_t *
+        *handles; /* [n_slots] [steps + 1] ids of parts, 0: not yet; the last: all steps */
 } sqi_planned;
 
 static inline int32_t sqi_slot_output(const sqi_plan *p) { return p->n_states; }
-static inline int32_t sqi_slot_named(const sqi_plan *p, int32_t j) { return p->n_states + 1 + j; }
+static inline int32_t sqi_slot_named(const sqi_plan *p, int32_t j)
+{
+    return p->n_states + 1 + j;
+}
 static inline int32_t sqi_n_slots(const sqi_plan *p) { return p->n_states + 1 + p->n_named; }
 
 /* The value of a slot. */

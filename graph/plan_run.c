@@ -13,9 +13,8 @@
 
 void *sqi_run_take(sqi_run_of *r, size_t n, size_t size)
 {
-    void *block = n < SIZE_MAX / 2 / size
-                      ? sqi_arena_alloc(&r->scratch, &r->t->pool, n * size)
-                      : NULL;
+    void *block =
+        n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&r->scratch, &r->t->pool, n * size) : NULL;
     if (!block) sq_post(r->t, SQ_ENOMEM, "out of memory for the scratch of a plan");
     return block;
 }
@@ -32,30 +31,76 @@ static void measure(const sqi_tasks *tasks, int32_t *wide, int32_t *tiles, int32
     }
 }
 
-bool sqi_worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
+static void *field_of(sqi_run *r, int32_t field)
+{
+    return field < SQI_FIELD_Y      ? (void *)&r->x[field]
+           : field == SQI_FIELD_Y   ? (void *)&r->y
+           : field == SQI_FIELD_OUT ? (void *)&r->out
+                                    : (void *)&r->in;
+}
+
+/* Points every pointer that follows stream s to `at`. */
+static void point(const sqi_worker *w, const sqi_chain *c, const sqi_stream *s, char *at)
+{
+    void **patches = w->patches + c->first_patch + s->first;
+    for (int32_t i = 0; i < s->n; i++) memcpy(patches[i], &at, sizeof at);
+}
+
+/* What a pass never changes: steps, parameters, pointers into tile buffers. */
+static void init_chain(sqi_worker *w, const sqi_chain *c)
+{
+    for (int32_t i = 0; i < c->n_micros; i++) {
+        const sqi_micro *m = &c->micros[i];
+        sqi_run *run = &w->runs[c->first_run + i];
+        *run = (sqi_run){ .y = w->tiles, .out_step = 1, .in_step = 1, .p = m->p };
+        for (int k = 0; k < SQI_MAP_OPERANDS; k++) {
+            run->x[k] = w->tiles;
+            run->x_step[k] = m->x[k] < 0 || c->streams[m->x[k]].period != 1;
+        }
+    }
+    for (int32_t i = 0; i < c->n_patches; i++)
+        w->patches[c->first_patch + i] =
+            field_of(&w->runs[c->first_run + c->patches[i].micro], c->patches[i].field);
+    for (int32_t i = 0; i < c->n_streams; i++)
+        if (c->streams[i].tile >= 0)
+            point(w, c, &c->streams[i],
+                  w->tiles + (size_t)(c->streams[i].tile + 1) * SQI_TILE_BYTES);
+}
+
+static bool init_arrays(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks,
+                        sqi_chain_sizes sizes)
 {
     int32_t wide = 4, tiles = 0, streams = 1;
     for (int32_t v = 0; v < r->p->n_values; v++) wide = most(wide, r->p->values[v].n);
-    for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++) {
-        measure(&r->p->tasks[phase], &wide, &tiles, &streams);
-        if (r->back) measure(&r->back->tasks[phase], &wide, &tiles, &streams);
-    }
+    for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
+        measure(&tasks[phase], &wide, &tiles, &streams);
     for (int32_t d = 0; r->back && d < r->back->n_defers; d++) {
         const sqi_defer *k = &r->back->defers[d];
         wide = most(wide, k->n_lefts + k->n_parts * (k->n_lefts + 1));
     }
     size_t n = (size_t)wide;
-    *w = (sqi_worker){ .r = r, .i = i, .n = 1 };
     w->tiles = sqi_run_take(r, (size_t)tiles + 1, SQI_TILE_BYTES);
     w->a = sqi_run_take(r, 2 * n, sizeof *w->a);
     w->a_row = sqi_run_take(r, 4 * n, sizeof *w->a_row);
     w->out = sqi_run_take(r, n, sizeof *w->out);
     w->c = sqi_run_take(r, 2 * n, sizeof *w->c);
     w->shapes = sqi_run_take(r, n, sizeof *w->shapes);
+    w->runs = sqi_run_take(r, (size_t)sizes.runs, sizeof *w->runs);
+    w->patches = sqi_run_take(r, (size_t)sizes.patches, sizeof *w->patches);
     w->at = sqi_run_take(r, (size_t)streams, sizeof *w->at);
-    w->advance = sqi_run_take(r, (size_t)streams, sizeof *w->advance);
-    if (r->t->error.status) return false;
+    return !r->t->error.status;
+}
+
+bool sqi_worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
+{
+    const sqi_tasks *tasks = r->back ? r->back->tasks : r->p->tasks;
+    *w = (sqi_worker){ .r = r, .i = i, .n = 1 };
+    if (!init_arrays(r, w, tasks, r->back ? r->back->sizes : r->p->sizes)) return false;
     memset(w->tiles, 0, SQI_TILE_BYTES); /* read in the place of what an op does not read */
+    for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
+        for (int32_t k = 0; k < tasks[phase].n; k++)
+            if (tasks[phase].at[k].kind == SQI_DO_CHAIN)
+                init_chain(w, &tasks[phase].at[k].chain);
     return true;
 }
 
@@ -114,74 +159,85 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
         w->out[i] = (sqi_out){ .c = c, .c_row = width };
         if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
         if (z->from < 0) continue;
-        w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
-                         sqi_row_offset(w, z->from, at.row);
+        w->out[i].from =
+            sqi_at_step(w, &r->value[z->from], at.step) + sqi_row_offset(w, z->from, at.row);
         w->out[i].from_row = width;
     }
-    r->arith->product(&(sqi_panel_product){
-        .b = &k->packed.panels,
-        .m = at.n_steps * rows * k->rows,
-        .single = r->p->values[k->v[0]].phase == SQI_LOOP && r->p->batch * k->rows == 1,
-        .a = w->a,
-        .a_row = w->a_row,
-        .out = w->out,
-        .last = k->packed.n_panels });
+    r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
+                                            .m = at.n_steps * rows * k->rows,
+                                            .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
+                                                      r->p->batch * k->rows == 1,
+                                            .a = w->a,
+                                            .a_row = w->a_row,
+                                            .out = w->out,
+                                            .last = k->packed.n_panels });
 }
 
 /* ---- Chains -------------------------------------------------------------------------------- */
 
-static void run_micro(const sqi_worker *w, const sqi_micro *m, void (*loop)(const sqi_run *),
-                      const sqi_chain *c, int64_t n)
+static const sqi_place *place_of(const sqi_worker *w, const sqi_stream *s)
 {
-    sqi_run run = { .n = n, .y = w->tiles, .out_step = 1, .in_step = 1, .p = m->p };
-    for (int k = 0; k < SQI_MAP_OPERANDS; k++) {
-        run.x[k] = m->x[k] < 0 ? w->tiles : w->at[m->x[k]];
-        run.x_step[k] = m->x[k] < 0 || c->streams[m->x[k]].period != 1;
-    }
-    if (m->y >= 0) run.y = w->at[m->y];
-    if (m->out >= 0) run.out = w->at[m->out];
-    if (m->in >= 0) run.in = w->at[m->in];
-    loop(&run);
+    return &(s->gradient ? w->r->grad : w->r->value)[s->value];
 }
 
-/* Where the streams are at element `from` of step `step`. */
-static void set_streams(const sqi_worker *w, const sqi_chain *c, int64_t step)
+/* Puts the streams at element `from` of step `step`. */
+static void begin_streams(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t from)
 {
     for (int32_t i = 0; i < c->n_streams; i++) {
         const sqi_stream *s = &c->streams[i];
-        const sqi_place *p = &(s->gradient ? w->r->grad : w->r->value)[s->value];
-        w->advance[i] = s->tile < 0 && s->period == 0 ? w->r->real : 0;
-        w->at[i] = s->tile >= 0 ? w->tiles + (size_t)(s->tile + 1) * SQI_TILE_BYTES
-                                : sqi_at_step(w, p, step);
+        if (s->tile >= 0) continue;
+        w->at[i] = sqi_at_step(w, place_of(w, s), step);
+        if (!s->period && w->at[i]) w->at[i] += (size_t)from * w->r->real;
+        point(w, c, s, w->at[i]);
     }
 }
 
-/* One step's elements [from, to), tile by tile. opens is NULL in the forward run. */
+static void advance_streams(const sqi_worker *w, const sqi_chain *c, int64_t n)
+{
+    for (int32_t i = 0; i < c->n_streams; i++) {
+        const sqi_stream *s = &c->streams[i];
+        if (s->tile >= 0 || s->period || !w->at[i]) continue;
+        w->at[i] += (size_t)n * w->r->real;
+        point(w, c, s, w->at[i]);
+    }
+}
+
+/* Vectors that repeat, at element e. */
+static void repeat_streams(const sqi_worker *w, const sqi_chain *c, int64_t e)
+{
+    for (int32_t i = 0; i < c->n_streams; i++) {
+        const sqi_stream *s = &c->streams[i];
+        if (s->period > 1) point(w, c, s, w->at[i] + (size_t)(e % s->period) * w->r->real);
+    }
+}
+
+static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t n, bool cross,
+                    const bool *adds)
+{
+    sqi_run *run = w->runs + c->first_run;
+    for (int32_t i = 0; i < c->n_micros; i++, run++) {
+        const sqi_micro *m = &c->micros[i];
+        if ((m->crosses >= 0 && !cross) || (m->out >= 0 && !run->out)) continue;
+        run->n = n;
+        (m->first && !adds[m->crosses] ? m->set : m->run)(run);
+    }
+}
+
+/* One step's elements [from, to), tile by tile. */
 static void run_tiles(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t from,
                       int64_t to, bool cross, const bool *adds)
 {
     int64_t tile = (int64_t)(SQI_TILE_BYTES / w->r->real);
-    set_streams(w, c, step);
-    for (int32_t i = 0; i < c->n_streams; i++)
-        if (w->at[i]) w->at[i] += (size_t)from * w->advance[i];
+    begin_streams(w, c, step, from);
     for (int64_t e = from, n; e < to; e += n) {
         n = to - e < tile ? to - e : tile;
         if (c->period) {
             int64_t edge = c->period - e % c->period;
             if (n > edge) n = edge;
-            for (int32_t i = 0; i < c->n_streams; i++)
-                if (c->streams[i].period > 1)
-                    w->at[i] = sqi_at_step(w, &w->r->value[c->streams[i].value], step) +
-                               (size_t)(e % c->streams[i].period) * w->r->real;
+            repeat_streams(w, c, e);
         }
-        for (int32_t i = 0; i < c->n_micros; i++) {
-            const sqi_micro *m = &c->micros[i];
-            if (m->crosses >= 0 && !cross) continue;
-            if (m->out >= 0 && !w->at[m->out]) continue;
-            run_micro(w, m, m->first && !adds[m->crosses] ? m->set : m->run, c, n);
-        }
-        for (int32_t i = 0; i < c->n_streams; i++)
-            if (w->at[i]) w->at[i] += (size_t)n * w->advance[i];
+        run_ops(w, c, n, cross, adds);
+        if (e + n < to) advance_streams(w, c, n);
     }
 }
 
@@ -287,10 +343,8 @@ static bool find_place(sqi_run_of *r, int32_t v)
     *at = (sqi_place){ .base = NULL, .step = bytes };
     if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, false };
     else if (x->kind == SQI_ENTERS) at->base = r->u->kept[r->p->leaves[x->state]];
-    else if (x->kind == SQI_OUTER)
-        *at = (sqi_place){ r->u->outer[x->operand], 0, false };
-    else if (x->room == SQI_KEPT)
-        at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
+    else if (x->kind == SQI_OUTER) *at = (sqi_place){ r->u->outer[x->operand], 0, false };
+    else if (x->room == SQI_KEPT) at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
     return true;
 }
 

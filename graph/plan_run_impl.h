@@ -18,7 +18,7 @@ typedef struct sqi_run_of {
     const sqi_planned *u;
     sqi_plan *p;
     const sqi_arith *arith;
-    size_t real; /* bytes of an element */
+    size_t real;             /* bytes of an element */
     sqi_place *value, *grad; /* [n_values] */
     sqi_arena scratch;
 
@@ -37,14 +37,15 @@ typedef struct sqi_worker {
     int32_t i, n;
     int64_t first, last; /* steps of the block */
     char *tiles;
-    const void **a;      /* operands of a product or call */
+    const void **a; /* operands of a product or call */
     int64_t *a_row;
     sqi_out *out;
-    void **c;            /* destinations */
+    void **c; /* destinations */
     sq_shape *shapes;
-    char **at;           /* streams of a chain */
-    size_t *advance;
-    bool *adds; /* [n_states] reverse: the first writer of a state's gradient adds */
+    sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
+    void **patches; /* addresses of the others */
+    char **at;      /* streams of a chain */
+    bool *adds;     /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
 
 /* What a task is run over: steps, and rows of the batch in each. With several steps all rows. */

@@ -40,7 +40,8 @@ static bool compute_fixed(recording *c)
 {
     sq_tape *t = c->t;
     for (int32_t i = 0; i < c->p->n_nodes; i++)
-        if (c->keep[i] && !t->current->nodes[i].value && !sqi_trace_compute_node(t, (uint32_t)i))
+        if (c->keep[i] && !t->current->nodes[i].value &&
+            !sqi_trace_compute_node(t, (uint32_t)i))
             return false;
     for (int32_t i = 0; i < c->p->n_pairs; i++) {
         sq_var in[2];

@@ -93,8 +93,8 @@ static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
     const sqi_run_of *r = w->r;
     int64_t width = k->packed.panels.width[0], n;
     sqi_out o = { .c_row = width, .from_row = width };
-    const sqi_place *place = &r->grad[k->target < r->back->n_roots ? r->back->root[k->target]
-                                                                   : k->target];
+    const sqi_place *place =
+        &r->grad[k->target < r->back->n_roots ? r->back->root[k->target] : k->target];
     if (!place->base) return o;
     char *c = sqi_at_step(w, place, at.step) + sqi_row_offset(w, k->target, at.row);
     o.c = c;
@@ -119,14 +119,14 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
         w->a[i] = sqi_at_step(w, &r->grad[g], at.step) + sqi_row_offset(w, k->v[i], at.row);
         w->a_row[i] = k->packed.panels.depth[i];
     }
-    r->arith->product(&(sqi_panel_product){
-        .b = &k->packed.panels,
-        .m = at.n_steps * rows * k->rows,
-        .single = r->p->values[k->v[0]].phase == SQI_LOOP && r->p->batch * k->rows == 1,
-        .a = w->a,
-        .a_row = w->a_row,
-        .out = w->out,
-        .last = k->packed.n_panels });
+    r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
+                                            .m = at.n_steps * rows * k->rows,
+                                            .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
+                                                      r->p->batch * k->rows == 1,
+                                            .a = w->a,
+                                            .a_row = w->a_row,
+                                            .out = w->out,
+                                            .last = k->packed.n_panels });
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -141,8 +141,7 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     c.gy = sqi_at_step(w, from, at.step) + sqi_row_offset(w, k->v[0], at.row);
     w->c[k->target] = sqi_at_step(w, to, at.step) + sqi_row_offset(w, u, at.row);
     c.gx = w->c;
-    if (zero)
-        memset(w->c[k->target], 0, (size_t)sq_shape_size(c.xs[k->target]) * r->real);
+    if (zero) memset(w->c[k->target], 0, (size_t)sq_shape_size(c.xs[k->target]) * r->real);
     c.op->vjp(&c, k->target);
 }
 

@@ -239,7 +239,7 @@ static void read_by(const order *o, int32_t v, sqi_phase phase, int32_t task)
     if (!sqi_is_operation(w) || w->room == SQI_KEPT) return;
     bool same_phase = w->phase == phase;
     bool same_task = same_phase && o->task[v] == task && w->kind == SQI_MAP;
-    sqi_room need = same_task                          ? SQI_TILE
+    sqi_room need = same_task                         ? SQI_TILE
                     : same_phase && phase == SQI_LOOP ? SQI_STEP
                                                       : SQI_BLOCK;
     if (need > w->room) w->room = need;
@@ -256,8 +256,9 @@ static void find_rooms(order *o)
         const sqi_value *w = &p->values[v];
         if (!sqi_is_operation(w)) continue;
         for (int32_t k = 0; k < w->n; k++)
-            read_by(o, w->kind == SQI_PRODUCT ? p->terms[w->first + k].left
-                                              : p->operands[w->first + k],
+            read_by(o,
+                    w->kind == SQI_PRODUCT ? p->terms[w->first + k].left
+                                           : p->operands[w->first + k],
                     w->phase, o->task[v]);
         if (w->kind == SQI_PRODUCT && w->from >= 0) read_by(o, w->from, w->phase, o->task[v]);
     }

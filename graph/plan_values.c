@@ -165,7 +165,8 @@ static bool find_phases(sq_tape *t, sqi_plan *p)
     if (!state || !live || !p->named) return false;
     for (int32_t k = 0; k < p->n_states; k++) reach(p, state, p->leaves[k]);
     for (int32_t v = 0; v < p->n_values; v++)
-        if (sqi_is_operation(&p->values[v]) && reads_state(p, &p->values[v])) reach(p, state, v);
+        if (sqi_is_operation(&p->values[v]) && reads_state(p, &p->values[v]))
+            reach(p, state, v);
     for (int32_t v = 0; v < p->n_values; v++) {
         sqi_value *w = &p->values[v];
         if (w->phase == SQI_LOOP && sqi_is_operation(w) && !state[v]) w->phase = SQI_SINK;
@@ -299,14 +300,14 @@ static int32_t like(sq_tape *t, sqi_plan *p, int32_t v, sqi_kind kind, sqi_phase
 {
     const sqi_value *w = &p->values[v];
     return sqi_plan_value(t, p,
-                     (sqi_value){ .kind = kind,
-                                  .phase = phase,
-                                  .needs = w->needs,
-                                  .by_row = w->by_row,
-                                  .attr = &sqi_no_attr,
-                                  .shape = w->shape,
-                                  .from = SQI_NO_VALUE,
-                                  .bias = SQI_NO_VALUE });
+                          (sqi_value){ .kind = kind,
+                                       .phase = phase,
+                                       .needs = w->needs,
+                                       .by_row = w->by_row,
+                                       .attr = &sqi_no_attr,
+                                       .shape = w->shape,
+                                       .from = SQI_NO_VALUE,
+                                       .bias = SQI_NO_VALUE });
 }
 
 /* v = product + rest, by additions; the last of them is v itself. */
@@ -316,7 +317,8 @@ static bool add_rest(sq_tape *t, sqi_plan *p, int32_t v, int32_t product, const 
     for (int32_t i = 0; i < n; i++) {
         int32_t to = i + 1 < n ? like(t, p, v, SQI_MAP, p->values[v].phase) : v;
         int32_t first = p->n_operands;
-        if (to < 0 || !push_operand(t, p, product) || !push_operand(t, p, rest[i])) return false;
+        if (to < 0 || !push_operand(t, p, product) || !push_operand(t, p, rest[i]))
+            return false;
         sqi_value *w = &p->values[to];
         w->kind = SQI_CALL; /* until it is known whether a chain can run it */
         w->op = &sq_op_add;

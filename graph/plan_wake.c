@@ -79,7 +79,8 @@ void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t 
     if (!w->seeded[slot]) w->seeded[slot] = home_zeroed(t, u, (size_t)span->steps, 1);
     if (!w->seeded[slot]) return NULL;
     w->any[slot] = true;
-    if (step != SQI_ALL_STEPS) return seed_step(u, lane, slot, step), part_at(u, lane, slot, step);
+    if (step != SQI_ALL_STEPS)
+        return seed_step(u, lane, slot, step), part_at(u, lane, slot, step);
     for (int64_t s = 0; s < span->steps; s++) seed_step(u, lane, slot, s);
     return part_at(u, lane, slot, 0);
 }
@@ -116,8 +117,8 @@ bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane)
     const sqi_plan *p = u->plan;
     for (int32_t slot = 0; slot < sqi_n_slots(p); slot++) {
         int32_t v = sqi_slot_value(p, slot), j = slot - p->n_states - 1;
-        bool wanted = slot < p->n_states || (j < 0 ? v >= 0 && p->values[v].state < 0
-                                                   : u->wake[lane].tapped[j]);
+        bool wanted = slot < p->n_states ||
+                      (j < 0 ? v >= 0 && p->values[v].state < 0 : u->wake[lane].tapped[j]);
         if (wanted && !slot_open(t, u, lane, slot)) return false;
     }
     return true;

@@ -21,7 +21,7 @@ struct sq_unrolled {
     sq_cell cell; /* a copy: the caller's may go */
     int64_t steps;
     sq_var outputs;
-    const char *why; /* it ran eagerly */
+    const char *why;      /* it ran eagerly */
     sqi_planned *planned; /* NULL: eagerly */
     uint64_t first;       /* ordinal of step 0 */
     sq_var *output;       /* eagerly: [T] */
@@ -203,7 +203,8 @@ static sq_var enter(sq_unrolled *u, sq_var x, first_step *f)
         state[k] = sq_reshape(u->state[k], sq_shape_of(u->state[k]));
     if (t->error.status) return x;
     f->trace.x = has_value(x) ? sqi_index(x.id) : 0;
-    if (f->trace.x) f->trace.sequence = operand_of(t->current, operand_of(t->current, f->trace.x));
+    if (f->trace.x)
+        f->trace.sequence = operand_of(t->current, operand_of(t->current, f->trace.x));
     for (int32_t k = 0; k < u->n_states; k++) {
         f->enters[k] = sqi_index(state[k].id);
         f->initial[k] = operand_of(t->current, f->enters[k]);
@@ -321,7 +322,8 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
         !find_sizes(t, cell, x, state0, o, &steps, &batch))
         return NULL;
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, steps));
-    if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
+    if (!u)
+        return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     lay_out(u, steps);
     if (!initial_states(u, state0, batch)) return NULL;

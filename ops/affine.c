@@ -89,6 +89,7 @@ const sq_op sq_op_affine = {
     .name = "affine",
     .formula = "Y[..,n] = X[..,k] W[k,n] + b[n]",
     .arity = 3,
+    .flags = SQ_ROWWISE,
     .shape = affine_shape,
     .forward = affine_forward,
     .vjp = affine_vjp,

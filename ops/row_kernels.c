@@ -1,9 +1,8 @@
 /* row_kernels.c -- the loops of row_tmpl.h, for float and for double.
  *
  * The build compiles this file once per instruction set and names it in SQ_ISA. exp and sigmoid
- * of floats are straight-line arithmetic (vmath.h), so their loops vectorise; in double they
- * are libm's. With -ffp-contract=off no table fuses a multiply and an add: all tables agree to
- * the bit. */
+ * are straight-line arithmetic (vmath.h), so their loops vectorise. With -ffp-contract=off no
+ * table fuses a multiply and an add: all tables agree to the bit. */
 #include "ops/row_kernels.h"
 
 #include "core/kernels/vmath.h"
@@ -65,6 +64,7 @@ static inline double square(double d) { return d * d; }
 #define LOG logf
 #define LOG1P log1pf
 #define FABS fabsf
+#define SQRT sqrtf
 #include "ops/row_tmpl.h"
 #undef real
 #undef F
@@ -73,22 +73,25 @@ static inline double square(double d) { return d * d; }
 #undef LOG
 #undef LOG1P
 #undef FABS
+#undef SQRT
 
 #define real double
 #define F(name) name##_f64
-#define EXP exp
+#define EXP sqi_exp_f64
 #define SIGMOID sqi_sigmoid_f64
 #define LOG log
 #define LOG1P log1p
 #define FABS fabs
+#define SQRT sqrt
 #include "ops/row_tmpl.h"
 
 #define TABLE(D)                                                                            \
     {                                                                                       \
         .softmax = softmax_##D, .log_softmax = log_softmax_##D, .max = max_##D,             \
-        .max_share = max_share_##D, .softmax_diff = softmax_diff_##D,                       \
-        .log_softmax_vjp = log_softmax_vjp_##D, .log_softmax_jvp = log_softmax_jvp_##D,     \
-        .max_vjp = max_vjp_##D, .max_jvp = max_jvp_##D, .cross_entropy = cross_entropy_##D, \
+        .max_share = max_share_##D, .norm = norm_##D, .norm_diff = norm_diff_##D,           \
+        .softmax_diff = softmax_diff_##D, .log_softmax_vjp = log_softmax_vjp_##D,           \
+        .log_softmax_jvp = log_softmax_jvp_##D, .max_vjp = max_vjp_##D,                     \
+        .max_jvp = max_jvp_##D, .cross_entropy = cross_entropy_##D,                         \
         .cross_entropy_vjp = cross_entropy_vjp_##D,                                         \
         .cross_entropy_jvp = cross_entropy_jvp_##D, .bce = bce_##D, .bce_vjp = bce_vjp_##D, \
         .bce_jvp = bce_jvp_##D, .square_diff = square_diff_##D, .diff_vjp = diff_vjp_##D,   \

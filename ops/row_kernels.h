@@ -22,6 +22,12 @@ typedef struct sqi_row_kernels {
     void (*max)(sqi_rows r, const void *x, void *y);
     void (*max_share)(sqi_rows r, const void *x, void *y);
 
+    /* y = (x - mean) s, s = 1 / sqrt(var + eps);   with v = gy or dx,
+     * out += s (v - mean v - y mean(y v)). */
+    void (*norm)(sqi_rows r, double eps, const void *x, void *y);
+    void (*norm_diff)(sqi_rows r, double eps, const void *x, const void *y, const void *v,
+                      void *out);
+
     /* The Jacobian of softmax is symmetric: with v = gy or dx, out += y (v - <y,v>). */
     void (*softmax_diff)(sqi_rows r, const void *y, const void *v, void *out);
     /* gx += gy - e^y sum gy;   dy += dx - <e^y, dx> */

@@ -75,6 +75,48 @@ static void F(softmax_diff)(sqi_rows r, const void *vy, const void *vv, void *vo
     EACH_ROW(r, F(softmax_diff_row)(r.n, y + at, v + at, out + at, s));
 }
 
+/* ---- layer norm -------------------------------------------------------------------------- */
+
+/* s; *mean is set. */
+static inline real F(norm_scale)(int64_t n, const real *x, real eps, real *mean)
+{
+    real acc[LANES] = { 0 }, m = F(row_sum)(n, x, 1) / (real)n;
+    EACH_LANE(n, acc, (x[i] - m) * (x[i] - m));
+    FOLD_LANES(acc);
+    *mean = m;
+    return 1 / SQRT(acc[0] / (real)n + eps);
+}
+
+static inline void F(norm_row)(int64_t n, const real *x, real *y, real eps)
+{
+    real m, scale = F(norm_scale)(n, x, eps, &m);
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - m) * scale;
+}
+
+static void F(norm)(sqi_rows r, double eps, const void *vx, void *vy)
+{
+    const real *x = vx;
+    real *y = vy;
+    for (int64_t row = 0; row < r.outer; row++, x += r.n, y += r.n)
+        F(norm_row)(r.n, x, y, (real)eps);
+}
+
+static inline void F(norm_diff_row)(int64_t n, real scale, const real *y, const real *v,
+                                    real *out)
+{
+    real m = F(row_sum)(n, v, 1) / (real)n, d = F(row_dot)(n, y, v, 1) / (real)n;
+    for (int64_t i = 0; i < n; i++) out[i] += scale * (v[i] - m - y[i] * d);
+}
+
+static void F(norm_diff)(sqi_rows r, double eps, const void *vx, const void *vy, const void *vv,
+                         void *vout)
+{
+    const real *x = vx, *y = vy, *v = vv;
+    real *out = vout, m;
+    for (int64_t row = 0; row < r.outer; row++, x += r.n, y += r.n, v += r.n, out += r.n)
+        F(norm_diff_row)(r.n, F(norm_scale)(r.n, x, (real)eps, &m), y, v, out);
+}
+
 /* ---- log softmax ------------------------------------------------------------------------ */
 
 static inline void F(log_softmax_row)(int64_t n, const real *x, real *y, int64_t s)

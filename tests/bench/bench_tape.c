@@ -17,9 +17,10 @@
 
 static const char *const usage = "usage: bench_tape [options]\n"
                                  "  Nanoseconds per node, recorded and swept, in float.\n"
-                                 "  --secs S   time to spend on each row (default: 1)\n"
-                                 "  --csv      program,nodes,record_ns,sweep_ns,both_ns\n"
-                                 "  --help     this text\n";
+                                 "  --program chain|steps|lstm|all   (default: all)\n"
+                                 "  --secs S    time to spend on each row (default: 1)\n"
+                                 "  --csv       program,nodes,record_ns,sweep_ns,both_ns\n"
+                                 "  --help      this text\n";
 
 /* ---- The programs ------------------------------------------------------------------------ */
 
@@ -109,6 +110,7 @@ static double median(double *a, int n)
 }
 
 typedef struct options {
+    const struct program *program; /* NULL: all */
     double secs;
     bool csv;
 } options;
@@ -158,22 +160,36 @@ static int refuse(const char *flag, const char *why)
     return 2;
 }
 
+static int read_program(options *o, const char *value)
+{
+    o->program = NULL;
+    for (int i = 0; i < COUNT(programs); i++)
+        if (strcmp(value, programs[i].name) == 0) o->program = &programs[i];
+    if (o->program || strcmp(value, "all") == 0) return 0;
+    return refuse("--program", "the programs are chain, steps, lstm and all");
+}
+
+static int read_secs(options *o, const char *value)
+{
+    char *end;
+    o->secs = strtod(value, &end);
+    if (end != value && *end == '\0' && o->secs >= 0 && o->secs <= 3600) return 0;
+    return refuse("--secs", "not a number of seconds in 0..3600");
+}
+
 /* 0, or 2 after a sentence; -1 when only help was asked for. */
 static int read_options(options *o, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        char *end;
+        bool program = strcmp(argv[i], "--program") == 0, secs = strcmp(argv[i], "--secs") == 0;
+        int rc = 0;
         if (strcmp(argv[i], "--help") == 0) return -1;
-        if (strcmp(argv[i], "--csv") == 0) {
-            o->csv = true;
-        } else if (strcmp(argv[i], "--secs") == 0) {
-            if (++i == argc) return refuse("--secs", "a value must follow");
-            o->secs = strtod(argv[i], &end);
-            if (end == argv[i] || *end || !(o->secs >= 0 && o->secs <= 3600))
-                return refuse("--secs", "not a number of seconds in 0..3600");
-        } else {
-            return refuse(argv[i], "not an option; --help lists them");
-        }
+        if ((program || secs) && i + 1 == argc) return refuse(argv[i], "a value must follow");
+        if (program) rc = read_program(o, argv[++i]);
+        else if (secs) rc = read_secs(o, argv[++i]);
+        else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
+        else return refuse(argv[i], "not an option; --help lists them");
+        if (rc) return rc;
     }
     return 0;
 }
@@ -190,7 +206,8 @@ int main(int argc, char **argv)
     if (ready)
         printf(o.csv ? "%s,%s,%s,%s,%s\n" : "%-8s %8s %10s %10s %10s\n", "program", "nodes",
                "record_ns", "sweep_ns", "both_ns");
-    for (int i = 0; ready && i < COUNT(programs); i++) rc |= measure(&o, &l, &programs[i]);
+    for (int i = 0; ready && i < COUNT(programs); i++)
+        if (!o.program || o.program == &programs[i]) rc |= measure(&o, &l, &programs[i]);
     lab_free(&l);
     return ready ? rc : 1;
 }

@@ -128,6 +128,9 @@ CASES = [
     op("cross_entropy", lambda x: nll(x, "sum"), (3, 2, 5), k=[SUM], ids=LABELS),
     op("cross_entropy", lambda x: nll(x, "mean", MASK),
        (3, 2, 5), k=[MEAN], ids=LABELS, mask=MASK),
+    op("layer_norm", lambda x: F.layer_norm(x, (7,), eps=1e-5), (4, 7), p=[1e-5]),
+    op("layer_norm", lambda x: F.layer_norm(x, (3,), eps=0.5), (2, 2, 3), p=[0.5]),
+    op("layer_norm", lambda x: F.layer_norm(x, (5,), eps=0), (5,), p=[0]),
 ]
 
 

@@ -83,6 +83,12 @@ Test(sentence, axes)
     EXPECT_SENTENCE(sq_max_share(MAT(4, 3), 7), SQ_ERANGE,
                     "max_share: axis 7 does not exist in [4,3]");
     EXPECT_SENTENCE(sq_softmax(VEC(3), 1), SQ_ERANGE, "softmax: axis 1 does not exist in [3]");
+    EXPECT_SENTENCE(sq_layer_norm(SCALAR, 1), SQ_ERANGE,
+                    "layer_norm: axis -1 does not exist in []");
+    EXPECT_SENTENCE(sq_layer_norm(MAT(4, 3), -1e-5), SQ_ERANGE,
+                    "layer_norm: eps must not be negative, it is -1e-05");
+    EXPECT_SENTENCE(sq_layer_norm(MAT(4, 3), (double)NAN), SQ_ERANGE,
+                    "layer_norm: eps must not be negative, it is nan");
     EXPECT_SENTENCE(sq_mean_axis(MAT(4, 3), 2), SQ_ERANGE,
                     "mean_axis: axis 2 does not exist in [4,3]");
 }
@@ -98,6 +104,8 @@ Test(sentence, nothing_to_reduce)
                     "softmax: axis 1 of [4,0] has no elements");
     EXPECT_SENTENCE(sq_log_softmax(MAT(0, 4), 0), SQ_ESHAPE,
                     "log_softmax: axis 0 of [0,4] has no elements");
+    EXPECT_SENTENCE(sq_layer_norm(MAT(4, 0), 1), SQ_ESHAPE,
+                    "layer_norm: axis -1 of [4,0] has no elements");
     EXPECT_SENTENCE(sq_mean(MAT(0, 3)), SQ_ESHAPE, "mean: mean of nothing: [0,3]");
     EXPECT_SENTENCE(sq_mean_axis(MAT(0, 3), 0), SQ_ESHAPE, "mean_axis: mean of nothing: [0,3]");
     EXPECT_SENTENCE(sq_mse(MAT(0, 3), MAT(0, 3)), SQ_ESHAPE, "squared_error: mean of nothing");
@@ -109,6 +117,7 @@ Test(sentence, nothing_to_reduce)
     ACCEPTED(sq_sum_axis(MAT(0, 3), 0));
     ACCEPTED(sq_max_axis(MAT(0, 3), 1));
     ACCEPTED(sq_softmax(MAT(0, 3), 1));
+    ACCEPTED(sq_layer_norm(MAT(0, 3), 0));
     ACCEPTED(sq_mean_axis(MAT(0, 3), 1));
     ACCEPTED(sq_squared_error(MAT(0, 3), MAT(0, 3), SQ_SUM));
     ACCEPTED(sq_cross_entropy(MAT(0, 3), NULL, NULL, SQ_SUM));

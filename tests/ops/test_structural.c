@@ -212,6 +212,32 @@ Test(softmax, rows_sum_to_one_along_any_axis)
 
 /* ---- Losses ------------------------------------------------------------------------------ */
 
+/* ---- layer_norm --------------------------------------------------------------------------- */
+
+TestSuite(layer_norm, .init = open_tape, .fini = close_tape);
+
+/* [1,2,3,6]: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5; with eps = .5 the scale is 1/2. A row moved
+ * by a constant gives the same; a constant row gives zeros. */
+Test(layer_norm, by_hand)
+{
+    sq_var x = leaf(sq_mat(3, 4), (double[]){ 1, 2, 3, 6, 101, 102, 103, 106, 7, 7, 7, 7 });
+    EXPECT_VALUES(sq_layer_norm(x, .5), 1e-15, -1, -.5, 0, 1.5, -1, -.5, 0, 1.5, 0, 0, 0, 0);
+}
+
+/* Nothing flows along what the result does not depend on: shifts, and (with eps = 0) scale. */
+Test(layer_norm, gradients_are_orthogonal_to_shift_and_scale)
+{
+    double x[6] = { 1, -2, .5, 3, .25, -1 }, w[6] = { .3, -1, 2, .7, .1, -.4 }, g[6];
+    sq_var v = leaf(sq_vec(6), x), wv = sq_input(t, sq_vec(6), w);
+    BACKWARD(sq_sum(sq_mul(sq_layer_norm(v, 0), wv)));
+    cr_assert(sq_grad_copy(v, g) == SQ_OK);
+    double shift = 0, scale = 0, size = 0;
+    for (int i = 0; i < 6; i++) shift += g[i], scale += g[i] * x[i], size += fabs(g[i]);
+    cr_expect(size > .1);
+    EXPECT_NEAR(shift, 0, 1e-15, "shift");
+    EXPECT_NEAR(scale, 0, 1e-15, "scale");
+}
+
 TestSuite(losses, .init = open_tape, .fini = close_tape);
 
 Test(losses, cross_entropy_far_out)

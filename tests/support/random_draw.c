@@ -41,6 +41,7 @@ static int push(maker *m, rc_node n)
     for (int i = 0; i < n.n_in; i++) {
         const rc_node *o = at(m, n.in[i]);
         n.needs |= o->needs;
+        n.varies |= o->varies;
         n.mixes |= o->mixes;
         n.odd |= o->odd;
     }
@@ -585,7 +586,7 @@ static int make_something(maker *m)
     int y = makers[i].make(m);
     if (y < 0) return y;
     if (at(m, y)->bound > 12) y = squash(m, y, 1);
-    if (chance(m, .15)) m->c->node[y].name[0] = (char)('a' + below(m, 6));
+    if (chance(m, .15) && at(m, y)->varies) m->c->node[y].name[0] = (char)('a' + below(m, 6));
     return y;
 }
 

@@ -133,9 +133,8 @@ int main(int argc, char **argv)
     model m;
     model_init(&m, (uint64_t)o.seed);
     team *together = team_new(&m, o.threads, o.shards);
-    printf("%lld years of sunspots; LSTM of width %d, batches of %d windows of %d years, "
-           "shards: %lld\n\n",
-           (long long)s.n, HIDDEN, BATCH, WINDOW, (long long)o.shards);
+    printf("%lld years of sunspots; LSTM of width %d; ", (long long)s.n, HIDDEN);
+    printf("%d windows of %d years, %lld shards\n\n", BATCH, WINDOW, (long long)o.shards);
     train(&m, together, &s, &o);
     show_scores(&m, team_tape(together), &s);
     if (!o.quiet) show_speed(together, &s, &o);

@@ -14,7 +14,7 @@ typedef struct model {
     sq_weight V, a;
 } model;
 
-enum { HIDDEN = 16, WINDOW = 22 };
+enum { HIDDEN = 32, WINDOW = 22 };
 
 void model_init(model *m, uint64_t seed);
 void model_free(model *m);

@@ -26,8 +26,8 @@ typedef struct option {
 
 static const option table[] = {
     { "--threads", AT(threads), 1, BATCH, "threads, at most one per shard [as many as cores]" },
-    { "--shards", AT(shards), 1, BATCH, "parts that a batch of 64 windows is cut into [8]" },
-    { "--updates", AT(updates), 1, 10000000, "weight updates [400]" },
+    { "--shards", AT(shards), 1, BATCH, "parts that a batch of 128 windows is cut into [8]" },
+    { "--updates", AT(updates), 1, 10000000, "weight updates [200]" },
     { "--seed", AT(seed), 0, 9000000000000000, "of the weights and the windows [1]" },
     { "--quiet", AT(quiet), 0, 0, "no losses on the way, no timing" },
     { "--help", AT(help), 0, 0, "this text" },
@@ -84,22 +84,20 @@ static int64_t usual_threads(int64_t shards)
 
 options options_read(int argc, char **argv)
 {
-    options o = { .shards = 8, .updates = 400, .seed = 1 };
+    options o = { .shards = 8, .updates = 200, .seed = 1 };
     for (int i = 1; i < argc;) i += read_one(&o, argv, i);
     if (!o.threads) o.threads = usual_threads(o.shards);
     if (o.threads > o.shards)
-        die_usage(
-            "--threads %lld is more than --shards %lld: a thread needs a shard to work on",
-            (long long)o.threads, (long long)o.shards);
+        die_usage("--threads %lld is more than --shards %lld: a thread needs a shard",
+                  (long long)o.threads, (long long)o.shards);
     return o;
 }
 
 void options_help(void)
 {
-    puts(
-        "data_parallel -- an LSTM learns to forecast sunspot numbers on several threads, with\n"
-        "one tape each. The losses and weights have the same bits for any number of them.\n\n"
-        "usage: data_parallel [options]\n");
+    puts("data_parallel -- an LSTM learns to forecast sunspot numbers on several threads,\n"
+         "one tape each. Losses and weights have the same bits for any number of them.\n\n"
+         "usage: data_parallel [options]\n");
     for (int i = 0; i < N_OPTIONS; i++) {
         char left[32];
         snprintf(left, sizeof left, "%s %s", table[i].name, table[i].hi ? "N" : "");

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Windows in one update, over all shards. */
-enum { BATCH = 64 };
+enum { BATCH = 128 };
 
 typedef struct options {
     int64_t threads; /* that compute gradients, the main thread included */

@@ -1,6 +1,6 @@
 /* team.c -- data-parallel gradients; read this file to learn how.
  *
- *     batch     | shard 0 | shard 1 | ... | shard S-1 |     fixed parts of the 64 windows
+ *     batch     | shard 0 | shard 1 | ... | shard S-1 |     fixed parts of the 128 windows
  *                    |         |               |
  *     thread k  takes the shards k, k + N, k + 2N, ...      own tape, same weights
  *                    |         |               |
