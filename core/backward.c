@@ -38,7 +38,8 @@ bool sqi_grads_ready(sq_tape *t)
 
 static void *weight_grad(const sq_tape *t, const sqi_node *use)
 {
-    size_t offset = (size_t)sq_weight_offset(t->params, (sq_weight){ (int32_t)use->source });
+    sq_weight w = { (int32_t)use->source };
+    size_t offset = (size_t)sqi_weight_entry_of(t->params, w)->offset;
     return (char *)t->grads + offset * sq_dtype_size(t->dtype);
 }
 

@@ -17,13 +17,7 @@
 
 enum { ALIGN = 64, TAIL = 64 };
 
-typedef struct entry {
-    char *name;
-    sq_shape shape;
-    int64_t offset, size; /* elements */
-    int32_t group;
-    bool frozen;
-} entry;
+typedef sqi_weight_entry entry;
 
 struct sq_params {
     sqi_error error;
@@ -272,6 +266,11 @@ bool sq_params_post(sq_params *p, sq_status status, const char *fmt, ...)
 sqi_error *sqi_params_error(sq_params *p) { return &p->error; }
 
 sq_dtype sq_params_dtype(const sq_params *p) { return p ? p->dtype : SQ_F32; }
+const sqi_weight_entry *sqi_weight_entry_of(const sq_params *p, sq_weight w)
+{
+    return &p->entries[w.id - 1];
+}
+
 int32_t sq_params_count(const sq_params *p) { return p ? p->n : 0; }
 int64_t sq_params_size(const sq_params *p) { return p ? p->size : 0; }
 uint64_t sq_params_version(const sq_params *p) { return p ? p->current->number : 0; }

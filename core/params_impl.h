@@ -35,6 +35,18 @@ void sqi_version_release(sq_params *p, sqi_version *v);
 /* The current version without a reference: valid until the next change. */
 sqi_version *sqi_params_current(const sq_params *p);
 
+/* What the params know of one weight. */
+typedef struct sqi_weight_entry {
+    char *name;
+    sq_shape shape;
+    int64_t offset, size; /* elements */
+    int32_t group;
+    bool frozen;
+} sqi_weight_entry;
+
+/* The entry of a known weight: valid until the next weight is added. */
+const sqi_weight_entry *sqi_weight_entry_of(const sq_params *p, sq_weight w);
+
 /* Of an id known to be valid. */
 static inline bool sqi_weight_known(const sq_params *p, sq_weight w)
 {

@@ -81,20 +81,21 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
 {
     uint32_t before = t->use_room;
     if (!sqi_grow(t, &t->uses, &t->use_room, (uint64_t)w.id + 1, sizeof *t->uses)) return 0;
-    memset(t->uses + before, 0, (t->use_room - before) * sizeof *t->uses);
+    if (t->use_room > before)
+        memset(t->uses + before, 0, (t->use_room - before) * sizeof *t->uses);
     sqi_use *u = &t->uses[w.id];
     if (u->version == v->number && sqi_ordinal(u->id) == t->current->ordinal)
         return sqi_index(u->id);
     if (!hold_version(t, v) || !sqi_grads_ready(t)) return 0;
-    size_t offset = (size_t)sq_weight_offset(t->params, w) * sq_dtype_size(t->dtype);
+    const sqi_weight_entry *e = sqi_weight_entry_of(t->params, w);
     sqi_node *n = reserve(t, &sqi_op_use);
     if (!n) return 0;
-    n->value = (char *)v->data + offset;
-    n->name = sq_weight_name(t->params, w);
-    n->shape = sq_weight_shape(t->params, w);
+    n->value = (char *)v->data + (size_t)e->offset * sq_dtype_size(t->dtype);
+    n->name = e->name;
+    n->shape = e->shape;
     n->source = (uint64_t)w.id;
     n->version = v->number;
-    n->flags = sq_weight_frozen(t->params, w) ? 0 : SQI_NEEDS | SQI_KEEP;
+    n->flags = e->frozen ? 0 : SQI_NEEDS | SQI_KEEP;
     *u = (sqi_use){ sqi_id(t->current->ordinal, t->current->n_nodes), v->number };
     return t->current->n_nodes++;
 }

@@ -199,9 +199,10 @@ SQ_API sq_status sq_grad_copy_f64(sq_var v, double *out);
 SQ_API double sq_grad_norm(sq_var v);
 
 /* The flat weight gradients, sq_params_size elements in the tape's precision, laid out like the
- * params; writable, so that sums over tapes or machines can be put in place. Valid until weights
- * are added or the tape is freed. NULL after an error or without params. And one weight's part of
- * it, copied. */
+ * params; writable, so that sums over tapes or machines can be put in place: data-parallel training
+ * is the same loop with one all-reduce of this pointer before the update. Valid until weights are
+ * added or the tape is freed. NULL after an error or without params. And one weight's part of it,
+ * copied. */
 SQ_API void *sq_grads(sq_tape *t);
 SQ_API sq_status sq_weight_grad_f32(sq_tape *t, sq_weight w, float *out);
 SQ_API sq_status sq_weight_grad_f64(sq_tape *t, sq_weight w, double *out);

@@ -169,7 +169,7 @@ struct sq_tape {
 
     int32_t threads;      /* that plans run on */
     sqi_workers *workers; /* NULL until they are needed */
-    void *plans;          /* graph/plan's cache, and how to free it */
+    struct sqi_plan *plans; /* graph/plan's cache, and how to free it */
     void (*free_plans)(sq_tape *t);
 
     uint64_t seed, serial, randoms; /* randoms: streams taken in the current step */

@@ -244,6 +244,7 @@ static int32_t spread(builder *b, int32_t v, int32_t u)
     if (made < 0 || !defer_room(b, &d, 0, 1)) return SQI_NO_VALUE;
     d.parts[0] = (sqi_array){ made, true };
     d.sums[0] = u;
+    d.rows = val(b, made)->size / val(b, u)->size;
     return push_defer(b, &d) ? made : SQI_NO_VALUE;
 }
 
@@ -335,7 +336,7 @@ static bool write_left(builder *b, const sqi_task *k, const int32_t *v, int32_t 
 
 static bool same_parts(const sqi_defer *a, const sqi_defer *b)
 {
-    bool same = a->n_parts == b->n_parts && a->n_lefts && b->n_lefts;
+    bool same = a->n_parts == b->n_parts && a->n_lefts && b->n_lefts && a->rows == b->rows;
     for (int32_t i = 0; same && i < a->n_parts; i++)
         same = a->parts[i].value == b->parts[i].value &&
                a->parts[i].gradient == b->parts[i].gradient;
@@ -347,6 +348,7 @@ static bool join(builder *b, sqi_defer *a, const sqi_defer *d)
 {
     sqi_defer all;
     if (!defer_room(b, &all, a->n_lefts + d->n_lefts, a->n_parts)) return false;
+    all.rows = a->rows;
     size_t na = (size_t)a->n_lefts, nd = (size_t)d->n_lefts, n = (size_t)a->n_parts;
     memcpy(all.lefts, a->lefts, na * sizeof *all.lefts);
     memcpy(all.lefts + na, d->lefts, nd * sizeof *all.lefts);
@@ -376,6 +378,7 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
     sqi_defer d, e;
     bool any = false;
     if (!defer_room(b, &d, k->n_lefts, n)) return false;
+    d.rows = k->sharable ? k->rows * b->p->batch : k->rows;
     for (int32_t s = 0; s < k->n_lefts; s++) d.lefts[s] = (sqi_array){ k->lefts[s], false };
     for (int32_t i = 0; i < n; i++) {
         int32_t bias = val(b, v[i])->bias;
@@ -393,6 +396,7 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
             e.lefts[0] = d.parts[i];
             e.parts[0] = d.lefts[s];
             e.to[0] = m->right;
+            e.rows = d.rows;
             if (!push_defer(b, &e)) return false;
         }
     }

@@ -118,11 +118,42 @@ static size_t print(const sqi_segment *s, const sqi_trace *r, unsigned char *to)
 
 /* ---- Finding and building ------------------------------------------------------------------ */
 
-static sqi_plan *cached(const sq_tape *t, const unsigned char *bytes, size_t n)
+/* Takes the plan out of the list and puts it in front: the list is by latest use. */
+static sqi_plan *cached(sq_tape *t, const unsigned char *bytes, size_t n)
 {
-    for (sqi_plan *p = t->plans; p; p = p->next)
-        if (p->print_bytes == n && memcmp(p->print, bytes, n) == 0) return p;
+    for (sqi_plan **at = &t->plans, *p; (p = *at); at = &p->next) {
+        if (p->print_bytes != n || memcmp(p->print, bytes, n) != 0) continue;
+        *at = p->next;
+        p->next = t->plans;
+        t->plans = p;
+        return p;
+    }
     return NULL;
+}
+
+static bool in_use(const sq_tape *t, const sqi_plan *p)
+{
+    for (uint32_t i = 0; i < t->n_live; i++) {
+        const sqi_planned *u = (const sqi_planned *)t->live[i]->span;
+        if (u && u->plan == p) return true;
+    }
+    return false;
+}
+
+/* Forgets plans beyond the MOST_PLANS used last, unless a live step refers to them: batches of
+ * every size would fill the memory otherwise. */
+static void forget_old(sq_tape *t)
+{
+    enum { MOST_PLANS = 32 };
+    int32_t n = 0;
+    for (sqi_plan **at = &t->plans, *p; (p = *at);) {
+        if (++n < MOST_PLANS || in_use(t, p)) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        plan_free(p);
+    }
 }
 
 static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *bytes, size_t n)
@@ -136,6 +167,7 @@ static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *byte
         return NULL;
     }
     memcpy(p->print, bytes, n);
+    forget_old(t);
     p->next = t->plans;
     t->plans = p;
     t->free_plans = free_plans;

@@ -164,6 +164,7 @@ typedef struct sqi_array {
 typedef struct sqi_defer {
     sqi_array *lefts, *parts;
     int32_t n_lefts, n_parts;
+    int64_t rows;  /* of one step */
     int32_t *to;   /* [n_lefts][n_parts] OUTER values, or -1 */
     int32_t *sums; /* [n_parts] OUTER values that take column sums, or -1 */
 } sqi_defer;

@@ -252,7 +252,7 @@ static int64_t last_dim(const sqi_value *v) { return v->shape.dim[v->shape.rank 
 static void run_defer(const sqi_worker *w, const sqi_defer *d)
 {
     const sqi_run_of *r = w->r;
-    const sqi_value *values = r->p->values, *lead = &values[d->parts[0].value];
+    const sqi_value *values = r->p->values;
     int32_t l = d->n_lefts, n = d->n_parts;
     bool wanted = false;
     int64_t *m = w->a_row + l, *g_row = m + l, *width = g_row + n;
@@ -263,8 +263,8 @@ static void run_defer(const sqi_worker *w, const sqi_defer *d)
         sums[i] = d->sums[i] < 0 ? NULL : r->grad[d->sums[i]].base;
         wanted |= sums[i] != NULL;
     }
-    int64_t rows = (w->last - w->first) * (lead->size / width[0]);
-    if (width[0] == 0 || rows == 0) return;
+    int64_t rows = (w->last - w->first) * d->rows;
+    if (rows == 0) return;
     for (int32_t i = 0; i < n; i++) {
         w->a[l + i] = last_row(w, d->parts[i], width[i], rows);
         g_row[i] = -width[i];

@@ -92,9 +92,8 @@ static bool emit_product(order *o, sqi_tasks *to, int32_t first, sqi_phase phase
         k.v[k.n++] = v;
     }
     for (int32_t i = 0; i < k.n; i++) o->done[k.v[i]] = true, o->task[k.v[i]] = to->n;
-    int64_t width = lead->shape.dim[lead->shape.rank - 1];
-    k.rows = width && lead->by_row ? lead->size / width / p->batch : 0;
-    if (!lead->by_row) k.rows = width ? lead->size / width : 0;
+    k.rows = 1;
+    for (int32_t i = lead->by_row; i + 1 < lead->shape.rank; i++) k.rows *= lead->shape.dim[i];
     k.sharable = lead->by_row;
     return pack_forward(o->t, p, &k) && sqi_task_push(o->t, p, to, &k);
 }

@@ -16,7 +16,7 @@
 
 /* So much of the left operands meets all panels of gradients before the next part does. */
 #ifndef GRAD_BYTES
-#define GRAD_BYTES (3 << 18)
+#define GRAD_BYTES (1 << 29)
 #endif
 
 /* Rows of A that meet all panels before the next ones do: with a K of 512 they are half a megabyte,

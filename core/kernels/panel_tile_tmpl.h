@@ -50,7 +50,7 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
             UNROLL
             for (int j = 0; j < nv; j++) sum[i * nv + j] += x * v[j];
         }
-        if (ahead) __builtin_prefetch(at[0] + mr - 1 + 16 * step, 0, 3);
+        (void)ahead;
         UNROLL
         for (int i = 0; i < mr; i += 3) at[i / 3] += step;
         UNROLL

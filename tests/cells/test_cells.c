@@ -9,6 +9,8 @@ typedef union layer {
     sq_lstm lstm;
     sq_gru gru;
     sq_mgu mgu;
+    sq_peephole peephole;
+    sq_lnlstm lnlstm;
 } layer;
 
 typedef sq_cell make_fn(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
@@ -72,6 +74,20 @@ static sq_cell mgu(layer *w, sq_params *p, const char *prefix, int64_t in, int64
     return sq_mgu_cell(&w->mgu);
 }
 
+static sq_cell peephole(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
+                        uint64_t seed)
+{
+    (void)sq_peephole_init(&w->peephole, p, prefix, in, hidden, seed);
+    return sq_peephole_cell(&w->peephole);
+}
+
+static sq_cell lnlstm(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
+                      uint64_t seed)
+{
+    (void)sq_lnlstm_init(&w->lnlstm, p, prefix, in, hidden, seed);
+    return sq_lnlstm_cell(&w->lnlstm);
+}
+
 static const struct kind {
     const char *name;
     make_fn *make;
@@ -82,7 +98,8 @@ static const struct kind {
     { "rnn", rnn_tanh, 3, 1, 1, 1 },    { "rnn", rnn_relu, 3, 1, 1, 1 },
     { "rnn", rnn_sigmoid, 3, 1, 1, 1 }, { "lstm", lstm, 12, 2, 4, 4 },
     { "gru", gru_after, 10, 1, 3, 4 },  { "gru", gru_before, 9, 1, 3, 3 },
-    { "mgu", mgu, 6, 1, 2, 2 },
+    { "mgu", mgu, 6, 1, 2, 2 },         { "peephole", peephole, 15, 2, 4, 7 },
+    { "lnlstm", lnlstm, 22, 2, 4, 14 },
 };
 
 static const struct size {
@@ -130,6 +147,7 @@ Test(cells, gradients_of_stacks)
 {
     static make_fn *const mixes[][3] = { { lstm, gru_after, rnn_tanh },
                                          { mgu, lstm, gru_before },
+                                         { peephole, lnlstm, NULL },
                                          { rnn_sigmoid, lstm, NULL },
                                          { gru_after, gru_after, NULL } };
     static const char *const prefix[] = { "l0", "l1", "l2" };
@@ -191,6 +209,13 @@ Test(cells, names_are_those_of_the_equations)
     sq_params_free(p);
 }
 
+/* What does not start at random numbers: b_f, and the gains and the bias of the normalised c. */
+static bool starts_constant(const char *name)
+{
+    return strcmp(name, "a.b_f") == 0 || strncmp(name, "a.g", 3) == 0 ||
+           strcmp(name, "a.b_c") == 0;
+}
+
 /* Every element within [-1/sqrt(H), 1/sqrt(H)), and each end is come near to: with H = 64 the
  * chance of a weight that does not is below 1e-9. b_f is 1. */
 Test(cells, first_values)
@@ -202,7 +227,7 @@ Test(cells, first_values)
         for (int32_t id = 1; id <= sq_params_count(p); id++) {
             double v[64 * 64], least = 9, most = -9;
             int64_t n = sq_shape_size(sq_weight_shape(p, (sq_weight){ id }));
-            if (strcmp(sq_weight_name(p, (sq_weight){ id }), "a.b_f") == 0) continue;
+            if (starts_constant(sq_weight_name(p, (sq_weight){ id }))) continue;
             cr_assert(sq_weight_get(p, (sq_weight){ id }, v) == SQ_OK);
             for (int64_t i = 0; i < n; i++) {
                 least = fmin(least, v[i]);
@@ -229,6 +254,27 @@ Test(cells, forget_bias)
     cr_assert(sq_weight_get(p, sq_params_find(p, "a.b_i"), b) == SQ_OK);
     cr_expect(b[0] != -2.5 && b[1] != -2.5, "only the forget gate's");
     sq_params_free(p);
+}
+
+Test(cells, constants_of_the_variants)
+{
+    static const struct {
+        make_fn *make;
+        const char *name;
+        double value;
+    } want[] = { { peephole, "a.b_f", 1 }, { lnlstm, "a.b_f", 1 },  { lnlstm, "a.gx_i", 1 },
+                 { lnlstm, "a.gx_o", 1 },  { lnlstm, "a.gh_f", 1 }, { lnlstm, "a.gh_g", 1 },
+                 { lnlstm, "a.g_c", 1 },   { lnlstm, "a.b_c", 0 } };
+    for (int k = 0; k < COUNT(want); k++) {
+        layer w;
+        double v[3] = { 9, 9, 9 };
+        sq_params *p = sq_params_new(SQ_F64);
+        (void)want[k].make(&w, p, "a", 2, 3, 1);
+        cr_assert(sq_weight_get(p, sq_params_find(p, want[k].name), v) == SQ_OK, "%s",
+                  want[k].name);
+        for (int i = 0; i < 3; i++) cr_expect(v[i] == want[k].value, "%s", want[k].name);
+        sq_params_free(p);
+    }
 }
 
 /* Gates are named: a message about one says which. */
@@ -391,7 +437,10 @@ Test(mistakes, wrong_widths)
         sq_var y = cell.step(t, cell.self, sq_zeros(t, sq_mat(1, 5)), h);
         cr_expect(sq_ok(y) == false);
         cr_expect(sq_tape_status(t) == SQ_ESHAPE);
-        EXPECT_CONTAINS(sq_message(t), "step 1: affine: inner sizes differ: [1,5] x [2,3]");
+        const char *product = kinds[k].make == lnlstm ? "matmul" : "affine";
+        char want[80];
+        snprintf(want, sizeof want, "step 1: %s: inner sizes differ: [1,5] x [2,3]", product);
+        EXPECT_CONTAINS(sq_message(t), want);
         EXPECT_CONTAINS(sq_message(t), "\"a.W");
         sq_tape_free(t);
         sq_params_free(p);

@@ -4,8 +4,9 @@
     python3 tests/golden/cells.py > tests/golden/cells.h
 
 nn.RNN, nn.LSTM and nn.GRU give the tanh and relu RNN, the LSTM, the reset-after GRU and the
-two-layer stacks. PyTorch has no sigmoid RNN, no reset-before GRU and no MGU: those are written
-out here, one equation per line, and differentiated by its autograd.
+two-layer stacks. PyTorch has no sigmoid RNN, no reset-before GRU, no MGU, no LSTM with peepholes
+and none with layer normalisation: those are written out here, one equation per line, and
+differentiated by its autograd.
 
 The loss is sum(outputs * a) + sum_k(last state k * b_k) with fixed random a and b. Weights are
 written under seqgrad's names and in its layout, W [in,out]; PyTorch's two biases are summed,
@@ -16,6 +17,7 @@ Made with PyTorch 1.13.0 (python3-torch of Debian 12).
 
 import torch
 from torch import nn
+from torch.nn.functional import layer_norm
 
 torch.set_default_dtype(torch.float64)
 torch.manual_seed(20240)
@@ -34,7 +36,7 @@ class Case:
     def __init__(self, kind, layers, T):
         self.kind, self.layers, self.T = kind, layers, T
         self.name = f"{kind}{'_stack' if layers > 1 else ''}_{T}"
-        n_states = layers * (2 if kind == "lstm" else 1)
+        n_states = layers * (2 if kind in ("lstm", "peephole", "lnlstm") else 1)
         self.x = numbers(T, B, I).requires_grad_()
         self.state0 = [numbers(B, H).requires_grad_() for _ in range(n_states)]
         self.mix_out = numbers(T, B, H)
@@ -100,15 +102,32 @@ def mgu(w, x, h):
     return (1 - f) * h + f * c
 
 
+def peephole(w, x, h, c):
+    i = torch.sigmoid(x @ w["W_i"] + w["b_i"] + h @ w["U_i"] + w["p_i"] * c)
+    f = torch.sigmoid(x @ w["W_f"] + w["b_f"] + h @ w["U_f"] + w["p_f"] * c)
+    c = f * c + i * torch.tanh(x @ w["W_g"] + w["b_g"] + h @ w["U_g"])
+    o = torch.sigmoid(x @ w["W_o"] + w["b_o"] + h @ w["U_o"] + w["p_o"] * c)
+    return o * torch.tanh(c), c
+
+
+def lnlstm(w, x, h, c):
+    LN = lambda v, gain, bias=None: layer_norm(v, (H,), gain, bias, 1e-5)
+    z = {k: LN(x @ w["W_" + k], w["gx_" + k]) + LN(h @ w["U_" + k], w["gh_" + k]) + w["b_" + k]
+         for k in "ifgo"}
+    c = torch.sigmoid(z["f"]) * c + torch.sigmoid(z["i"]) * torch.tanh(z["g"])
+    return torch.sigmoid(z["o"]) * torch.tanh(LN(c, w["g_c"], w["b_c"])), c
+
+
 def written_out(kind, step, names, T):
     c = Case(kind, 1, T)
-    size = {"W": (I, H), "V": (I, H), "U": (H, H), "R": (H, H), "b": (H,), "d": (H,)}
-    w = {n: (numbers(*size[n[0]]) / H**0.5).requires_grad_() for n in names}
-    h, outputs = c.state0[0], []
+    size = {"W": (I, H), "V": (I, H), "U": (H, H), "R": (H, H)}
+    w = {n: (numbers(*size.get(n[0], (H,))) / H**0.5).requires_grad_() for n in names}
+    state, outputs = c.state0, []
     for t in range(T):
-        h = step(w, c.x[t], h)
-        outputs.append(h)
-    c.finish(torch.stack(outputs), [h])
+        state = step(w, c.x[t], *state)
+        state = list(state) if len(c.state0) > 1 else [state]
+        outputs.append(state[0])
+    c.finish(torch.stack(outputs), state)
     c.weights = [("l0." + n, v.data, v.grad) for n, v in w.items()]
     return c
 
@@ -123,6 +142,11 @@ def cases():
         gates = [f"{letter}_{gate}" for gate in "rzn" for letter in "WbU"]
         yield written_out("gru_before", gru_before, gates, T)
         yield written_out("mgu", mgu, ("W", "b", "U", "V", "d", "R"), T)
+    for T in STEPS:
+        gates = [f"{letter}_{gate}" for gate in "ifgo" for letter in "WbU"]
+        yield written_out("peephole", peephole, gates + ["p_i", "p_f", "p_o"], T)
+        gains = [f"{letter}_{gate}" for gate in "ifgo" for letter in ("gx", "gh")]
+        yield written_out("lnlstm", lnlstm, gates + gains + ["g_c", "b_c"], T)
 
 
 HEAD = """/* cells.h -- golden values of the recurrent cells, written by cells.py: do not edit.

@@ -112,6 +112,7 @@ static results compute(world *w, int32_t record_on, int32_t sweep_on)
     sq_var state[2];
     for (int k = 0; k < 2; k++) state[k] = sq_leaf(t, sq_mat(w->B, e->H), w->state[k]);
     const sq_unrolled *u = sq_unroll(t, &cell, x, state, NULL);
+    REQUIRE(sq_unroll_mode(u) == SQ_PLAN, "an LSTM has no plan");
     sq_var outputs = sq_unrolled_outputs(u);
     sq_var loss = sq_mse(outputs, sq_input(t, sq_shape3(e->T, w->B, e->H), w->y));
     sq_tape_set_threads(t, sweep_on);
@@ -154,6 +155,20 @@ static void same_bits(sq_dtype dtype, extent e, int64_t B)
     }
     free(want.at);
     world_free(&w);
+}
+
+/* They start at the first need, are kept for later, and end with the tape. */
+static void started_at_need(void)
+{
+    static const int32_t order[] = { 1, 3, 2, 5 }, expected[] = { 1, 3, 3, 5 };
+    world w = world_new(SQ_F32, extents[1], 33);
+    for (int i = 0; i < 4; i++) {
+        results r = compute(&w, order[i], order[i]);
+        expect_threads(one_thread() ? expected[i] : 0, "a wide batch");
+        free(r.at);
+    }
+    world_free(&w);
+    expect_threads(one_thread(), "the tape is freed");
 }
 
 typedef struct inherited {
@@ -216,6 +231,7 @@ int main(void)
     static const sq_dtype dtypes[] = { SQ_F32, SQ_F64 };
     int thrift = UNDER_TSAN ? 3 : 1; /* races show at few sizes, and there they take long */
     numbers_of_threads();
+    started_at_need();
     for (int d = 0; d < (UNDER_TSAN ? 1 : 2); d++) {
         for (int e = 0; e < N_EXTENTS; e++)
             for (int b = 0; b < N_BATCHES; b += thrift)

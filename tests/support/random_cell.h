@@ -29,8 +29,8 @@ typedef struct rc_node {
     double bound;
     bool needs;  /* a gradient reaches it */
     bool varies; /* with time: x or a state reaches it */
-    bool mixes; /* a row of it depends on other rows of the batch */
-    bool odd;   /* the batch was not the first axis on the way, or an op promises nothing */
+    bool mixes;  /* a row of it depends on other rows of the batch */
+    bool odd;    /* the batch was not the first axis on the way, or an op promises nothing */
     char name[4];
 } rc_node;
 

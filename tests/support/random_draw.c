@@ -670,6 +670,7 @@ static int layer(maker *m, int input, int n, bool last)
                            .row = k,
                            .shape = rows_of(c->width[k]),
                            .bound = 1,
+                           .varies = true,
                            .needs = true });
         int dice = below(m, 10);
         c->state0[k] = (rc_source){ .shape = rows_of(c->width[k]),
@@ -701,6 +702,7 @@ void rc_draw(random_cell *c, uint64_t seed, int draw)
         input = push(&m, (rc_node){ .kind = &rc_x,
                                     .shape = rows_of(c->in),
                                     .bound = 1,
+                                    .varies = true,
                                     .needs = c->x_from != RC_INPUT });
     dice = below(&m, 20);
     c->n_layers = dice < 11 ? 1 : dice < 17 ? 2 : 3;
