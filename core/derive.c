@@ -200,6 +200,7 @@ static bool walk_back(walk *w, sheet *h)
             sheet *from = sheet_of(w, sqi_ordinal(n->source));
             add_to(&from->g[sqi_index(n->source)], h->g[i]);
         } else if (n->op == &sqi_op_part && through_span(w, h, i)) {
+            w->t->doing = "derive";
             return sq_post(
                 w->t, SQ_EGRAD,
                 "the way leads through a plan: unroll with mode = SQ_EAGER to derive "

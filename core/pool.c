@@ -7,9 +7,9 @@
  * is missed: a sleeper counts itself before its last look, the one who opens the gate looks at
  * the count after its change, and all four accesses stand in one order (seq_cst).
  *
- * `job`, `context` and `n` are written before start opens and read behind it, by those only whose
- * number is below the n that start carries. The caller returns after a last barrier, so whoever
- * takes part is done with them. */
+ * `job`, `context` and `n` are written before start opens and read behind it, by those only
+ * whose number is below the n that start carries. The caller returns after a last barrier, so
+ * whoever takes part is done with them. */
 #define _POSIX_C_SOURCE 200809L /* pthread_sigmask */
 #include "core/pool_impl.h"
 

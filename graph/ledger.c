@@ -29,7 +29,7 @@ static bool check_states(sq_tape *t, const sq_var *states, int64_t steps, int32_
         const sqi_node *s = sqi_node_of(t, states[i], "a state");
         if (!s) return false;
         if (i % n_states == 0) before = step;
-        step = sqi_segment_find(t, sqi_ordinal(states[i].id))->step;
+        step = sqi_step_of(sqi_segment_find(t, sqi_ordinal(states[i].id)), s);
         if (step <= before)
             return sq_post(
                 t, SQ_EVALUE,

@@ -352,20 +352,6 @@ static bool find_places(sqi_run_of *r)
     return true;
 }
 
-/* Something was seeded that what was sunk has to take back. */
-static bool has_sinks(const sqi_run_of *r)
-{
-    const sqi_plan *p = r->p;
-    bool any = false;
-    if (!r->back->tasks[SQI_SINK].n) return false;
-    for (int32_t slot = p->n_states; slot < sqi_n_slots(p); slot++) {
-        int32_t v = sqi_slot_value(p, slot);
-        if (v < 0 || p->values[v].phase != SQI_SINK) continue;
-        any = any || r->wake->any[slot] || r->back->tapped[v];
-    }
-    return any;
-}
-
 static bool run_reverse(sqi_run_of *r)
 {
     int32_t n = r->t->threads;
@@ -381,7 +367,7 @@ static bool run_reverse(sqi_run_of *r)
             sqi_task *k = &r->back->tasks[phase].at[i];
             if (k->kind == SQI_DO_PRODUCT) sqi_pack(r, k);
         }
-    r->sinks = has_sinks(r);
+    r->sinks = r->back->tasks[SQI_SINK].n > 0;
     sqi_workers_run(&r->t->workers, n, job, workers);
     return true;
 }

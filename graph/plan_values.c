@@ -114,7 +114,37 @@ static bool read_nodes(sq_tape *t, sqi_plan *p, const sqi_trace *r)
     return true;
 }
 
-/* Who enters, who leaves; whatever is handed out is computed in the loop or after it. */
+/* A copy of value v in another phase; SQI_NO_VALUE after posting. */
+static int32_t copy_value(sq_tape *t, sqi_plan *p, int32_t v, sqi_phase phase)
+{
+    sq_attr shape = sqi_shape_attr(p->values[v].shape);
+    sqi_value c = { .kind = SQI_CALL,
+                    .phase = phase,
+                    .needs = p->values[v].needs,
+                    .by_row = true,
+                    .op = &sq_op_reshape,
+                    .attr = copy_attr(t, p, &shape),
+                    .first = p->n_operands,
+                    .n = 1,
+                    .shape = p->values[v].shape,
+                    .from = SQI_NO_VALUE,
+                    .bias = SQI_NO_VALUE };
+    return c.attr && push_operand(t, p, v) ? sqi_plan_value(t, p, c) : SQI_NO_VALUE;
+}
+
+/* What is computed from a value of the loop is computed in the loop. */
+static void spread_phases(sqi_plan *p)
+{
+    for (int32_t i = 0; i < p->n_values; i++) {
+        sqi_value *v = &p->values[i];
+        for (int32_t k = 0; v->op && k < v->n; k++)
+            if (p->values[p->operands[v->first + k]].phase == SQI_LOOP) v->phase = SQI_LOOP;
+        v->by_row = v->phase != SQI_FIXED && v->shape.rank && v->shape.dim[0] == p->batch;
+    }
+}
+
+/* Who enters, who leaves. What leaves as a state is computed in the loop even where it does not
+ * depend on the states; an output that does not depend on time is copied after it. */
 static bool read_ends(sq_tape *t, sqi_plan *p, const sqi_trace *r)
 {
     size_t n = (size_t)r->n_states;
@@ -124,16 +154,16 @@ static bool read_ends(sq_tape *t, sqi_plan *p, const sqi_trace *r)
     p->leaves = sqi_plan_take(t, p, n, sizeof *p->leaves);
     if (!p->enters || !p->leaves) return false;
     for (int32_t k = 0; k < r->n_states; k++) {
-        p->enters[k] = (int32_t)r->enters[k];
-        p->leaves[k] = (int32_t)r->leaves[k];
-        p->values[p->enters[k]].state = p->values[p->leaves[k]].state = k;
-        p->values[p->enters[k]].needs = p->values[p->leaves[k]].needs = true;
-        p->values[p->leaves[k]].phase = SQI_LOOP;
-        p->values[p->leaves[k]].by_row = true;
+        int32_t in = p->enters[k] = (int32_t)r->enters[k];
+        int32_t out = p->leaves[k] = (int32_t)r->leaves[k];
+        p->values[in].state = p->values[out].state = k;
+        p->values[in].needs = p->values[out].needs = true;
+        p->values[out].phase = SQI_LOOP;
     }
+    spread_phases(p);
     if (p->output >= 0 && p->values[p->output].phase == SQI_FIXED)
-        p->values[p->output].phase = SQI_SINK;
-    return true;
+        p->output = copy_value(t, p, p->output, SQI_SINK);
+    return !t->error.status;
 }
 
 /* ---- Phases -------------------------------------------------------------------------------- */
@@ -371,7 +401,7 @@ static bool find_sums(sq_tape *t, sqi_plan *p)
     p->pairs = sqi_plan_take(t, p, (size_t)p->n_nodes, sizeof *p->pairs);
     p->made = sqi_plan_take(t, p, (size_t)p->n_nodes, sizeof *p->made);
     if (!p->pairs || !p->made || !sum_room(t, p, &s)) return false;
-    for (int32_t v = p->n_nodes - 1; v > 0; v--) {
+    for (int32_t v = p->n_values - 1; v > 0; v--) {
         const sqi_value *w = &p->values[v];
         bool addition = sqi_is_operation(w) && w->op == &sq_op_add;
         if (w->phase == SQI_FIXED || (!addition && !has_product(p, w))) continue;

@@ -104,10 +104,12 @@ static sq_var with_gradient(sq_tape *t, sq_var v)
 }
 
 /* A node of this step for state k alone: one that the cell passes on unchanged, or gives out
- * twice, would mix the gradients of two steps or two states. */
-static sq_var own_node(sq_tape *t, const sq_var *state, int32_t k)
+ * twice, would mix the gradients of two steps or two states. Nodes before `first` brought the
+ * states in. */
+static sq_var own_node(sq_tape *t, const sq_var *state, int32_t k, uint32_t first)
 {
-    bool shared = sqi_ordinal(state[k].id) != t->current->ordinal;
+    bool shared = sqi_ordinal(state[k].id) != t->current->ordinal ||
+                  sqi_index(state[k].id) < first;
     for (int32_t i = 0; i < k; i++) shared |= state[i].id == state[k].id;
     return shared ? sq_reshape(state[k], sq_shape_of(state[k])) : state[k];
 }
@@ -133,7 +135,7 @@ static sq_var input_at(sq_var x, int64_t i)
 }
 
 /* Closes a step whose cell returned y: its states get gradients and nodes of their own. */
-static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch)
+static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch, uint32_t first)
 {
     sq_tape *t = u->tape;
     sq_var *state = u->state + (i + 1) * u->n_states;
@@ -142,7 +144,7 @@ static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch)
     for (int32_t k = 0; k < u->n_states; k++) {
         if (!check_state(t, &u->cell, k, state[k], batch)) return false;
         bool is_output = !settled && state[k].id == y.id;
-        state[k] = with_gradient(t, own_node(t, state, k));
+        state[k] = with_gradient(t, own_node(t, state, k, first));
         sqi_declare_state(state[k]);
         if (is_output) y = state[k];
         settled |= is_output;
@@ -158,7 +160,7 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
     for (int32_t k = 0; k < u->n_states; k++) state[k] = state[k - u->n_states];
     sq_begin_step(t);
     sq_var y = u->cell.step(t, u->cell.self, input_at(x, i), state);
-    return finish_step(u, y, i, batch);
+    return finish_step(u, y, i, batch, 0);
 }
 
 /* ---- The first step, as a trace ------------------------------------------------------------ */
@@ -226,7 +228,7 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
     for (int32_t k = 0; t->tracing && k < u->n_states && !t->error.status; k++) {
         if (!check_state(t, &u->cell, k, state[k], batch)) break;
         bool is_output = state[k].id == y.id;
-        state[k] = own_value(t, own_node(t, state, k), f->trace.first);
+        state[k] = own_value(t, own_node(t, state, k, f->trace.first), f->trace.first);
         f->leaves[k] = sqi_index(state[k].id);
         if (is_output) y = state[k];
     }
@@ -235,7 +237,7 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
     f->trace.batch = batch;
     f->trace.n_states = u->n_states;
     u->why = eager ? "SQ_EAGER was asked for" : sqi_trace_end(t);
-    return u->why ? finish_step(u, y, 0, batch) : !t->error.status;
+    return u->why ? finish_step(u, y, 0, batch, f->trace.first) : !t->error.status;
 }
 
 static bool cannot_plan(const sq_unrolled *u)

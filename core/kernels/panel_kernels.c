@@ -14,10 +14,8 @@
  * a strip of the plain body, are 128 KiB. */
 #define GRAD_BLOCK 1024
 
-/* So much of the left operands meets all panels of gradients before the next part does. */
-#ifndef GRAD_BYTES
-#define GRAD_BYTES (1 << 29)
-#endif
+/* Steps of k by which rows that lie far apart are fetched ahead; hardware follows only short steps. */
+#define AHEAD 16
 
 /* Rows of A that meet all panels before the next ones do: with a K of 512 they are half a megabyte,
  * which stays in the second-level cache. */

@@ -30,10 +30,11 @@ typedef struct OF_REAL(tile) {
 #define INLINE static inline __attribute__((always_inline))
 
 /* sum(i,j) += sum_k A(i,k) B(k,j), A(i,k) = a[i*row + k*step]. Rows are addressed from every
- * third one, so that few registers hold all of them. */
+ * third one, so that few registers hold all of them. With `far` the rows are contiguous and steps
+ * long: A is fetched ahead. */
 INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t step,
                               const real *b, int64_t panel, const int mr, const int nv,
-                              const int ahead, vec *sum)
+                              const bool far, vec *sum)
 {
     const real *at[MAX_ROWS / 3], *bs[MAX_VECTORS / 2];
     UNROLL
@@ -50,7 +51,10 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
             UNROLL
             for (int j = 0; j < nv; j++) sum[i * nv + j] += x * v[j];
         }
-        (void)ahead;
+        if (far) {
+            __builtin_prefetch(at[0] + AHEAD * step);
+            __builtin_prefetch(at[0] + mr - 1 + AHEAD * step);
+        }
         UNROLL
         for (int i = 0; i < mr; i += 3) at[i / 3] += step;
         UNROLL
@@ -113,7 +117,7 @@ INLINE void OF_REAL(run)(const OF_REAL(tile) * t, const int mr, const int nv)
     OF_REAL(fetch)(t, mr, nv);
     for (int64_t s = 0; s < t->n_sums; s++) {
         const real *a = (const real *)t->a[s] + t->row * t->a_row[s];
-        OF_REAL(multiply)(t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, 0, sum);
+        OF_REAL(multiply)(t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, false, sum);
         b += t->depth[s] * (nv == 1 ? VL : 2 * VL);
     }
     OF_REAL(store)(t, mr, nv, sum);
@@ -132,11 +136,13 @@ INLINE void OF_REAL(run_single)(const OF_REAL(tile) * t, const int nv)
         int64_t k = t->depth[s];
         for (; k >= 4; k -= 4, a += 4, b += 4 * width) UNROLL
         for (int c = 0; c < 4; c++)
-            OF_REAL(multiply)(1, a + c, 0, 1, b + c * width, t->panel, 1, nv, 0, sum + c * nv);
+            OF_REAL(multiply)
+            (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
         UNROLL
         for (int c = 0; c < 3; c++)
             if (c < k)
-                OF_REAL(multiply)(1, a + c, 0, 1, b + c * width, t->panel, 1, nv, 0, sum + c * nv);
+                OF_REAL(multiply)
+                (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
         b += k * width;
     }
     UNROLL
@@ -155,7 +161,7 @@ INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, const int mr, const int n
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
     OF_REAL(fetch)(t, mr, nv);
-    OF_REAL(multiply)(t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, 2 * mr - 1, sum);
+    OF_REAL(multiply)(t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true, sum);
     OF_REAL(store)(t, mr, nv, sum);
 }
 

@@ -122,10 +122,9 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
         }
         t.b = OF_REAL(packed_vector)(b, n_vectors, i, 0, &width);
         if (p->single) OF_REAL(run_rows)(&t, from, m, nv, 1, OF_REAL(run_single_tile));
-        else
-            OF_REAL(run_rows)
-            (&t, from, m, nv, MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS,
-             OF_REAL(run_tile));
+        else OF_REAL(run_rows)
+        (&t, from, m, nv, MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS,
+         OF_REAL(run_tile));
     }
 }
 
@@ -159,9 +158,9 @@ static inline __attribute__((always_inline)) void OF_REAL(copy_rows)(
     for (int j = 0; j < nv; j++) sum[j] = s[j];
 }
 
-/* Copies rows ks of nv vectors from vector i on into the panel; adds up their columns if asked. */
+/* Copies rows ks of nv vectors from vector i on into the panel, and adds up their columns. */
 static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i, int64_t nv,
-                                bool add_up, real *panel)
+                                real *panel)
 {
     OF_REAL(source) from[2];
     vec sum[2];
@@ -176,7 +175,7 @@ static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i
     else if (from[0].lanes < VL || from[1].lanes < VL)
         OF_REAL(copy_rows)(n, from, 2, false, panel, sum);
     else OF_REAL(copy_rows)(n, from, 2, true, panel, sum);
-    for (int64_t j = 0; add_up && j < nv; j++) {
+    for (int64_t j = 0; j < nv; j++) {
         piece s = piece_at(p->n, VL, i + j);
         real *y = p->sums[s.part];
         if (!y) continue;
@@ -186,10 +185,10 @@ static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i
     }
 }
 
-/* Columns from .. to - 1 of one left operand times nv vectors of the gradients, from vector i on.
- * A vector that nobody wants is stored nowhere, no lane of it. */
+/* All columns of one left operand times nv vectors of the gradients, from vector i on. A vector
+ * that nobody wants is stored nowhere, no lane of it. */
 static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i, int64_t nv,
-                               int32_t left, int64_t from, int64_t to, const real *panel)
+                               int32_t left, const real *panel)
 {
     int64_t n = ks.to - ks.from, wanted = 0;
     real nowhere[VL];
@@ -203,37 +202,24 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
         t.to[j] = (target){ c + s.at, p->n[s.part], c + s.at, p->n[s.part], s.width };
         wanted++;
     }
-    if (wanted) OF_REAL(run_rows)(&t, from, to - from, nv, MAX_ROWS, OF_REAL(run_grad_tile));
+    if (wanted && p->m[left] > 0)
+        OF_REAL(run_rows)(&t, 0, p->m[left], nv, MAX_ROWS, OF_REAL(run_grad_tile));
 }
 
-/* Columns from .. to - 1 of all left operands, counted through. */
-static void OF_REAL(grad_columns)(const sqi_grad_product *p, k_range ks, int64_t from,
-                                  int64_t to)
+/* One copy of a panel of gradients serves all left operands. */
+static void OF_REAL(grad_product)(const sqi_grad_product *p)
 {
     _Alignas(SQ_VECTOR_BYTES) real panel[GRAD_BLOCK * 2 * VL];
     int64_t n_vectors = pieces(p->n_parts, p->n, VL);
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
-    for (int64_t i = 2 * p->first; i < end; i += 2) {
-        int64_t nv = end - i < 2 ? 1 : 2, before = 0;
-        OF_REAL(copy_panel)(p, ks, i, nv, from == 0, panel);
-        for (int32_t left = 0; left < p->n_left; before += p->m[left++]) {
-            int64_t first = from > before ? from - before : 0;
-            int64_t last = to - before < p->m[left] ? to - before : p->m[left];
-            if (first < last) OF_REAL(grad_left)(p, ks, i, nv, left, first, last, panel);
-        }
-    }
-}
-
-/* As many columns of the left operands at a time as stay in cache for all panels. */
-static void OF_REAL(grad_product)(const sqi_grad_product *p)
-{
-    int64_t m = total(p->n_left, p->m);
     for (int64_t block = 0; block < k_blocks(p->k, GRAD_BLOCK); block++) {
         k_range ks = k_block(p->k, GRAD_BLOCK, block);
-        int64_t at_once = GRAD_BYTES / ((ks.to - ks.from) * REAL_BYTES);
-        int64_t n = m > 0 ? k_blocks(m, at_once) : 1;
-        for (int64_t i = 0; i < n; i++)
-            OF_REAL(grad_columns)(p, ks, m * i / n, m * (i + 1) / n);
+        for (int64_t i = 2 * p->first; i < end; i += 2) {
+            int64_t nv = end - i < 2 ? 1 : 2;
+            OF_REAL(copy_panel)(p, ks, i, nv, panel);
+            for (int32_t left = 0; left < p->n_left; left++)
+                OF_REAL(grad_left)(p, ks, i, nv, left, panel);
+        }
     }
 }
 

@@ -94,12 +94,13 @@ static const struct kind {
     int n_weights, n_states;
     int64_t per_hidden; /* elements = per_hidden H (I + H) + vectors H */
     int64_t vectors;
+    int64_t wider; /* see `gradients` */
 } kinds[] = {
-    { "rnn", rnn_tanh, 3, 1, 1, 1 },    { "rnn", rnn_relu, 3, 1, 1, 1 },
-    { "rnn", rnn_sigmoid, 3, 1, 1, 1 }, { "lstm", lstm, 12, 2, 4, 4 },
-    { "gru", gru_after, 10, 1, 3, 4 },  { "gru", gru_before, 9, 1, 3, 3 },
-    { "mgu", mgu, 6, 1, 2, 2 },         { "peephole", peephole, 15, 2, 4, 7 },
-    { "lnlstm", lnlstm, 22, 2, 4, 14 },
+    { "rnn", rnn_tanh, 3, 1, 1, 1, 0 },    { "rnn", rnn_relu, 3, 1, 1, 1, 0 },
+    { "rnn", rnn_sigmoid, 3, 1, 1, 1, 0 }, { "lstm", lstm, 12, 2, 4, 4, 0 },
+    { "gru", gru_after, 10, 1, 3, 4, 0 },  { "gru", gru_before, 9, 1, 3, 3, 0 },
+    { "mgu", mgu, 6, 1, 2, 2, 0 },         { "peephole", peephole, 15, 2, 4, 7, 0 },
+    { "lnlstm", lnlstm, 22, 2, 4, 14, 4 },
 };
 
 static const struct size {
@@ -121,14 +122,18 @@ static void expect_right(const sq_cell *cell, const sq_params *p, struct size s,
     cr_expect(eq(int, (int)r.elements, (int)n));
 }
 
+/* Layer normalisation has a near-kink where all numbers of a row are nearly equal, as two or three
+ * easily are: differences are then wrong. Such cells are checked wider. */
 Test(cells, gradients)
 {
     for (int k = 0; k < COUNT(kinds); k++)
         for (int i = 0; i < COUNT(sizes); i++) {
             layer w;
+            struct size s = sizes[i];
+            s.H += kinds[k].wider;
             sq_params *p = sq_params_new(SQ_F64);
-            sq_cell cell = kinds[k].make(&w, p, "cell", sizes[i].I, sizes[i].H, 7);
-            expect_right(&cell, p, sizes[i], 11);
+            sq_cell cell = kinds[k].make(&w, p, "cell", s.I, s.H, 7);
+            expect_right(&cell, p, s, 11);
             sq_params_free(p);
         }
 }

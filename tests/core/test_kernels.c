@@ -11,7 +11,11 @@
 
 enum { PAGE = 4096 };
 
-static const char *const isa_names[] = { "base", "avx2", "avx512" };
+static const char *const isa_names[] = {
+#define SQI_ROW(name) #name,
+    SQI_ISAS(SQI_ROW)
+#undef SQI_ROW
+};
 
 /* The tables in turn: for (int i = 0; (k = next_table(&i));) */
 static const sq_kernels *next_table(int *i)

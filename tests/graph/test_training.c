@@ -130,7 +130,8 @@ Test(training, derivatives_and_ledgers_hold_their_memory)
         window(i * T, x, y);
         sq_zero_grads(t);
         sq_var in = sq_leaf(t, sq_shape3(T, B, 1), x), dx = { 0 };
-        const sq_unrolled *u = sq_unroll(t, &tr.n.cell, in, s, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &tr.n.cell, in, s, &(sq_unroll_options){ .mode = SQ_EAGER });
         sq_var out = sq_affine(sq_unrolled_outputs(u), sq_use(t, tr.V), sq_use(t, tr.c));
         sq_var l = sq_name(sq_mse(out, sq_input(t, sq_shape3(T, B, 1), y)), "mse");
         cr_assert(sq_derive(l, &in, &dx, 1) == SQ_OK, "%s", sq_message(t));

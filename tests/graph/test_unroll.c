@@ -55,7 +55,8 @@ static void trace(traces *o, const net *n, sq_dtype dtype, const data *d, how wa
     s0[0] = sq_leaf(t, sq_mat(B, H), d->h);
     s0[1] = sq_leaf(t, sq_mat(B, H), d->c);
     if (way == BY_UNROLL) {
-        const sq_unrolled *u = sq_unroll(t, &n->cell, x, s0, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &n->cell, x, s0, &(sq_unroll_options){ .mode = SQ_EAGER });
         cr_assert(u != NULL, "%s", sq_message(t));
         all = sq_unrolled_outputs(u);
         for (int i = 0; i < T; i++) {
@@ -571,7 +572,7 @@ Test(composition, chained_unrolls_equal_a_long_one)
     void *g[2];
     for (int chained = 0; chained < 2; chained++) {
         sq_tape *t = sq_tape_new(SQ_F64, n.params);
-        sq_unroll_options o = { .outputs = SQ_OUTPUTS_LAST };
+        sq_unroll_options o = { .outputs = SQ_OUTPUTS_LAST, .mode = SQ_EAGER };
         sq_var h = sq_leaf(t, sq_mat(B, H), d.h), s[2] = { h, sq_zeros(t, sq_mat(B, H)) };
         const sq_unrolled *u = NULL;
         int half = chained ? T / 3 : T;
@@ -612,8 +613,8 @@ Test(composition, a_stack_of_two_cells)
     sq_cell both = sq_stack_cell(cells);
     double y[2][T * B * 5];
     sq_tape *t = sq_tape_new(SQ_F64, p);
-    const sq_unrolled *u =
-        sq_unroll(t, &both, sq_input(t, sq_shape3(T, B, I), d.x), NULL, NULL);
+    const sq_unrolled *u = sq_unroll(t, &both, sq_input(t, sq_shape3(T, B, I), d.x), NULL,
+                                     &(sq_unroll_options){ .mode = SQ_EAGER });
     cr_assert(u != NULL, "%s", sq_message(t));
     cr_expect(sq_unrolled_n_states(u) == 3);
     EXPECT_TEXT(sq_unrolled_state_name(u, 0), "0.h");
@@ -624,8 +625,10 @@ Test(composition, a_stack_of_two_cells)
     double *g = grads_copy(t);
     sq_tape_reset(t);
     sq_zero_grads(t);
-    u = sq_unroll(t, &layer[0], sq_input(t, sq_shape3(T, B, I), d.x), NULL, NULL);
-    u = sq_unroll(t, &layer[1], sq_unrolled_outputs(u), NULL, NULL);
+    u = sq_unroll(t, &layer[0], sq_input(t, sq_shape3(T, B, I), d.x), NULL,
+                  &(sq_unroll_options){ .mode = SQ_EAGER });
+    u = sq_unroll(t, &layer[1], sq_unrolled_outputs(u), NULL,
+                  &(sq_unroll_options){ .mode = SQ_EAGER });
     sq_copy(sq_unrolled_outputs(u), y[1]);
     EXPECT_SAME_BITS(y[0], y[1], sizeof y[0], "outputs: layer by layer is the same");
     BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(u))));

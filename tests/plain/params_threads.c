@@ -1,6 +1,6 @@
 /* params_threads.c -- several threads, each with its own tape, on one params that is updated
- * between their rounds: who reads, takes and gives back versions of the weights together must not
- * race, and must compute what the same tapes compute one after the other.
+ * between their rounds: who reads, takes and gives back versions of the weights together must
+ * not race, and must compute what the same tapes compute one after the other.
  *
  * Every tape keeps its last steps through the update, so that old versions stay in use, are
  * differentiated through, and are given back by several threads at once. Run under

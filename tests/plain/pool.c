@@ -3,8 +3,8 @@
  * what fails to start is done without, and that nothing is left of them.
  *
  * A program of its own, because it must run under ThreadSanitizer too. Linked with
- * -Wl,--wrap=pthread_create,--wrap=aligned_alloc, so that both can be made to fail. Nothing here
- * sleeps or is timed; what the system finishes in its own time is asked for again, with a bound. */
+ * -Wl,--wrap=pthread_create,--wrap=aligned_alloc, so that both can be made to fail. Nothing
+ * sleeps or is timed; what the system does in its own time is asked for again, with a bound. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "core/pool_impl.h"
@@ -17,7 +17,7 @@
 
 enum { MAX = 16, ROUNDS = UNDER_TSAN ? 5000 : 50000 };
 
-/* ---- Failing on demand ---------------------------------------------------------------------- */
+/* ---- Failing on demand ------------------------------------------------------------------- */
 
 typedef void *start_routine(void *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, start_routine *, void *);
@@ -41,7 +41,7 @@ void *__wrap_aligned_alloc(size_t align, size_t n)
     return no_memory ? NULL : __real_aligned_alloc(align, n);
 }
 
-/* ---- Barriers ------------------------------------------------------------------------------- */
+/* ---- Barriers ---------------------------------------------------------------------------- */
 
 typedef struct sums {
     int rounds;
@@ -83,7 +83,7 @@ static void run_and_check(sqi_workers **w, int32_t wanted, int32_t n, int rounds
     }
 }
 
-/* ---- The tests ------------------------------------------------------------------------------ */
+/* ---- The tests --------------------------------------------------------------------------- */
 
 static const int32_t sizes[] = { 1, 2, 3, 5, 16 };
 enum { N_SIZES = sizeof sizes / sizeof *sizes };

@@ -1,8 +1,8 @@
 /* threads.h -- what the plain programs about threads share: how they fail, how many threads the
  * process has, what a forked child thinks of it.
  *
- * ThreadSanitizer has a thread of its own and forbids new ones in a forked child: under it threads
- * are not counted and children start none. */
+ * ThreadSanitizer has a thread of its own and forbids new ones in a forked child: under it
+ * threads are not counted and children start none. */
 #ifndef SQT_THREADS_H
 #define SQT_THREADS_H
 

@@ -1,8 +1,8 @@
 /* data_parallel -- one LSTM learns on several threads at once, with one tape each; however many
  * they are, every loss and every weight comes out the same to the last bit.
  *
- * This file is the order of events; the rooms are: options, sunspots (data and baselines), model,
- * team (the threads), say (errors). To learn data-parallel training, read team.c. */
+ * This file is the order of events; the rooms are: options, sunspots (data and baselines),
+ * model, team (the threads), say (errors). To learn data-parallel training, read team.c. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
 #include "model.h"
@@ -17,11 +17,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { TOLD = 10, TIMED = 40 };
+enum { TOLD = 10 };
 
 static const double rate = .01, clip_limit = 1;
 
-/* ---- Training -------------------------------------------------------------------------------- */
+/* ---- Training ---------------------------------------------------------------------------- */
 
 /* Starts are a function of seed, update and row: the same run again gives the same bits. */
 static void draw(int64_t *start, const sunspots *s, int64_t seed, int64_t update)
@@ -55,7 +55,7 @@ static void train(const model *m, team *together, const sunspots *s, const optio
     sq_optim_free(adam);
 }
 
-/* ---- What came of it ------------------------------------------------------------------------- */
+/* ---- What came of it --------------------------------------------------------------------- */
 
 /* Each held-out year is one row, forecast from the true values of the years before it. */
 static void guess_model(const model *m, sq_tape *t, const sunspots *s, float *guess)
@@ -102,14 +102,14 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* One gradient, in milliseconds, on one thread and on all of them: the best of some, alternately,
- * so that what else the machine does disturbs both alike. */
+/* One gradient, in milliseconds, on one thread and on all of them: the best of some,
+ * alternately, so that what else the machine does disturbs both alike. */
 static void show_speed(team *together, const sunspots *s, const options *o)
 {
-    int64_t start[BATCH], n[2] = { 1, o->threads };
+    int64_t start[BATCH], n[2] = { 1, o->threads }, rounds = o->updates < 15 ? o->updates : 15;
     double best[2] = { 1e9, 1e9 };
     draw(start, s, o->seed, 0);
-    for (int i = 0; i < 2 * TIMED; i++) {
+    for (int64_t i = 0; i < rounds * 2; i++) {
         double began = now();
         team_gradient(together, s->z, start, n[i % 2]);
         double took = 1e3 * (now() - began);

@@ -1,6 +1,8 @@
 /* model.h -- an LSTM and a linear readout that forecast the next year:
  *
- *     x_t = z_t,   (h, c)_t = lstm(x_t, (h, c)_(t-1)),   y_t = h_t V + a,   y_t should be z_(t+1)
+ *     x_t = z_t,   (h, c)_t = lstm(x_t, (h, c)_(t-1)),   y_t = h_t V + a
+ *
+ * where y_t should be z_(t+1).
  *
  * A model is weights and nothing else: any number of tapes may record from it at once. */
 #ifndef MODEL_H
@@ -22,14 +24,14 @@ void model_free(model *m);
 /* A tape that records from the model; dies when out of memory. */
 sq_tape *model_tape(const model *m);
 
-/* The forecasts for rows windows of WINDOW years side by side, x [WINDOW,rows]: [WINDOW,rows,1],
- * or [rows,1], those of the last year, with SQ_OUTPUTS_LAST. No value after an error, which the
- * tape keeps. */
+/* The forecasts for `rows` windows of WINDOW years side by side, x [WINDOW,rows]:
+ * [WINDOW,rows,1], or [rows,1], those of the last year, with SQ_OUTPUTS_LAST. No value after an
+ * error, which the tape keeps. */
 sq_var model_forecast(const model *m, sq_tape *t, const float *x, int64_t rows,
                       sq_outputs outputs);
 
-/* The part of a batch's loss that `rows` of its BATCH windows make, the mean over all windows and
- * years t >= WINDOW/3 of (y_t - z_(t+1))^2: the parts' sum is the loss. */
+/* The part that `rows` of the BATCH windows make of a batch's loss, the mean over all windows
+ * and years t >= WINDOW/3 of (y_t - z_(t+1))^2: the parts' sum is the loss. */
 sq_var model_loss(const model *m, sq_tape *t, const float *x, const float *y, int64_t rows);
 
 #endif

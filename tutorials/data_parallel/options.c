@@ -1,4 +1,4 @@
-/* options.c -- one row per option: its name, where it goes, what is allowed and what --help says.
+/* options.c -- one row per option: its name, where it goes, what is allowed, what --help says.
  * The parser, the limits and the help text are all read from this table.
  *
  * Numbers are taken whole or not at all: "8x", nothing, and what overflows are refused. */

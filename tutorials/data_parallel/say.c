@@ -1,7 +1,7 @@
 /* say.c -- one sentence, then the end.
  *
- * Only the main thread says anything: the others leave their mistakes on their tapes, which keep
- * the first one until it is asked for. */
+ * Only the main thread says anything: the others leave their mistakes on their tapes, which
+ * keep the first one until it is asked for. */
 #include "say.h"
 
 #include <stdarg.h>

@@ -10,19 +10,19 @@
  * shards alone, never by who computed them or who was first: any number of threads gives the
  * same bits, and a run on a laptop can be repeated on a server.
  *
- * Nothing is locked. The weights are read-only while tapes record; each thread writes to its own
- * tape and to the gradients of its own shards; joining the threads hands all of it to the main
- * thread, which alone updates the weights.
+ * Nothing is locked. The weights are read-only while tapes record; each thread writes to its
+ * own tape and to the gradients of its own shards; joining the threads hands all of it to the
+ * main thread, which alone updates the weights.
  *
- * Across machines the loop stays the same: every machine sums its own shards, then one all-reduce
- * of the flat block behind sq_grads puts the sum over all machines in its place, say
+ * Across machines the loop stays the same: every machine sums its own shards, then one
+ * all-reduce of the flat block behind sq_grads puts the sum over all machines in its place, say
  *     MPI_Allreduce(MPI_IN_PLACE, sq_grads(tape), size, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
- * and every machine makes the same update of its own copy of the weights. (All-reduce keeps the
- * bits from run to run on the same machines where the MPI library promises a fixed order.)
+ * and every machine makes the same update of its own copy of the weights. (The order of that
+ * sum is the MPI library's: where it is fixed, bits repeat from run to run.)
  *
- * sq_tape_set_threads is the other way: one tape, whose plan shares out every product. That
- * shortens a single sequence too, but threads meet at every stretch of it. Tapes that know nothing
- * of each other meet once per update. */
+ * sq_tape_set_threads is the other way: one tape, whose plan deals out its work. That quickens
+ * a small batch too, but its threads meet many times per sweep; tapes that know nothing of
+ * each other meet once per update. */
 #include "team.h"
 
 #include "say.h"
@@ -77,9 +77,10 @@ void team_free(team *t)
 
 sq_tape *team_tape(const team *t) { return t->member[0].tape; }
 
-/* ---- One thread ------------------------------------------------------------------------------ */
+/* ---- One thread -------------------------------------------------------------------------- */
 
-/* Loss and gradient of the windows [s B/S, (s+1) B/S); false after an error, kept by the tape. */
+/* Loss and gradient of the windows [s B/S, (s+1) B/S); false after an error, which the tape
+ * keeps. */
 static bool compute_shard(member *k, int64_t s)
 {
     team *t = k->team;
@@ -106,7 +107,7 @@ static void *compute_shards(void *argument)
     return NULL;
 }
 
-/* ---- All together ---------------------------------------------------------------------------- */
+/* ---- All together ------------------------------------------------------------------------ */
 
 static void run_members(team *t, int64_t n)
 {
