@@ -51,8 +51,7 @@ bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_
 
 bool sqi_span_loses(const sqi_node *n, int64_t low)
 {
-    return n->op == &sqi_op_part && low > 0 &&
-           (sqi_part_step(n) == SQI_ALL_STEPS || sqi_part_step(n) < low);
+    return n->op == &sqi_op_part && sqi_part_step(n) != SQI_ALL_STEPS && sqi_part_step(n) < low;
 }
 
 sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,

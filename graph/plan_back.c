@@ -343,6 +343,19 @@ static bool same_parts(const sqi_defer *a, const sqi_defer *b)
     return same;
 }
 
+/* No weight takes from two parts: threads share the parts out. */
+static bool distinct(const sqi_defer *d)
+{
+    int32_t n = d->n_parts;
+    for (int32_t i = 0; i < d->n_lefts * n; i++)
+        for (int32_t j = 0; j < i; j++)
+            if (d->to[i] >= 0 && d->to[i] == d->to[j] && i % n != j % n) return false;
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t j = 0; j < i; j++)
+            if (d->sums[i] >= 0 && d->sums[i] == d->sums[j]) return false;
+    return true;
+}
+
 /* Joins d to a deferred product of the same gradients: they are read once for both. */
 static bool join(builder *b, sqi_defer *a, const sqi_defer *d)
 {
@@ -356,6 +369,7 @@ static bool join(builder *b, sqi_defer *a, const sqi_defer *d)
     memcpy(all.to, a->to, na * n * sizeof *all.to);
     memcpy(all.to + na * n, d->to, nd * n * sizeof *all.to);
     for (size_t i = 0; i < n; i++) all.sums[i] = a->sums[i] >= 0 ? a->sums[i] : d->sums[i];
+    if (!distinct(&all)) return push_defer(b, d);
     *a = all;
     return true;
 }
@@ -403,6 +417,24 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
     return !any || add_defer(b, &d);
 }
 
+/* All products at once, or one after the other when two share a weight. */
+static bool write_all_weights(builder *b, const sqi_task *k, const int32_t *v, int32_t n)
+{
+    bool shared = false;
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t j = 0; j < i; j++) {
+            const sqi_value *x = val(b, v[i]), *y = val(b, v[j]);
+            shared |= x->bias >= 0 && x->bias == y->bias;
+            for (int32_t s = 0; s < k->n_lefts; s++)
+                for (int32_t r = 0; r < k->n_lefts; r++)
+                    shared |= term(b, v[i], s)->right == term(b, v[j], r)->right;
+        }
+    if (!shared) return write_weights(b, k, v, n);
+    for (int32_t i = 0; i < n; i++)
+        if (!write_weights(b, k, v + i, 1)) return false;
+    return true;
+}
+
 static bool write_product(builder *b, const sqi_task *k)
 {
     int32_t n = 0, *v = sqi_plan_take(b->t, b->p, (size_t)k->n, sizeof *v);
@@ -414,7 +446,7 @@ static bool write_product(builder *b, const sqi_task *k)
         if (!write_left(b, k, v, n, s)) return false;
     for (int32_t i = 0; i < n; i++)
         if (!write_from(b, v[i])) return false;
-    return write_weights(b, k, v, n);
+    return write_all_weights(b, k, v, n);
 }
 
 static bool write_call(builder *b, const sqi_task *k)

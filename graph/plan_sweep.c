@@ -310,8 +310,10 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
         over_steps(w, SQI_HOIST);
-        for (int32_t d = 0; d < r->back->n_defers; d++) run_defer(w, &r->back->defers[d]);
-        if (r->back->n_defers) sqi_workers_meet(w->others);
+        for (int32_t d = 0; d < r->back->n_defers; d++) {
+            run_defer(w, &r->back->defers[d]); /* two of them may add to one weight */
+            sqi_workers_meet(w->others);
+        }
     }
 }
 

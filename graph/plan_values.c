@@ -121,7 +121,6 @@ static int32_t copy_value(sq_tape *t, sqi_plan *p, int32_t v, sqi_phase phase)
     sqi_value c = { .kind = SQI_CALL,
                     .phase = phase,
                     .needs = p->values[v].needs,
-                    .by_row = true,
                     .op = &sq_op_reshape,
                     .attr = copy_attr(t, p, &shape),
                     .first = p->n_operands,
@@ -144,7 +143,8 @@ static void spread_phases(sqi_plan *p)
 }
 
 /* Who enters, who leaves. What leaves as a state is computed in the loop even where it does not
- * depend on the states; an output that does not depend on time is copied after it. */
+ * depend on the states. A state that no gradient flows from is a copy, with a gradient of its own;
+ * an output that does not depend on time is copied, too. */
 static bool read_ends(sq_tape *t, sqi_plan *p, const sqi_trace *r)
 {
     size_t n = (size_t)r->n_states;
@@ -156,6 +156,12 @@ static bool read_ends(sq_tape *t, sqi_plan *p, const sqi_trace *r)
     for (int32_t k = 0; k < r->n_states; k++) {
         int32_t in = p->enters[k] = (int32_t)r->enters[k];
         int32_t out = p->leaves[k] = (int32_t)r->leaves[k];
+        if (!p->values[out].needs) {
+            bool is_output = out == p->output;
+            p->leaves[k] = out = copy_value(t, p, out, SQI_LOOP);
+            if (out < 0) return false;
+            if (is_output) p->output = out;
+        }
         p->values[in].state = p->values[out].state = k;
         p->values[in].needs = p->values[out].needs = true;
         p->values[out].phase = SQI_LOOP;

@@ -225,9 +225,11 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
     if (!eager) sqi_trace_begin(t);
     x = enter(u, x, f);
     sq_var y = t->error.status ? sqi_none(t) : u->cell.step(t, u->cell.self, x, state);
+    bool settled = false;
     for (int32_t k = 0; t->tracing && k < u->n_states && !t->error.status; k++) {
         if (!check_state(t, &u->cell, k, state[k], batch)) break;
-        bool is_output = state[k].id == y.id;
+        bool is_output = !settled && state[k].id == y.id;
+        settled |= is_output;
         state[k] = own_value(t, own_node(t, state, k, f->trace.first), f->trace.first);
         f->leaves[k] = sqi_index(state[k].id);
         if (is_output) y = state[k];
