@@ -312,6 +312,9 @@ static inline size_t sqi_value_bytes(const sqi_plan *p, int32_t v)
 /* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps);
 
+/* Looks up where the operands lie: a cut moves those whose source dies. */
+void sqi_planned_bind(sqi_planned *u);
+
 /* A variable for a part (SQI_ALL_STEPS: [steps,...]); no value after posting. */
 sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 

@@ -131,19 +131,27 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps)
     return u->outer && u->tapped && u->handles && make_kept(t, u) ? u : NULL;
 }
 
-/* The addresses of the operands; the initial states go into the states' arrays. */
-static void bind(sqi_planned *u, const recording *c)
+static void *operand_value(const sqi_planned *u, int32_t k)
+{
+    const sqi_segment *s = u->home;
+    return s->nodes[s->operands[s->nodes[u->span.node].first + (uint32_t)k]].value;
+}
+
+void sqi_planned_bind(sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    const sqi_node *nodes = u->home->nodes;
-    if (p->x >= 0) u->x = nodes[c->operands[0]].value;
+    if (p->x >= 0) u->x = operand_value(u, 0);
+    for (int32_t j = 0; j < p->n_outer; j++) u->outer[j] = operand_value(u, u->first_outer + j);
+}
+
+/* The initial states go into the states' arrays. */
+static void enter_states(const sqi_planned *u)
+{
+    const sqi_plan *p = u->plan;
     for (int32_t k = 0; k < p->n_states; k++) {
-        const void *from = nodes[c->operands[u->first_state + k]].value;
         size_t bytes = sqi_value_bytes(p, p->leaves[k]);
-        if (bytes) memcpy(u->kept[p->leaves[k]], from, bytes);
+        if (bytes) memcpy(u->kept[p->leaves[k]], operand_value(u, u->first_state + k), bytes);
     }
-    for (int32_t j = 0; j < p->n_outer; j++)
-        u->outer[j] = nodes[c->operands[u->first_outer + j]].value;
 }
 
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps)
@@ -153,7 +161,8 @@ sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps)
     sqi_planned *u = find_operands(&c) ? make(t, c.p, steps) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
-        bind(u, &c);
+        sqi_planned_bind(u);
+        enter_states(u);
         if (!sqi_plan_forward(t, u)) u = NULL;
     }
     sqi_arena_clear(&c.memory, &t->pool);

@@ -395,6 +395,7 @@ bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void
                      .wake = &u->wake[lane],
                      .gx = gx,
                      .immediate = immediate };
+    sqi_planned_bind(u);
     r.last = r.wake->top + 1;
     r.back = sqi_plan_back(t, u->plan, r.wake->tapped);
     bool ok = r.back && sqi_wake_ready(t, u, lane) && run_reverse(&r);
