@@ -32,6 +32,7 @@
 
 #include "graph/check.h"
 #include "graph/ledger.h"
+#include "graph/plan.h"
 #include "graph/unroll.h"
 
 #endif

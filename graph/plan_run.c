@@ -371,9 +371,17 @@ static bool scratch_places(sqi_run_of *r)
     return true;
 }
 
+int32_t sqi_run_threads(const sqi_run_of *r, int64_t steps)
+{
+    enum { WORTH_A_THREAD = 1000000 }; /* flops: waking a thread costs about as much */
+    double work = (double)r->p->flops * (double)steps * (r->back ? 2 : 1);
+    double most = work / WORTH_A_THREAD;
+    return most < 1 ? 1 : most < r->t->threads ? (int32_t)most : r->t->threads;
+}
+
 static bool run_forward(sqi_run_of *r)
 {
-    int32_t n = r->t->threads;
+    int32_t n = sqi_run_threads(r, r->u->span.steps);
     sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
     if (!workers || !sqi_run_places(r) || !scratch_places(r)) return false;
     for (int32_t i = 0; i < n; i++)

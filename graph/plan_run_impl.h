@@ -82,6 +82,9 @@ void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool c
 /* Where values lie, but for scratch; false after posting. */
 bool sqi_run_places(sqi_run_of *r);
 
+/* How many of the tape's threads so many steps are worth. */
+int32_t sqi_run_threads(const sqi_run_of *r, int64_t steps);
+
 /* Steps of the block that fall to this worker, and rows of the batch. */
 sqi_window sqi_share_steps(const sqi_worker *w, bool alone);
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone);

@@ -356,7 +356,7 @@ static bool find_places(sqi_run_of *r)
 
 static bool run_reverse(sqi_run_of *r)
 {
-    int32_t n = r->t->threads;
+    int32_t n = sqi_run_threads(r, r->last - r->u->span.low);
     sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
     if (!workers || !sqi_run_places(r) || !find_places(r)) return false;
     for (int32_t i = 0; i < n; i++) {

@@ -98,8 +98,10 @@ typedef struct sqi_panel_product {
 /* The weight gradients of one block of steps:
  *     C_(a,p) += sum_k A_a[k,:]^T G_p[k,:]       sum_p += sum_k G_p[k,:]
  * for the panels first to last - 1, which are counted as in sqi_panels with width = n. Each element
- * is one chain over k ascending from zero, added to C at the end; strides may be negative, so the
- * caller says in which order rows come. An address in c or sums may be NULL: not wanted. */
+ * is one chain over k ascending from zero, added to C at the end (a K above 1024 is cut into blocks
+ * of nearly equal length, each such a chain, added in turn); strides may be negative, so the caller
+ * says in which order rows come. An address in c or sums may be NULL: not wanted. It takes 130 KiB
+ * of stack. */
 typedef struct sqi_grad_product {
     int64_t k;
     int32_t n_left, n_parts;
@@ -117,7 +119,7 @@ typedef struct sqi_arith {
     void (*gemm)(const sqi_gemm *g);
     int64_t (*panels)(int32_t n_parts, const int64_t *width); /* how many */
     size_t (*panels_bytes)(const sqi_panels *b);
-    /* B_(sum,part)[k,j] = x[k*row + j*col]; the zeros that pad are written with the first part. */
+    /* B_(sum,part)[k,j] = x[k*row + j*col]; the zeros that pad a part come with it. */
     void (*pack)(const sqi_panels *b, int32_t sum, int32_t part, const void *x, int64_t row,
                  int64_t col);
     void (*product)(const sqi_panel_product *p);

@@ -33,7 +33,7 @@ static void again(rc_run *r, int64_t T, int64_t B, trace *t)
 #define AGREE(name, script, n, limit)                                        \
     static bool check_##script(const random_cell *c, char *why, size_t size) \
     {                                                                        \
-        return rc_agree(c, SQ_F64, script, why, size);                       \
+        return rc_agree(c, script, why, size);                               \
     }                                                                        \
     Test(plan_time, name, .timeout = 300)                                    \
     {                                                                        \

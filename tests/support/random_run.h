@@ -113,9 +113,9 @@ typedef bool rc_check(const random_cell *c, char *why, size_t n);
  * gives up after three. */
 void rc_over(const char *title, uint64_t first, int n, double limit, rc_check *check);
 
-/* A program on a run, which writes down what it reads. rc_agree runs it eagerly and as a plan:
- * both read the same, to 1e-12 of the largest entry of each tensor. */
+/* A program on a run, which writes down what it reads. rc_agree runs it in double, eagerly and
+ * as a plan: both read the same, to 1e-12 of the largest entry of each tensor. */
 typedef void rc_script(rc_run *r, trace *t);
-bool rc_agree(const random_cell *c, sq_dtype dtype, rc_script *script, char *why, size_t n);
+bool rc_agree(const random_cell *c, rc_script *script, char *why, size_t n);
 
 #endif

@@ -31,7 +31,7 @@ cmp -s out_8 out_seed && fail "another seed gives the same"
 
 run out_told --updates 10 --threads 2
 [ "$(grep -c '^  update  *[0-9]*  loss [0-9.]*$' out_told)" = 10 ] || fail "a loss per update"
-grep -q '^gradient of 128 windows: .* ms on 1 thread, .* ms on 2: .* times as fast$' out_told ||
+grep -q '^one gradient: .* ms on 1 thread, .* ms on 2: .* times as fast$' out_told ||
     fail "the speed-up"
 awk 'length > 79 { exit 1 }' out_told || fail "80 columns"
 

@@ -115,9 +115,9 @@ static void show_speed(team *together, const sunspots *s, const options *o)
         double took = 1e3 * (now() - began);
         if (took < best[i % 2]) best[i % 2] = took;
     }
-    printf("gradient of %d windows: %.3g ms on 1 thread", BATCH, best[0]);
+    printf("one gradient: %.2f ms on 1 thread", best[0]);
     if (o->threads > 1)
-        printf(", %.3g ms on %lld: %.2f times as fast", best[1], (long long)o->threads,
+        printf(", %.2f ms on %lld: %.2f times as fast", best[1], (long long)o->threads,
                best[0] / best[1]);
     printf("\n");
 }

@@ -1,0 +1,131 @@
+/* plan_equal.c -- every cell, planned and eager, on this instruction set: a program that checks
+ * itself, for machines and emulators where the test framework does not run.
+ *
+ * Double must agree to 1e-12 of the largest entry, float to 1e-5 of the eager result in double;
+ * one, two and five threads must agree to the bit. Prints one line per cell and shape. */
+#include "core/kernels/kernels.h"
+#include "seqgrad.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+typedef union weights {
+    sq_rnn rnn;
+    sq_lstm lstm;
+    sq_gru gru;
+    sq_mgu mgu;
+    sq_peephole peephole;
+    sq_lnlstm lnlstm;
+} weights;
+
+static sq_cell new_cell(int which, weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    switch (which) {
+    case 0: return sq_rnn_init(&w->rnn, p, "c", in, hidden, SQ_RNN_TANH, 1), sq_rnn_cell(&w->rnn);
+    case 1: return sq_lstm_init(&w->lstm, p, "c", in, hidden, 1), sq_lstm_cell(&w->lstm);
+    case 2:
+        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_AFTER, 1), sq_gru_cell(&w->gru);
+    case 3:
+        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_BEFORE, 1), sq_gru_cell(&w->gru);
+    case 4: return sq_mgu_init(&w->mgu, p, "c", in, hidden, 1), sq_mgu_cell(&w->mgu);
+    case 5:
+        return sq_peephole_init(&w->peephole, p, "c", in, hidden, 1),
+               sq_peephole_cell(&w->peephole);
+    default: return sq_lnlstm_init(&w->lnlstm, p, "c", in, hidden, 1), sq_lnlstm_cell(&w->lnlstm);
+    }
+}
+
+static const char *const names[] = { "rnn", "lstm", "gru", "gru before", "mgu", "peephole",
+                                     "lnlstm" };
+
+typedef struct shape {
+    int64_t B, T, I, H;
+} shape;
+
+static const shape shapes[] = { { 1, 9, 3, 17 }, { 3, 40, 5, 33 }, { 20, 30, 7, 16 },
+                                { 33, 5, 1, 1 } };
+
+/* Everything one run leaves: outputs, gradients of weights, input and initial states. */
+typedef struct result {
+    double *at;
+    size_t n;
+} result;
+
+static void append(result *r, sq_var v, bool gradient)
+{
+    size_t n = (size_t)sq_shape_size(sq_shape_of(v));
+    r->at = realloc(r->at, (r->n + n + 1) * sizeof *r->at);
+    if (!r->at) exit(2);
+    if (gradient ? sq_grad_copy_f64(v, r->at + r->n) : sq_copy_f64(v, r->at + r->n)) exit(2);
+    r->n += n;
+}
+
+static result run(sq_dtype dtype, int which, const shape *s, sq_mode mode, int32_t threads)
+{
+    sq_params *p = sq_params_new(dtype);
+    sq_tape *t;
+    weights w;
+    sq_cell cell = new_cell(which, &w, p, s->I, s->H);
+    result r = { NULL, 0 };
+    size_t n = (size_t)(s->T * s->B * (s->I > s->H ? s->I : s->H));
+    double *x = malloc(n * sizeof *x);
+    if (!x || !(t = sq_tape_new(dtype, p))) exit(2);
+    for (size_t i = 0; i < n; i++) x[i] = sin(.7 * (double)i + 1);
+    sq_tape_set_threads(t, threads);
+    sq_var in = sq_leaf_f64(t, sq_shape3(s->T, s->B, s->I), x), state[2];
+    for (int k = 0; k < cell.n_states; k++) state[k] = sq_leaf_f64(t, sq_mat(s->B, s->H), x + k);
+    sq_unroll_options o = { .mode = mode };
+    const sq_unrolled *u = sq_unroll(t, &cell, in, state, &o);
+    sq_var y = sq_unrolled_outputs(u);
+    if (sq_backward_from_f64(y, x)) fprintf(stderr, "%s\n", sq_message(t)), exit(2);
+    append(&r, y, false);
+    append(&r, in, true);
+    for (int k = 0; k < cell.n_states; k++) append(&r, state[k], true);
+    for (int32_t id = 1; id <= sq_params_count(p); id++)
+        append(&r, sq_use(t, (sq_weight){ id }), true);
+    sq_tape_free(t);
+    sq_params_free(p);
+    free(x);
+    return r;
+}
+
+static double distance(const result *a, const result *b)
+{
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        double e = fabs(a->at[i] - b->at[i]);
+        if (!(e <= worst)) worst = e;
+        largest = fmax(largest, fabs(b->at[i]));
+    }
+    return worst / largest;
+}
+
+static bool check(int which, const shape *s)
+{
+    result eager = run(SQ_F64, which, s, SQ_EAGER, 1), plan = run(SQ_F64, which, s, SQ_PLAN, 1);
+    result narrow = run(SQ_F32, which, s, SQ_PLAN, 1);
+    result two = run(SQ_F32, which, s, SQ_PLAN, 2), five = run(SQ_F32, which, s, SQ_PLAN, 5);
+    double wide = distance(&plan, &eager), error = distance(&narrow, &eager);
+    bool bits = memcmp(narrow.at, two.at, narrow.n * sizeof *two.at) == 0 &&
+                memcmp(narrow.at, five.at, narrow.n * sizeof *two.at) == 0;
+    bool ok = wide <= 1e-12 && error <= 1e-5 && bits;
+    printf("%-10s B %-2d T %-2d I %d H %-2d   double %.1e   float %.1e   threads %s%s\n",
+           names[which], (int)s->B, (int)s->T, (int)s->I, (int)s->H, wide, error,
+           bits ? "equal" : "DIFFER", ok ? "" : "   WRONG");
+    free(eager.at), free(plan.at), free(narrow.at), free(two.at), free(five.at);
+    return ok;
+}
+
+int main(void)
+{
+    bool ok = true;
+    printf("instruction set %s\n", sqi_kernels_select()->name);
+    for (int which = 0; which < COUNT(names); which++)
+        for (int i = 0; i < COUNT(shapes); i++) ok = check(which, &shapes[i]) && ok;
+    puts(ok ? "planned and eager agree" : "planned and eager DISAGREE");
+    return !ok;
+}
