@@ -80,7 +80,8 @@ SQ_API sq_status sq_mgu_init(sq_mgu *w, sq_params *p, const char *prefix, int64_
 SQ_API sq_cell sq_mgu_cell(const sq_mgu *w);
 
 /* The LSTM with peepholes, Gers & Schmidhuber 2000, Graves 2013; p are vectors [H]:
- *     i = sigmoid(x W_i + b_i + h U_i + p_i * c)        f = sigmoid(x W_f + b_f + h U_f + p_f * c)
+ *     i = sigmoid(x W_i + b_i + h U_i + p_i * c)        f = sigmoid(x W_f + b_f + h U_f + p_f *
+ * c)
  *     g = tanh   (x W_g + b_g + h U_g)                  c' = f * c + i * g
  *     o = sigmoid(x W_o + b_o + h U_o + p_o * c')       h' = o * tanh(c')
  * states h, c; output h'. Index 0..3 = i f g o. sq_peephole_init sets b_f to 1. */
@@ -96,8 +97,8 @@ SQ_API sq_cell sq_peephole_cell(const sq_peephole *w);
  *     z_k = LN(x W_k) * gx_k + LN(h U_k) * gh_k + b_k
  *     i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)       g = tanh(z_g)
  *     c' = f * c + i * g                  h' = o * tanh(LN(c') * g_c + b_c)
- * with LN(v) = (v - mean) / sqrt(var + 1e-5) over the H numbers of a row. Each product of each gate
- * is normalised by itself; the paper normalises the 4H numbers of a product together.
+ * with LN(v) = (v - mean) / sqrt(var + 1e-5) over the H numbers of a row. Each product of each
+ * gate is normalised by itself; the paper normalises the 4H numbers of a product together.
  * states h, c; output h'. Index 0..3 = i f g o. All gains start at 1, b_c at 0, b_f at 1. */
 typedef struct sq_lnlstm {
     sq_weight W[4], b[4], U[4], gx[4], gh[4], g_c, b_c;

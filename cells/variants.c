@@ -1,9 +1,9 @@
-/* variants.c -- two relatives of the LSTM: with peepholes (Gers & Schmidhuber 2000, Graves 2013), and
- * with layer normalisation (Ba, Kiros & Hinton 2016).
+/* variants.c -- two relatives of the LSTM: with peepholes (Gers & Schmidhuber 2000, Graves
+ * 2013), and with layer normalisation (Ba, Kiros & Hinton 2016).
  *
- * Peepholes let the gates see the memory they guard: i and f look at the old c, o at the new one, each
- * unit at its own only. Layer normalisation sets every product's scale anew at each step, so that
- * neither large weights nor long sequences drive the gates into saturation. */
+ * Peepholes let the gates see the memory they guard: i and f look at the old c, o at the new
+ * one, each unit at its own only. Layer normalisation sets every product's scale anew at each
+ * step, so that neither large weights nor long sequences drive the gates into saturation. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
 #include "cells/init.h"
@@ -15,7 +15,7 @@ static const char W_names[N_GATES][4] = { "W_i", "W_f", "W_g", "W_o" };
 static const char b_names[N_GATES][4] = { "b_i", "b_f", "b_g", "b_o" };
 static const char U_names[N_GATES][4] = { "U_i", "U_f", "U_g", "U_o" };
 
-/* ---- Peepholes ------------------------------------------------------------------------------ */
+/* ---- Peepholes --------------------------------------------------------------------------- */
 
 /* x W_k + b_k + h U_k */
 static sq_var from_outside(sq_tape *t, const sq_peephole *w, sq_var x, sq_var h, int k)
@@ -66,7 +66,7 @@ sq_cell sq_peephole_cell(const sq_peephole *w)
     return (sq_cell){ "peephole", 2, w->width, names, peephole_step, w };
 }
 
-/* ---- Layer normalisation -------------------------------------------------------------------- */
+/* ---- Layer normalisation ----------------------------------------------------------------- */
 
 static const double eps = 1e-5;
 

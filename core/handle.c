@@ -43,10 +43,6 @@ static void post_dead(sq_tape *t, const sqi_segment *s, const sqi_node *n, const
             "%s is stale: it was recorded while its cell was traced for a plan; name it and "
             "use sq_unrolled_named",
             what);
-    else if (sqi_part_step(n) == SQI_ALL_STEPS)
-        sq_post(t, SQ_EVAR, "%s is stale: of its steps %lld to %lld those before %lld were cut",
-                what, (long long)s->step, (long long)sqi_last_step(s),
-                (long long)(s->step + s->span->low));
     else
         sq_post(t, SQ_EVAR, "%s is stale: its step %lld was cut", what,
                 (long long)sqi_step_of(s, n));

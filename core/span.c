@@ -6,7 +6,8 @@
  * One node stands for all the steps; the tape sees what it takes from outside (its operands) and,
  * step by step, what others ask of it (its parts). What lies between only the span itself knows:
  * sweeps give it the gradients of its parts and let it add to those of its operands. A cut inside
- * moves its lower bound and kills the parts before it. */
+ * moves its lower bound and kills the parts before it; a part that holds all steps stays, as what
+ * stacks them after the last step would. */
 #include "core/tape_impl.h"
 
 #include <assert.h>

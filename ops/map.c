@@ -9,7 +9,7 @@
 #include "ops/map_reads_impl.h"
 #include "ops/ops_impl.h"
 
-/* ---- The box ------------------------------------------------------------------------------- */
+/* ---- The box ----------------------------------------------------------------------------- */
 
 enum { Y = SQI_MAP_OPERANDS, N_BLOCKS }; /* block k: operand k; block Y: the result */
 
@@ -19,7 +19,8 @@ typedef struct box {
     int64_t step[SQ_MAX_RANK][N_BLOCKS]; /* innermost axis last */
 } box;
 
-/* Steps of a shape stretched to `to`: aligned at the right, 0 where its size is 1 or missing. */
+/* Steps of a shape stretched to `to`: aligned at the right, 0 where its size is 1 or
+ * missing. */
 static void set_steps(box *b, int block, sq_shape s, sq_shape to)
 {
     int64_t step = 1;
@@ -59,8 +60,8 @@ static box box_of(const sq_call *c)
     return b;
 }
 
-/* Calls `loop` on every innermost run. out_block and in_block say along which block the pointers
- * `out` and `in` of a chain advance. */
+/* Calls `loop` on every innermost run. out_block and in_block say along which block the
+ * pointers `out` and `in` of a chain advance. */
 static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out, int out_block,
                      const void *in, int in_block)
 {
@@ -86,7 +87,7 @@ static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out,
     }
 }
 
-/* ---- What every elementwise op does -------------------------------------------------------- */
+/* ---- What every elementwise op does ------------------------------------------------------ */
 
 static const sqi_map_kernel *kernel(int32_t row, enum sqi_isa isa, sq_dtype dtype)
 {
@@ -156,7 +157,7 @@ static sq_var chain_rule(sq_var gy, sq_var d, sq_var x)
     return sq_shape_equal(sq_shape_of(g), to) ? g : sq_sum_to(g, to);
 }
 
-/* ---- The formula words as recorded expressions --------------------------------------------- */
+/* ---- The formula words as recorded expressions ------------------------------------------- */
 
 #define K(value) sq_constant(gy.tape, value)
 #define P(i) sq_constant(gy.tape, attr->p[i])
@@ -218,7 +219,7 @@ static sq_var chain_rule(sq_var gy, sq_var d, sq_var x)
 #undef SQ_MAP2
 #undef SQ_MAP3
 
-/* ---- Descriptors and constructors ---------------------------------------------------------- */
+/* ---- Descriptors and constructors -------------------------------------------------------- */
 
 /* Sample shapes of the generic tests; parameters 1/2 and 3/2. */
 #define PARAMETERS .attr = { .p = { .5, 1.5 } }

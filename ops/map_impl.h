@@ -1,8 +1,8 @@
 /* map_impl.h -- what map.c (descriptors), map_kernels.c (loops) and the plan agree on: a row of
- * ops.def is a forward loop and, per operand, a loop  out += (dy/dx_k) * in  and one that sets out.
- * With in = gy, out = gx it is reverse mode; with in = dx, out = dy forward mode: the Jacobian is
- * diagonal. Every pointer advances by its own step, 1 or 0 (an operand that is stretched); those
- * of operands the op does not have by 1. */
+ * ops.def is a forward loop and, per operand, a loop  out += (dy/dx_k) * in  and one that sets
+ * out. With in = gy, out = gx it is reverse mode; with in = dx, out = dy forward mode: the
+ * Jacobian is diagonal. Every pointer advances by its own step, 1 or 0 (an operand that is
+ * stretched); those of operands the op does not have by 1. */
 #ifndef SQ_OPS_MAP_IMPL_H
 #define SQ_OPS_MAP_IMPL_H
 
@@ -48,8 +48,9 @@ typedef struct sqi_map_kernel {
 /* The loops of an elementwise op, NULL for any other op. */
 const sqi_map_kernel *sqi_map_kernel_of(const sq_op *op, enum sqi_isa isa, sq_dtype dtype);
 
-/* What dy/dx_k reads: bit j for operand j, SQI_READS_Y for the result. chain and set load nothing
- * else; the address of what is not read may be NULL. All bits when the op is not elementwise. */
+/* What dy/dx_k reads: bit j for operand j, SQI_READS_Y for the result. chain and set load
+ * nothing else; the address of what is not read may be NULL. All bits when the op is not
+ * elementwise. */
 enum { SQI_READS_Y = 1 << SQI_MAP_OPERANDS };
 uint32_t sqi_map_reads(const sq_op *op, int32_t k);
 

@@ -1,8 +1,8 @@
-/* map_kernels.c -- the loops of every elementwise row, compiled once per instruction set, in both
- * precisions. The formulas are ops.def's; the meaning of its words is in map_tmpl.h.
+/* map_kernels.c -- the loops of every elementwise row, compiled once per instruction set, in
+ * both precisions. The formulas are ops.def's; the meaning of its words is in map_tmpl.h.
  *
- * Compiled without floating-point contraction: a value depends on its operands alone, not on its
- * place in a vector, the length of the array, or the instruction set. */
+ * Compiled without floating-point contraction: a value depends on its operands alone, not on
+ * its place in a vector, the length of the array, or the instruction set. */
 #include "ops/map_impl.h"
 #include "ops/map_reads_impl.h"
 

@@ -1,8 +1,8 @@
 /* map_tmpl.h -- elementwise loops for one precision: `real`, T(name) and LIBM(name) are given.
  *
  * A row becomes a forward function and, per operand, a chain and a set function. Runs whose
- * pointers all advance by one take a loop the compiler turns into vectors; stretched operands take
- * the other. */
+ * pointers all advance by one take a loop the compiler turns into vectors; stretched operands
+ * take the other. */
 
 static inline real T(sign)(real x) { return (real)(x > 0) - (real)(x < 0); }
 static inline real T(above)(real a, real b)

@@ -1,11 +1,12 @@
-/* norm.c -- layer_norm: every row shifted and scaled to mean 0 and variance 1 (Ba, Kiros, Hinton
- * 2016). Attributes: p[0] eps.
+/* norm.c -- layer_norm: every row shifted and scaled to mean 0 and variance 1 (Ba, Kiros,
+ * Hinton 2016). Attributes: p[0] eps.
  *
- *     y = (x - mean) s,  s = 1 / sqrt(mean (x - mean)^2 + eps),  over the n elements of the last axis
+ *     y = (x - mean) s,  s = 1 / sqrt(mean (x - mean)^2 + eps),  over the n elements of the
+ * last axis
  *     J = s (1 - 1 1^T / n - y y^T / n)
  *
- * The Jacobian is symmetric, so one loop is both reverse and forward mode. Learned gains and biases
- * are an ordinary mul and add after it. */
+ * The Jacobian is symmetric, so one loop is both reverse and forward mode. Learned gains and
+ * biases are an ordinary mul and add after it. */
 #include "ops/row_kernels.h"
 
 static sqi_rows rows_of(const sq_call *c) { return sqi_rows_of(c->xs[0], -1); }
@@ -37,9 +38,10 @@ static void layer_norm_jvp(const sq_call *c, int32_t k)
     sqi_rows_for(c)->norm_diff(rows_of(c), c->attr->p[0], c->x[0], c->y, c->dx[0], c->dy);
 }
 
-/* ---- As recorded expressions ---------------------------------------------------------------- */
+/* ---- As recorded expressions ------------------------------------------------------------- */
 
-/* The mean of v along the last axis, kept as an axis of size 1 so that it broadcasts against v. */
+/* The mean of v along the last axis, kept as an axis of size 1 so that it broadcasts against
+ * v. */
 static sq_var mean(sq_var v)
 {
     sq_shape s = sq_shape_of(v);
@@ -67,7 +69,7 @@ static sq_var layer_norm_means(const sq_var *x, const sq_attr *attr)
     return sq_mul(centred, scale(centred, attr->p[0]));
 }
 
-/* ---- Descriptor ----------------------------------------------------------------------------- */
+/* ---- Descriptor -------------------------------------------------------------------------- */
 
 static const sq_sample samples[] = {
     { .n = 1, .lo = -3, .hi = 3, .in = { { 1, { 5 } } }, .attr = { .p = { 1e-5 } } },

@@ -1,21 +1,21 @@
-/* vmath.h -- exp, tanh, sigmoid and (in single precision) log as straight-line arithmetic, so that
- * a loop over them vectorises for every instruction set.
+/* vmath.h -- exp, tanh, sigmoid and (in single precision) log as straight-line arithmetic, so
+ * that a loop over them vectorises for every instruction set.
  *
- * All but log reduce x to n ln2 + r, |r| <= ln2/2. With w = tanh(r/2), an odd polynomial with few
- * terms, e^r = (1+w)/(1-w), and one division suffices:
+ * All but log reduce x to n ln2 + r, |r| <= ln2/2. With w = tanh(r/2), an odd polynomial with
+ * few terms, e^r = (1+w)/(1-w), and one division suffices:
  *   sigmoid  e^x/(1 + e^x) = 2^n (1+w) / ((1-w) + 2^n (1+w))
  *   tanh     with 2|x| = n ln2 + 2r, w = tanh r, s = 2^n:  ((s-1) + w(s+1)) / ((s+1) + w(s-1));
  *            for n = 0 it is w, so small values keep their digits. The sign is copied.
  *   exp      2^n times a polynomial of degree 6 (11 in double); the power is multiplied in two
  *            halves, so that subnormal results and the edge of overflow come out right.
- *   log      x = 2^k (1+f), 1/sqrt2 < 1+f < sqrt2; ln(1+f) from s = f/(2+f), as (1+s)/(1-s) = 1+f.
- * Each is within 2.5 units in the last place for every number of its precision (exp within 1, log
- * within 0.8), and never outside the range of the function. NaN in, NaN out.
+ *   log      x = 2^k (1+f), 1/sqrt2 < 1+f < sqrt2; ln(1+f) from s = f/(2+f), as (1+s)/(1-s) =
+ * 1+f. Each is within 2.5 units in the last place for every number of its precision (exp within
+ * 1, log within 0.8), and never outside the range of the function. NaN in, NaN out.
  *
- * n is read off the low bits of x/ln2 + 1.5 * 2^23 (2^52 in double), and shifted into the exponent.
- * Files that use these are compiled with -ffp-contract=off and never with -ffast-math: that rounding
- * relies on exact evaluation order, and equal bits for every instruction set on unfused multiplies
- * and adds. */
+ * n is read off the low bits of x/ln2 + 1.5 * 2^23 (2^52 in double), and shifted into the
+ * exponent. Files that use these are compiled with -ffp-contract=off and never with
+ * -ffast-math: that rounding relies on exact evaluation order, and equal bits for every
+ * instruction set on unfused multiplies and adds. */
 #ifndef SQ_CORE_VMATH_H
 #define SQ_CORE_VMATH_H
 
@@ -71,7 +71,7 @@ static inline double sqi_pow2_f64(uint64_t bits)
 #define SQI_LN2_HIGH_F64 0x1.62e42feep-1
 #define SQI_LN2_LOW_F64 0x1.a39ef35793c76p-33
 
-/* ---- Single precision ----------------------------------------------------------------------- */
+/* ---- Single precision -------------------------------------------------------------------- */
 
 static inline float sqi_exp_f32(float x)
 {
@@ -133,7 +133,7 @@ static inline float sqi_log_f32(float x)
     return x > 0 ? y : x == 0 ? -INFINITY : NAN;
 }
 
-/* ---- Double precision ----------------------------------------------------------------------- */
+/* ---- Double precision -------------------------------------------------------------------- */
 
 static inline double sqi_exp_f64(double x)
 {

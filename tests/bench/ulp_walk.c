@@ -1,9 +1,10 @@
-/* ulp_walk.c -- how exact exp, tanh, sigmoid and log are in single precision: every float there is,
- * all 2^32 of them, against libm in double.
+/* ulp_walk.c -- how exact exp, tanh, sigmoid and log are in single precision: every float there
+ * is, all 2^32 of them, against libm in double.
  *
- * The floats run in blocks through the forward loop of the op's row, as a training run's do, for
- * every instruction set of this machine. All of them must agree to the bit; the error is then that
- * of the first. It is told in units of the spacing of floats at the true value. Takes minutes. */
+ * The floats run in blocks through the forward loop of the op's row, as a training run's do,
+ * for every instruction set of this machine. All of them must agree to the bit; the error is
+ * then that of the first. It is told in units of the spacing of floats at the true value. Takes
+ * minutes. */
 #include "core/kernels/kernels.h"
 #include "ops/map_impl.h"
 #include "ops/ops.h"

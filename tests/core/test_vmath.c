@@ -1,6 +1,6 @@
-/* vmath.h against libm of a higher precision: every 997th float of both signs (the program ulp_walk
- * visits all of them), a dense sample of doubles, the special values, the edges of overflow and
- * underflow, and law (a): a value does not depend on its place in an array. */
+/* vmath.h against libm of a higher precision: every 997th float of both signs (the program
+ * ulp_walk visits all of them), a dense sample of doubles, the special values, the edges of
+ * overflow and underflow, and law (a): a value does not depend on its place in an array. */
 #include "core/kernels/vmath.h"
 #include "tests/support/support.h"
 
@@ -129,7 +129,7 @@ Test(vmath, law_a_position_does_not_matter)
     }
 }
 
-/* ---- Double --------------------------------------------------------------------------------- */
+/* ---- Double ------------------------------------------------------------------------------ */
 
 static long double sigmoidl(long double x)
 {

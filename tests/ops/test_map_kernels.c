@@ -1,9 +1,9 @@
-/* test_map_kernels.c -- the loops behind the rows SQ_MAP, called one by one: every row, operand,
- * instruction set and precision, dense and with stretched operands.
+/* test_map_kernels.c -- the loops behind the rows SQ_MAP, called one by one: every row,
+ * operand, instruction set and precision, dense and with stretched operands.
  *
- * A plan strings these loops together, so it relies on what is checked here: `set` is `chain` onto
- * zeros, an element's bits do not depend on its place (law (a)) nor on the instruction set, and a
- * derivative touches nothing that sqi_map_reads does not name. */
+ * A plan strings these loops together, so it relies on what is checked here: `set` is `chain`
+ * onto zeros, an element's bits do not depend on its place (law (a)) nor on the instruction
+ * set, and a derivative touches nothing that sqi_map_reads does not name. */
 #include "tests/ops/op_case.h"
 
 #include "ops/map_impl.h"
@@ -96,7 +96,7 @@ static void every_scene(scene_visitor *visitor)
     cr_assert(visited >= SQI_N_MAPS * 2 * N_STEPPINGS);
 }
 
-/* ---- set ------------------------------------------------------------------------------------ */
+/* ---- set --------------------------------------------------------------------------------- */
 
 static void check_set(scene *s)
 {
@@ -116,7 +116,7 @@ static void check_set(scene *s)
 
 Test(map_kernels, set_is_chain_onto_zeros) { every_scene(check_set); }
 
-/* ---- Law (a) -------------------------------------------------------------------------------- */
+/* ---- Law (a) ----------------------------------------------------------------------------- */
 
 static void run_loop(scene *s, int k, int64_t i, int64_t n, void *out, bool set)
 {
@@ -179,7 +179,7 @@ static void check_sum(scene *s)
 
 Test(map_kernels, a_chain_into_one_element_adds_in_order) { every_scene(check_sum); }
 
-/* ---- reads ---------------------------------------------------------------------------------- */
+/* ---- reads ------------------------------------------------------------------------------- */
 
 /* What is not read is first poisoned, then taken away. */
 static void check_reads(scene *s)
@@ -248,7 +248,7 @@ Test(map_kernels, what_derivatives_read_by_the_mathematics)
     }
 }
 
-/* ---- Which ops have loops ------------------------------------------------------------------- */
+/* ---- Which ops have loops ---------------------------------------------------------------- */
 
 static void own_forward(const sq_call *c) { (void)c; }
 

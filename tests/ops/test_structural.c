@@ -1,5 +1,6 @@
 /* test_structural.c -- what structural ops and losses do at their edges: ties, infinities,
- * empty sizes, masks, repeated ids, shared memory. Ordinary values are left to test_golden.c. */
+ * empty sizes, masks, repeated ids, shared memory. Ordinary values are left to
+ * test_golden.c. */
 #include "tests/ops/op_case.h"
 
 static sq_tape *t;
@@ -212,12 +213,12 @@ Test(softmax, rows_sum_to_one_along_any_axis)
 
 /* ---- Losses ------------------------------------------------------------------------------ */
 
-/* ---- layer_norm --------------------------------------------------------------------------- */
+/* ---- layer_norm -------------------------------------------------------------------------- */
 
 TestSuite(layer_norm, .init = open_tape, .fini = close_tape);
 
-/* [1,2,3,6]: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5; with eps = .5 the scale is 1/2. A row moved
- * by a constant gives the same; a constant row gives zeros. */
+/* [1,2,3,6]: mean 3, variance (4 + 1 + 0 + 9) / 4 = 3.5; with eps = .5 the scale is 1/2. A row
+ * moved by a constant gives the same; a constant row gives zeros. */
 Test(layer_norm, by_hand)
 {
     sq_var x = leaf(sq_mat(3, 4), (double[]){ 1, 2, 3, 6, 101, 102, 103, 106, 7, 7, 7, 7 });
