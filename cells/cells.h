@@ -80,8 +80,8 @@ SQ_API sq_status sq_mgu_init(sq_mgu *w, sq_params *p, const char *prefix, int64_
 SQ_API sq_cell sq_mgu_cell(const sq_mgu *w);
 
 /* The LSTM with peepholes, Gers & Schmidhuber 2000, Graves 2013; p are vectors [H]:
- *     i = sigmoid(x W_i + b_i + h U_i + p_i * c)        f = sigmoid(x W_f + b_f + h U_f + p_f *
- * c)
+ *     i = sigmoid(x W_i + b_i + h U_i + p_i * c)
+ *     f = sigmoid(x W_f + b_f + h U_f + p_f * c)
  *     g = tanh   (x W_g + b_g + h U_g)                  c' = f * c + i * g
  *     o = sigmoid(x W_o + b_o + h U_o + p_o * c')       h' = o * tanh(c')
  * states h, c; output h'. Index 0..3 = i f g o. sq_peephole_init sets b_f to 1. */

@@ -13,15 +13,14 @@
 void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size)
 {
     size_t bytes = (n ? n : 1) * size;
-    void *block = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&p->arena, &p->pool, bytes) : NULL;
+    void *block = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&p->arena, &t->pool, bytes) : NULL;
     if (!block) return sq_post(t, SQ_ENOMEM, "out of memory for a plan"), NULL;
     return memset(block, 0, bytes);
 }
 
-static void plan_free(sqi_plan *p)
+static void plan_free(sq_tape *t, sqi_plan *p)
 {
-    sqi_arena_clear(&p->arena, &p->pool);
-    sqi_pool_free(&p->pool);
+    sqi_arena_clear(&p->arena, &t->pool);
     free(p);
 }
 
@@ -29,7 +28,7 @@ static void free_plans(sq_tape *t)
 {
     for (sqi_plan *p = t->plans, *next; p; p = next) {
         next = p->next;
-        plan_free(p);
+        plan_free(t, p);
     }
     t->plans = NULL;
 }
@@ -152,7 +151,7 @@ static void forget_old(sq_tape *t)
             continue;
         }
         *at = p->next;
-        plan_free(p);
+        plan_free(t, p);
     }
 }
 
@@ -163,7 +162,7 @@ static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *byte
     p->print = sqi_plan_take(t, p, n, 1);
     p->print_bytes = n;
     if (!p->print || !sqi_plan_read(t, p, r) || !sqi_plan_order(t, p)) {
-        plan_free(p);
+        plan_free(t, p);
         return NULL;
     }
     memcpy(p->print, bytes, n);

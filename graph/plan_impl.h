@@ -193,8 +193,7 @@ typedef struct sqi_back {
 
 typedef struct sqi_plan {
     struct sqi_plan *next;
-    sqi_pool pool;
-    sqi_arena arena;
+    sqi_arena arena; /* its memory, from the tape's pool */
     unsigned char *print; /* the fingerprint */
     size_t print_bytes;
     sq_dtype dtype;

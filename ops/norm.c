@@ -1,8 +1,7 @@
 /* norm.c -- layer_norm: every row shifted and scaled to mean 0 and variance 1 (Ba, Kiros,
  * Hinton 2016). Attributes: p[0] eps.
  *
- *     y = (x - mean) s,  s = 1 / sqrt(mean (x - mean)^2 + eps),  over the n elements of the
- * last axis
+ *     y = (x - mean) s,  s = 1 / sqrt(mean (x - mean)^2 + eps)  over the last axis, of n
  *     J = s (1 - 1 1^T / n - y y^T / n)
  *
  * The Jacobian is symmetric, so one loop is both reverse and forward mode. Learned gains and

@@ -1,5 +1,5 @@
-/* panel_kernels.c -- packed products and weight gradients; compiled once per instruction set, with
- * fused multiply-adds where the set has them.
+/* panel_kernels.c -- packed products and weight gradients; compiled once per instruction set,
+ * with fused multiply-adds where the set has them.
  *
  * The order of summation is that of kernels.h in both bodies, so that a row of a result has the
  * same bits alone and among others, whatever the tile or the range of panels. Instruction sets
@@ -10,15 +10,16 @@
 
 #include <string.h>
 
-/* Bounds the copy of one panel of gradients on the stack: 1024 rows of two 64-byte vectors, or of
- * a strip of the plain body, are 128 KiB. */
+/* Bounds the copy of one panel of gradients on the stack: 1024 rows of two 64-byte vectors, or
+ * of a strip of the plain body, are 128 KiB. */
 #define GRAD_BLOCK 1024
 
-/* Steps of k by which rows that lie far apart are fetched ahead; hardware follows only short steps. */
+/* Steps of k by which rows that lie far apart are fetched ahead; hardware follows only short
+ * steps. */
 #define AHEAD 16
 
-/* Rows of A that meet all panels before the next ones do: with a K of 512 they are half a megabyte,
- * which stays in the second-level cache. */
+/* Rows of A that meet all panels before the next ones do: with a K of 512 they are half a
+ * megabyte, which stays in the second-level cache. */
 #define ROWS_AT_ONCE 240
 
 /* Rows that are packed for all panels before the next ones are. */

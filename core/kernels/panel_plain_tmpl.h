@@ -1,8 +1,8 @@
-/* panel_plain_tmpl.h -- the plain C packed products: the reference, and the body where no vector
- * set is. Included once per `real`.
+/* panel_plain_tmpl.h -- the plain C packed products: the reference, and the body where no
+ * vector set is. Included once per `real`.
  *
- * A panel is a strip of one part's columns, padded with zeros; its rows k of all sums follow one
- * another. Strips of a result are summed on the stack, k outside, columns inside. */
+ * A panel is a strip of one part's columns, padded with zeros; its rows k of all sums follow
+ * one another. Strips of a result are summed on the stack, k outside, columns inside. */
 
 static int64_t OF_REAL(panels)(int32_t n_parts, const int64_t *width)
 {

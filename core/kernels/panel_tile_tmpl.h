@@ -30,8 +30,8 @@ typedef struct OF_REAL(tile) {
 #define INLINE static inline __attribute__((always_inline))
 
 /* sum(i,j) += sum_k A(i,k) B(k,j), A(i,k) = a[i*row + k*step]. Rows are addressed from every
- * third one, so that few registers hold all of them. With `far` the rows are contiguous and steps
- * long: A is fetched ahead. */
+ * third one, so that few registers hold all of them. With `far` the rows are contiguous and
+ * steps long: A is fetched ahead. */
 INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t step,
                               const real *b, int64_t panel, const int mr, const int nv,
                               const bool far, vec *sum)
@@ -135,14 +135,12 @@ INLINE void OF_REAL(run_single)(const OF_REAL(tile) * t, const int nv)
         const real *a = (const real *)t->a[s] + t->row * t->a_row[s];
         int64_t k = t->depth[s];
         for (; k >= 4; k -= 4, a += 4, b += 4 * width) UNROLL
-        for (int c = 0; c < 4; c++)
-            OF_REAL(multiply)
-            (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
+        for (int c = 0; c < 4; c++) OF_REAL(multiply)
+        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
         UNROLL
         for (int c = 0; c < 3; c++)
-            if (c < k)
-                OF_REAL(multiply)
-                (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
+            if (c < k) OF_REAL(multiply)
+        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
         b += k * width;
     }
     UNROLL

@@ -1,9 +1,9 @@
 /* panel_vector_tmpl.h -- packed products in vector extensions; included once per `real`.
  *
- * Two vectors make a panel; a last panel of one vector is that narrow. Panels are the outer loop
- * and blocks of rows the inner one, so that a panel is read from memory once and from cache for
- * all rows. Nothing outside the operands is read or written: parts of vectors at ragged edges go
- * through the stack. */
+ * Two vectors make a panel; a last panel of one vector is that narrow. Panels are the outer
+ * loop and blocks of rows the inner one, so that a panel is read from memory once and from
+ * cache for all rows. Nothing outside the operands is read or written: parts of vectors at
+ * ragged edges go through the stack. */
 #include "core/kernels/vector_tmpl.h"
 #include "core/kernels/panel_tile_tmpl.h"
 

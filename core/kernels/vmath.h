@@ -8,9 +8,10 @@
  *            for n = 0 it is w, so small values keep their digits. The sign is copied.
  *   exp      2^n times a polynomial of degree 6 (11 in double); the power is multiplied in two
  *            halves, so that subnormal results and the edge of overflow come out right.
- *   log      x = 2^k (1+f), 1/sqrt2 < 1+f < sqrt2; ln(1+f) from s = f/(2+f), as (1+s)/(1-s) =
- * 1+f. Each is within 2.5 units in the last place for every number of its precision (exp within
- * 1, log within 0.8), and never outside the range of the function. NaN in, NaN out.
+ *   log      x = 2^k (1+f), 1/sqrt2 < 1+f < sqrt2, and (1+s)/(1-s) = 1+f for s = f/(2+f):
+ *            k ln2 + 2s + an odd polynomial.
+ * Each is within 2.5 units in the last place for every number of its precision (exp within 1),
+ * and never outside the range of the function. NaN in, NaN out.
  *
  * n is read off the low bits of x/ln2 + 1.5 * 2^23 (2^52 in double), and shifted into the
  * exponent. Files that use these are compiled with -ffp-contract=off and never with

@@ -20,8 +20,9 @@
 static const char *const usage =
     "usage: bench_cells [options]\n"
     "  Times a training step (forward, backward, all gradients) of recurrent layers.\n"
-    "  --cell NAME|all         rnn lstm gru mgu user stack3; gru is the reset-after form, user an\n"
-    "                          LSTM of eight products, stack3 three layers of LSTM (default: all)\n"
+    "  --cell NAME|all         rnn lstm gru mgu peephole lnlstm user stack3; gru is the\n"
+    "                          reset-after form, user an LSTM of eight products, stack3 three\n"
+    "                          layers of LSTM (default: all)\n"
     "  --shape NAME|B,T,I,H|all  tiny small mid large xl rows long (default: all)\n"
     "  --mode eager|plan|auto  how the cell runs (default: auto)\n"
     "  --precision f32|f64     of the tape (default: f32)\n"
@@ -53,6 +54,8 @@ typedef struct weights {
     sq_lstm lstm[LAYERS];
     sq_gru gru;
     sq_mgu mgu;
+    sq_peephole peephole;
+    sq_lnlstm lnlstm;
     sq_stack_cells *stack; /* to be freed */
 } weights;
 
@@ -80,6 +83,18 @@ static sq_cell new_mgu(weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
     if (sq_mgu_init(&w->mgu, p, "mgu", in, hidden, 1)) return no_cell;
     return sq_mgu_cell(&w->mgu);
+}
+
+static sq_cell new_peephole(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_peephole_init(&w->peephole, p, "peephole", in, hidden, 1)) return no_cell;
+    return sq_peephole_cell(&w->peephole);
+}
+
+static sq_cell new_lnlstm(weights *w, sq_params *p, int64_t in, int64_t hidden)
+{
+    if (sq_lnlstm_init(&w->lnlstm, p, "lnlstm", in, hidden, 1)) return no_cell;
+    return sq_lnlstm_cell(&w->lnlstm);
 }
 
 static sq_var user_gate(sq_tape *t, const sq_lstm *w, sq_var x, sq_var h, int k)
@@ -128,8 +143,10 @@ typedef struct kind {
 } kind;
 
 static const kind kinds[] = {
-    { "rnn", 1, 1, new_rnn }, { "lstm", 4, 1, new_lstm }, { "gru", 3, 1, new_gru },
-    { "mgu", 2, 1, new_mgu }, { "user", 4, 1, new_user }, { "stack3", 4, LAYERS, new_stack },
+    { "rnn", 1, 1, new_rnn },           { "lstm", 4, 1, new_lstm },
+    { "gru", 3, 1, new_gru },           { "mgu", 2, 1, new_mgu },
+    { "peephole", 4, 1, new_peephole }, { "lnlstm", 4, 1, new_lnlstm },
+    { "user", 4, 1, new_user },         { "stack3", 4, LAYERS, new_stack },
 };
 
 typedef struct options {

@@ -1,10 +1,10 @@
 /* bench_kernels.c -- how near the kernels come to what one core can do.
  *
- * Every row alternates a few milliseconds of independent multiply-adds in registers, the peak, with
- * a few of the kernel; the share is of the larger peak before and after, so that the clock hardly
- * moves it. The upper quartile of the rounds is printed, for whatever else runs on the machine can
- * only slow them down; say more rounds where it is busy. The shapes are those of a recurrent layer
- * with four gates: M rows of the batch, H hidden units. */
+ * Every row alternates a few milliseconds of independent multiply-adds in registers, the peak,
+ * with a few of the kernel; the share is of the larger peak before and after, so that the clock
+ * hardly moves it. The upper quartile of the rounds is printed, for whatever else runs on the
+ * machine can only slow them down; say more rounds where it is busy. The shapes are those of a
+ * recurrent layer with four gates: M rows of the batch, H hidden units. */
 #define _POSIX_C_SOURCE 200809L
 #include "core/kernels/kernels.h"
 #include "ops/map_impl.h"
@@ -217,7 +217,8 @@ static void call_pack(const void *task)
             t->k->pack(&t->b, s, p, t->weights, t->row, t->col);
 }
 
-/* m rows of `depth` columns in each of n_sums times weights of n_parts parts of `width` columns. */
+/* m rows of `depth` columns in each of n_sums times weights of n_parts parts of `width`
+ * columns. */
 static product *product_new(const options *o, int64_t m, int n_sums, int64_t depth, int n_parts,
                             int64_t width, bool add)
 {

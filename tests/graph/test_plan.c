@@ -137,6 +137,22 @@ Test(plan, takes_the_minimal_gated_unit)
     plan_one(sq_mgu_cell(&w), p);
 }
 
+Test(plan, takes_the_lstm_with_peepholes)
+{
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_peephole w;
+    sq_peephole_init(&w, p, "peephole", I, H, 3);
+    plan_one(sq_peephole_cell(&w), p);
+}
+
+Test(plan, takes_the_lstm_with_layer_norms)
+{
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_lnlstm w;
+    sq_lnlstm_init(&w, p, "lnlstm", I, H, 3);
+    plan_one(sq_lnlstm_cell(&w), p);
+}
+
 Test(plan, takes_stacks_of_three)
 {
     sq_params *p = sq_params_new(SQ_F64);

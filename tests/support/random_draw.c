@@ -491,11 +491,10 @@ static int make_layer_norm(maker *m)
 {
     int a = squash(m, pick_row(m), 3);
     int64_t w = last_dim(shape_at(m, a));
-    return push(m, (rc_node){ .kind = &rc_layer_norm,
-                              .in = { a, weight(m, sq_vec(w), 1), weight(m, sq_vec(w), 1) },
-                              .n_in = 3,
-                              .shape = rows_of(w),
-                              .bound = 1 + sqrt((double)w) });
+    int y = op1(m, &rc_layer_norm, a, rows_of(w), 1 + sqrt((double)w));
+    m->c->node[y].p[0] = 1e-2;
+    if (chance(m, .6)) y = map2(m, "mul", y, weight(m, sq_vec(w), 1));
+    return chance(m, .4) ? map2(m, "add", y, weight(m, sq_vec(w), 1)) : y;
 }
 
 static int make_own(maker *m)

@@ -227,15 +227,6 @@ static sq_var own(const sq_op *op, const rc_context *c, const rc_node *n)
     return sq_apply(op, v, n->n_in, &attr);
 }
 
-/* Over the last axis, through the op of that name where the table has it. */
-static sq_var normed(sq_var x, sq_var g, sq_var b)
-{
-    sq_var m = sq_reshape(sq_mean_axis(x, -1), sq_mat(sq_shape_of(x).dim[0], 1));
-    sq_var d = sq_sub(x, m);
-    sq_var s = sq_reshape(sq_mean_axis(sq_square(d), -1), sq_mat(sq_shape_of(x).dim[0], 1));
-    return sq_add(sq_mul(sq_div(d, sq_sqrt(sq_add_scalar(s, 1e-2))), g), b);
-}
-
 KIND(x, "x", ((void)n, c->x))
 KIND(state, "state", c->state[n->row])
 KIND(weight, "weight", sq_use(c->t, (sq_weight){ n->row + 1 }))
@@ -271,7 +262,7 @@ KIND(bce, "bce_logits", sq_bce_logits(V(0), V(1), SQ_SUM))
 KIND(own_cubic, "own_cubic", own(&own_cubic, c, n))
 KIND(own_scale, "own_scale", own(&own_scale, c, n))
 KIND(own_centre, "own_centre", own(&own_centre, c, n))
-KIND(layer_norm, "layer_norm", normed(V(0), V(1), V(2)))
+KIND(layer_norm, "layer_norm", sq_layer_norm(V(0), n->p[0]))
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
