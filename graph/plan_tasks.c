@@ -107,13 +107,15 @@ static bool operands_ready(const order *o, const sqi_value *v)
     return true;
 }
 
-/* Rows may be dealt out when row b of the result comes from row b of what has rows. */
+/* Rows may be dealt out when row b of the result comes from row b of what has rows. What comes
+ * from outside must be the same for all rows: of a [B,..] it is not known whether it is. */
 static bool call_sharable(const sqi_plan *p, const sqi_value *v)
 {
-    bool sharable = v->by_row && v->op->flags & SQ_ROWWISE;
+    bool sharable = v->by_row && v->shape.rank >= 2 && v->op->flags & SQ_ROWWISE;
     for (int32_t k = 0; k < v->n; k++) {
         const sqi_value *x = &p->values[p->operands[v->first + k]];
-        sharable = sharable && (x->kind == SQI_OUTER ? !x->needs : x->by_row);
+        bool has_rows = x->shape.rank == v->shape.rank && x->shape.dim[0] == p->batch;
+        sharable = sharable && (x->kind == SQI_OUTER ? !x->needs && !has_rows : x->by_row);
     }
     return sharable;
 }
