@@ -3,9 +3,9 @@
  * Walk the tape from the newest node to the oldest. A node whose gradient was never touched is
  * skipped: nothing below it reaches the loss through that node. Gradients are zeroed at their
  * first touch in a sweep, told by a stamp, so nothing is cleared that is not used. A gradient
- * that stays readable lies in its segment's arena; the others share scratch memory that is given
- * back after every segment, so a sweep needs one segment's gradients at a time, however long the
- * tape. The gradients inside a span are the span's affair. */
+ * that stays readable lies in its segment's arena; the others share scratch memory that is
+ * given back after every segment, so a sweep needs one segment's gradients at a time, however
+ * long the tape. The gradients inside a span are the span's affair. */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
 
@@ -19,7 +19,7 @@ typedef struct sweep {
     bool immediate;
 } sweep;
 
-/* ---- Where gradients lie ------------------------------------------------------------------- */
+/* ---- Where gradients lie ----------------------------------------------------------------- */
 
 bool sqi_grads_ready(sq_tape *t)
 {
@@ -95,7 +95,8 @@ static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
     return slot_open(s, g, n);
 }
 
-/* Where node i of segment g adds its gradient, or NULL when none is wanted (or after posting). */
+/* Where node i of segment g adds its gradient, or NULL when none is wanted (or after
+ * posting). */
 static inline void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
 {
     sqi_node *n = &g->nodes[i];
@@ -103,7 +104,7 @@ static inline void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
     return n->n ? slot_open(s, g, n) : outer_grad(s, g, n);
 }
 
-/* ---- The sweep ----------------------------------------------------------------------------- */
+/* ---- The sweep --------------------------------------------------------------------------- */
 
 static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
 {
@@ -253,7 +254,7 @@ void sq_zero_grads(sq_tape *t)
     t->grads_invalid = false;
 }
 
-/* ---- Probes -------------------------------------------------------------------------------- */
+/* ---- Probes ------------------------------------------------------------------------------ */
 
 void sqi_declare_state(sq_var v)
 {

@@ -3,11 +3,11 @@
  *     before   root | 0 1 2 3 4         keep 2        after   root | 3 4
  *                         ^ h2 ----import----> 3                     ^ h2, now a constant of 3
  *
- * A kept import whose source dies keeps a copy of the value and becomes a constant; nothing else
- * moves, for views share memory only within their own segment and with the root. So the gradients
- * of a cut tape are those of a run that started from these constants, bit for bit. A border inside
- * a span leaves the segment in place and forgets its first steps. Everything that can fail happens
- * before anything is forgotten. */
+ * A kept import whose source dies keeps a copy of the value and becomes a constant; nothing
+ * else moves, for views share memory only within their own segment and with the root. So the
+ * gradients of a cut tape are those of a run that started from these constants, bit for bit. A
+ * border inside a span leaves the segment in place and forgets its first steps. Everything that
+ * can fail happens before anything is forgotten. */
 #include "core/tape_impl.h"
 
 #include <stdio.h>

@@ -1,17 +1,18 @@
 /* derive.c -- the recorded reverse sweep: derivatives as variables, to be differentiated again.
  *
- * First a walk forward over the live segments marks what depends on some x. Then a walk back from
- * y, as in backward.c, except that each op's gradient is *recorded* by its adjoint instead of
- * being added to memory. What is recorded lands in the current segment; the walk covers only the
- * nodes that were there before. An import passes its gradient on to its source; for a weight the
- * gradients of all its uses are summed. Steps recorded before an update are derived through the
- * weights that were really used. */
+ * First a walk forward over the live segments marks what depends on some x. Then a walk back
+ * from y, as in backward.c, except that each op's gradient is *recorded* by its adjoint instead
+ * of being added to memory. What is recorded lands in the current segment; the walk covers only
+ * the nodes that were there before. An import passes its gradient on to its source; for a
+ * weight the gradients of all its uses are summed. Steps recorded before an update are derived
+ * through the weights that were really used. */
 #include "core/tape_impl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* What the walk knows of one segment: which nodes depend on an x, and their gradients so far. */
+/* What the walk knows of one segment: which nodes depend on an x, and their gradients so
+ * far. */
 typedef struct sheet {
     sqi_segment *s;
     uint32_t n; /* nodes 1..n-1 are walked */
@@ -78,8 +79,8 @@ static bool mark_targets(walk *w)
     return wanted != NULL;
 }
 
-/* Whether some x reaches part i of a span through the inside of the span: from what the span takes
- * from outside, or from another part of a step that is no later. */
+/* Whether some x reaches part i of a span through the inside of the span: from what the span
+ * takes from outside, or from another part of a step that is no later. */
 static bool through_span(const walk *w, const sheet *h, uint32_t i)
 {
     int64_t at = sqi_part_step(&h->s->nodes[i]);
@@ -114,7 +115,7 @@ static sq_var handle(const walk *w, const sheet *h, uint32_t i)
     return (sq_var){ w->t, n->op == &sqi_op_import ? n->source : sqi_id(h->s->ordinal, i) };
 }
 
-/* ---- accumulate: y = a + b, of one shape: the only arithmetic core owns --------------------- */
+/* ---- accumulate: y = a + b, of one shape: the only arithmetic core owns ------------------ */
 
 static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
                        sq_shape *out)
@@ -168,7 +169,7 @@ static void add_to(sq_var *sum, sq_var g)
         sqi_index(sum->id) ? sq_apply(&sqi_op_accumulate, (sq_var[]){ *sum, g }, 2, NULL) : g;
 }
 
-/* ---- The walk back ------------------------------------------------------------------------- */
+/* ---- The walk back ----------------------------------------------------------------------- */
 
 /* Records the gradients that node i sends to its operands. */
 static bool derive_node(walk *w, sheet *h, uint32_t i)

@@ -1,8 +1,8 @@
 /* handle.c -- from a variable to its node, or to the sentence that says why there is none.
  *
- * A handle whose segment is gone is told by landmarks: which ordinal began which run of steps. A
- * handle into a live segment can be dead too: what was traced for a plan, or a step that was cut out
- * of a span. */
+ * A handle whose segment is gone is told by landmarks: which ordinal began which run of steps.
+ * A handle into a live segment can be dead too: what was traced for a plan, or a step that was
+ * cut out of a span. */
 #include "core/tape_impl.h"
 
 /* The newest landmark at or before an ordinal; NULL when it is forgotten. */

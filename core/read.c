@@ -1,5 +1,5 @@
-/* read.c -- values and gradients out of the tape. Every function checks its handle, posts what is
- * wrong with it, and then answers NaN, NULL or the status. */
+/* read.c -- values and gradients out of the tape. Every function checks its handle, posts what
+ * is wrong with it, and then answers NaN, NULL or the status. */
 #include "core/norm_impl.h"
 #include "core/tape_impl.h"
 
@@ -27,7 +27,7 @@ const char *sq_name_of(sq_var v)
     return n && n->name ? n->name : "";
 }
 
-/* ---- Values -------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------ */
 
 /* The same, with its value computed. */
 static const sqi_node *valued(sq_var v, const char *doing)
@@ -111,7 +111,7 @@ double sq_norm(sq_var v)
     return n ? norm(v.tape, sq_shape_size(n->shape), n->value) : (double)NAN;
 }
 
-/* ---- Gradients ----------------------------------------------------------------------------- */
+/* ---- Gradients --------------------------------------------------------------------------- */
 
 static bool grads_valid(sq_tape *t)
 {

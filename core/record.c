@@ -16,10 +16,10 @@ const sq_op sqi_op_leaf = { .name = "leaf", .formula = "an input with a gradient
 const sq_op sqi_op_import = { .name = "import", .formula = "a value of an earlier segment" };
 const sq_op sqi_op_use = { .name = "use", .formula = "a weight" };
 
-/* ---- Nodes --------------------------------------------------------------------------------- */
+/* ---- Nodes ------------------------------------------------------------------------------- */
 
-/* Room for the next node of the current segment, all of it cleared but the shape. The node counts
- * when n_nodes does. NULL after posting. */
+/* Room for the next node of the current segment, all of it cleared but the shape. The node
+ * counts when n_nodes does. NULL after posting. */
 static sqi_node *reserve(sq_tape *t, const sq_op *op)
 {
     static const sqi_slot untouched = { .stamp = 0 };
@@ -128,7 +128,7 @@ static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
     return t->current->n_nodes++;
 }
 
-/* ---- Operations ---------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------- */
 
 static void *copy_into_tape(sq_tape *t, const void *from, size_t bytes)
 {
@@ -168,8 +168,8 @@ static bool make_room(sq_tape *t, uint64_t n)
            sqi_grow(t, &t->call_gx, &t->gx_room, n, sizeof *t->call_gx);
 }
 
-/* Checks and imports the operands; lays their indices behind the segment's last operand, and their
- * shapes and values out for the call. *flags gathers those of all. */
+/* Checks and imports the operands; lays their indices behind the segment's last operand, and
+ * their shapes and values out for the call. *flags gathers those of all. */
 static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n, uint32_t *flags)
 {
     sqi_segment *s = t->current;
@@ -205,7 +205,8 @@ static bool find_shape(sq_tape *t, const sq_op *op, int32_t n, const sq_attr *at
 }
 
 /* Where the result lies in operand 0, or -1. Only memory that lives as long as this segment is
- * shared: its own, or the root's. A pointer read from a step stays valid until its step is cut. */
+ * shared: its own, or the root's. A pointer read from a step stays valid until its step is
+ * cut. */
 static int64_t view_of(const sq_tape *t, const sqi_node *node, const sqi_node *x)
 {
     bool lasts = x->op != &sqi_op_import || sqi_ordinal(x->source) == t->root->ordinal;
@@ -269,7 +270,7 @@ sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr
     return sqi_none(t);
 }
 
-/* ---- Values in ----------------------------------------------------------------------------- */
+/* ---- Values in --------------------------------------------------------------------------- */
 
 /* Memory for a new value of that shape and a node over it; value NULL after posting. */
 static sqi_node fresh(sq_tape *t, const char *name, const sq_op *op, sq_shape shape)
@@ -386,7 +387,7 @@ const sq_op sqi_op_detach = {
 
 sq_var sq_detach(sq_var v) { return sq_apply(&sqi_op_detach, &v, 1, NULL); }
 
-/* ---- Marks --------------------------------------------------------------------------------- */
+/* ---- Marks ------------------------------------------------------------------------------- */
 
 sq_var sq_name(sq_var v, const char *name)
 {

@@ -1,5 +1,5 @@
-/* shape_impl.h -- shape.h's questions by address and inline, for what is asked at every operation: a
- * shape passed by value is copied to memory first. */
+/* shape_impl.h -- shape.h's questions by address and inline, for what is asked at every
+ * operation: a shape passed by value is copied to memory first. */
 #ifndef SQ_CORE_SHAPE_IMPL_H
 #define SQ_CORE_SHAPE_IMPL_H
 

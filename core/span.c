@@ -3,11 +3,11 @@
  *     nodes   imports, uses, constants | traced: dead | span | part part part ...
  *                          operands ----------------------^      made when asked for
  *
- * One node stands for all the steps; the tape sees what it takes from outside (its operands) and,
- * step by step, what others ask of it (its parts). What lies between only the span itself knows:
- * sweeps give it the gradients of its parts and let it add to those of its operands. A cut inside
- * moves its lower bound and kills the parts before it; a part that holds all steps stays, as what
- * stacks them after the last step would. */
+ * One node stands for all the steps; the tape sees what it takes from outside (its operands)
+ * and, step by step, what others ask of it (its parts). What lies between only the span itself
+ * knows: sweeps give it the gradients of its parts and let it add to those of its operands. A
+ * cut inside moves its lower bound and kills the parts before it; a part that holds all steps
+ * stays, as what stacks them after the last step would. */
 #include "core/tape_impl.h"
 
 #include <assert.h>
@@ -48,7 +48,7 @@ bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_
     return true;
 }
 
-/* ---- Parts --------------------------------------------------------------------------------- */
+/* ---- Parts ------------------------------------------------------------------------------- */
 
 bool sqi_span_loses(const sqi_node *n, int64_t low)
 {
@@ -76,7 +76,7 @@ sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, s
     return (sq_var){ t, i ? sqi_id(ordinal, i) : 0 };
 }
 
-/* ---- Cuts ---------------------------------------------------------------------------------- */
+/* ---- Cuts -------------------------------------------------------------------------------- */
 
 /* A dying part that later nodes of its own segment use becomes a constant for them. */
 static void settle_users(const sqi_segment *s, int64_t low)

@@ -1,7 +1,7 @@
 /* tape.c -- the life of a tape: segments opened, ended, recycled; time; the sticky error.
  *
- * A tape always has a root and a current segment, so recording never asks whether it may. Segments
- * and their arrays are recycled through a free list, their arenas through the pool. */
+ * A tape always has a root and a current segment, so recording never asks whether it may.
+ * Segments and their arrays are recycled through a free list, their arenas through the pool. */
 #include "core/tape_impl.h"
 
 #include <assert.h>
@@ -16,7 +16,7 @@ static int hint_kind(const sq_tape *t, const sqi_segment *s)
     return s == t->root ? HINT_ROOT : s->step >= 0 ? HINT_STEP : HINT_BETWEEN;
 }
 
-/* ---- Errors -------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------ */
 
 static void append_operand_names(sq_tape *t, int32_t n)
 {
@@ -58,7 +58,7 @@ const char *sq_message(const sq_tape *t)
     return t ? t->error.text : sq_status_text(SQ_ENOMEM);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------ */
 
 static bool no_memory(sq_tape *t, uint64_t bytes)
 {
@@ -87,7 +87,7 @@ void *sqi_tape_alloc(sq_tape *t, size_t bytes)
     return block;
 }
 
-/* ---- Segments ------------------------------------------------------------------------------ */
+/* ---- Segments ---------------------------------------------------------------------------- */
 
 static void segment_free(sqi_segment *s)
 {
@@ -110,7 +110,8 @@ void sqi_segment_release(sq_tape *t, sqi_segment *s)
     t->free_segments = s;
 }
 
-/* A segment from the free list or from the system, with node 0 in place; not yet on the tape. */
+/* A segment from the free list or from the system, with node 0 in place; not yet on the
+ * tape. */
 static sqi_segment *segment_take(sq_tape *t)
 {
     sqi_segment *s = t->free_segments;
@@ -195,7 +196,7 @@ sqi_node *sqi_node_source(const sq_tape *t, sqi_node *n)
     return n->op == &sqi_op_import ? sqi_node_find(t, n->source) : n;
 }
 
-/* ---- Making and ending --------------------------------------------------------------------- */
+/* ---- Making and ending ------------------------------------------------------------------- */
 
 /* A mistake that reset does not mend. */
 static void check_params(sq_tape *t)
@@ -300,7 +301,7 @@ void sq_tape_set_threads(sq_tape *t, int32_t n)
 
 int32_t sq_tape_threads(const sq_tape *t) { return t ? t->threads : 1; }
 
-/* ---- Time ---------------------------------------------------------------------------------- */
+/* ---- Time -------------------------------------------------------------------------------- */
 
 void sq_begin_step(sq_tape *t)
 {

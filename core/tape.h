@@ -107,9 +107,9 @@ SQ_API int64_t sq_current_step(const sq_tape *t);
  * Fails:  SQ_EVAR if a carried variable is itself stale, SQ_ERANGE keep_steps < 0, SQ_ENOMEM;
  *         then nothing is forgotten.
  * Cost:   O(live segments + nodes of the kept ones that import forgotten ones); gives nothing
- *         back to the system: the memory is used again by the next steps. Steps of an unroll that
- *         ran as a plan (graph/unroll.h) share their memory: that of forgotten ones is used again
- *         when the last of them goes. */
+ *         back to the system: the memory is used again by the next steps. Steps of an unroll
+ *         that ran as a plan (graph/unroll.h) share their memory: that of forgotten ones is
+ *         used again when the last of them goes. */
 SQ_API sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n);
 
 /* ---- Values in -------------------------------------------------------------------------- */

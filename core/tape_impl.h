@@ -1,25 +1,29 @@
 /* tape_impl.h -- nodes, segments, the tape: the picture and the invariants.
  *
- *     tape   root | live[0] live[1] ... live[n-1]          ordinals of live segments consecutive
+ *     tape   root | live[0] live[1] ... live[n-1]        ordinals of live segments consecutive
  *                              |
  *     segment   nodes     0: none  1: import h  2: use W  3: matmul(1,2)  4: tanh(3) ...
- *               operands  [1,2, 3, ...]           indices within the same segment, always smaller
+ *               operands  [1,2, 3, ...]           indices in the same segment, always smaller
  *               arena     values, attributes, names, kept gradients
  *
  * Invariants (sq_tape_check verifies them):
  *   - A node's operands are earlier nodes of its own segment. The past enters only by imports.
- *   - An import's source lives in an older live segment or the root, is no import itself, and has
- *     the import's shape and address. A cut turns an import whose source dies into a constant.
- *   - A use refers to a weight of the tape's params; its segment holds a reference to the version
- *     of the weights whose memory it points to.
- *   - NEEDS is set when some leaf, unfrozen weight or marked variable reached the node as it was
- *     recorded; gradients flow only there. A cut leaves it: states of the window keep theirs.
+ *   - An import's source lives in an older live segment or the root, is no import itself, and
+ *     has the import's shape and address. A cut turns an import whose source dies into a
+ *     constant.
+ *   - A use refers to a weight of the tape's params; its segment holds a reference to the
+ *     version of the weights whose memory it points to.
+ *   - NEEDS is set when some leaf, unfrozen weight or marked variable reached the node as it
+ *     was recorded; gradients flow only there. A cut leaves it: states of the window keep
+ *     theirs.
  *   - A view shares memory only within its own segment and with the root.
- *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the last
- *     zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch memory
- *     that is reused for every segment; those of the step that holds the loss in the tail.
- *   - A segment with a span holds many steps: one node stands for all of them, its parts (states,
- *     outputs, named values of single steps) are nodes made when someone asks for them, after it.
+ *   - A gradient slot is meaningful only when its stamp is that of the current sweep (of the
+ *     last zeroing for leaves). KEEP gradients live in the segment's arena, others in scratch
+ *     memory that is reused for every segment; those of the step that holds the loss in the
+ *     tail.
+ *   - A segment with a span holds many steps: one node stands for all of them, its parts
+ *     (states, outputs, named values of single steps) are nodes made when someone asks for
+ *     them, after it.
  *   - A dead node stands for nothing any more: it was only traced, or its step was cut out of a
  *     span. Nothing refers to it, and its handles are stale.
  *   - While a step is traced, operations are recorded with their shapes but without a value.
@@ -80,17 +84,18 @@ typedef struct sqi_span {
     int64_t steps;
     int64_t low;   /* steps before it were cut */
     uint32_t node; /* stands for all of it; its operands are what it takes from outside */
-    /* Where a sweep adds what arrives at a part: zeroed at its first touch in the lane's sweep, the
-     * part marked as reached. NULL after posting. */
+    /* Where a sweep adds what arrives at a part: zeroed at its first touch in the lane's sweep,
+     * the part marked as reached. NULL after posting. */
     void *(*seed)(struct sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step);
-    /* The part's gradient after the lane's last sweep, NULL for zeros; *kept = false when it was
-     * not kept. */
+    /* The part's gradient after the lane's last sweep, NULL for zeros; *kept = false when it
+     * was not kept. */
     const void *(*grad)(const struct sqi_span *span, const sq_tape *t, int lane, int32_t slot,
                         int64_t step, bool *kept);
     /* Whether the lane's present sweep reached a part. */
     bool (*reached)(const struct sqi_span *span, const sq_tape *t, int lane);
-    /* Adds to gx[k] what flows to operand k of the node, where it is not NULL; with `immediate`,
-     * without what a step sends to the states of the step before. False after posting. */
+    /* Adds to gx[k] what flows to operand k of the node, where it is not NULL; with
+     * `immediate`, without what a step sends to the states of the step before. False after
+     * posting. */
     bool (*reverse)(struct sqi_span *span, sq_tape *t, int lane, bool immediate,
                     void *const *gx);
 } sqi_span;
@@ -167,8 +172,8 @@ struct sq_tape {
     void **call_gx;
     uint32_t shape_room, x_room, gx_room;
 
-    int32_t threads;      /* that plans run on */
-    sqi_workers *workers; /* NULL until they are needed */
+    int32_t threads;        /* that plans run on */
+    sqi_workers *workers;   /* NULL until they are needed */
     struct sqi_plan *plans; /* graph/plan's cache, and how to free it */
     void (*free_plans)(sq_tape *t);
 
@@ -256,9 +261,9 @@ static inline bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t ne
 /* Appends a node to the current segment; its index, or 0 after posting. */
 uint32_t sqi_push(sq_tape *t, const sqi_node *n);
 
-/* Sets n->value: a view of operand 0 where that is possible, otherwise fresh memory with the result
- * computed into it. t->call_shapes and t->call_x hold the operands; x0 is the first one's node. False
- * after posting. */
+/* Sets n->value: a view of operand 0 where that is possible, otherwise fresh memory with the
+ * result computed into it. t->call_shapes and t->call_x hold the operands; x0 is the first
+ * one's node. False after posting. */
 bool sqi_node_compute(sq_tape *t, sqi_node *n, const sqi_node *x0);
 
 /* A value copied into a constant of the current segment; no value after posting. */
@@ -276,29 +281,31 @@ sqi_version *sqi_version_held(const sqi_segment *s, uint64_t number);
  * NULL. A function that cannot do without computes what was put off and ends the tracing. */
 void sqi_trace_begin(sq_tape *t);
 
-/* Ends the tracing for the reason `why` ("reads a value"): computes all that was put off, so that
- * the step is an ordinary one. Does nothing when nothing is traced. False after posting. */
+/* Ends the tracing for the reason `why` ("reads a value"): computes all that was put off, so
+ * that the step is an ordinary one. Does nothing when nothing is traced. False after
+ * posting. */
 bool sqi_trace_compute(sq_tape *t, const char *why);
 
-/* Ends the tracing. NULL: nothing needed a value, the nodes of the step are a trace. Otherwise why
- * it is an ordinary step. */
+/* Ends the tracing. NULL: nothing needed a value, the nodes of the step are a trace. Otherwise
+ * why it is an ordinary step. */
 const char *sqi_trace_end(sq_tape *t);
 
-/* Computes one traced node of the current segment whose operands have values; false after posting. */
+/* Computes one traced node of the current segment whose operands have values; false after
+ * posting. */
 bool sqi_trace_compute_node(sq_tape *t, uint32_t i);
 
 /* ---- Spans (span.c) ---- */
 
 /* Turns the traced current step into a segment of span->steps steps: nodes with index in `keep`
  * (imports, uses and computed ones) stay, the other traced ones die, and a node is pushed that
- * stands for the span, with `operands` (n of them) as operands. Time moves on to the last of the
- * steps. The span's memory is the segment's. False after posting. */
+ * stands for the span, with `operands` (n of them) as operands. Time moves on to the last of
+ * the steps. The span's memory is the segment's. False after posting. */
 bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_t *operands,
                      int32_t n);
 
-/* A variable for a part, made at the first time of asking (the caller remembers it). flags: NEEDS,
- * KEEP, STATE. Of a step that was cut it is stale, as an eager step's would be. No value after
- * posting. */
+/* A variable for a part, made at the first time of asking (the caller remembers it). flags:
+ * NEEDS, KEEP, STATE. Of a step that was cut it is stale, as an eager step's would be. No value
+ * after posting. */
 sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,
                      void *value, const char *name, uint32_t flags);
 
@@ -308,7 +315,8 @@ bool sqi_span_loses(const sqi_node *n, int64_t low);
 /* Forgets the steps of the segment's span before `low`, and their parts. */
 void sqi_span_cut(sqi_segment *s, int64_t low);
 
-/* For cuts of many steps at once to be told by dead handles: the segment holds `steps` of them. */
+/* For cuts of many steps at once to be told by dead handles: the segment holds `steps` of
+ * them. */
 void sqi_landmark_span(sq_tape *t, const sqi_segment *s, int64_t steps);
 
 /* Starts a public function: false when the tape is NULL or failed; names it for messages. */

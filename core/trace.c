@@ -1,10 +1,10 @@
 /* trace.c -- recording a step without its arithmetic, and doing the arithmetic after all.
  *
- * A traced operation is a node like any other, with its shape and its operands, whose value is NULL
- * and whose memory is not taken. Operands precede their node, so computing in order is computing as
- * it would have been: the same calls, views and bits. A function that reads a value, or that would
- * make the step depend on more than its states and its input, calls sqi_trace_compute first and
- * goes on as if nothing had been put off. */
+ * A traced operation is a node like any other, with its shape and its operands, whose value is
+ * NULL and whose memory is not taken. Operands precede their node, so computing in order is
+ * computing as it would have been: the same calls, views and bits. A function that reads a
+ * value, or that would make the step depend on more than its states and its input, calls
+ * sqi_trace_compute first and goes on as if nothing had been put off. */
 #include "core/tape_impl.h"
 
 #include <assert.h>

@@ -202,7 +202,8 @@ sq_var sq_scatter_add(sq_var x, const int32_t *ids, int64_t n, int64_t rows)
 sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes)
 {
     sq_shape shape = sq_mat(ids->n_ids, classes);
-    if (!sqi_begin(t, "one_hot") || !sqi_check_ids(t, ids, classes, "id") ||
+    if (!sqi_begin(t, "one_hot") || !sqi_trace_compute(t, "takes ids or labels") ||
+        !sqi_check_ids(t, ids, classes, "id") ||
         !sqi_check_size(t, shape))
         return (sq_var){ 0 };
     sq_var v = sq_zeros(t, shape);

@@ -5,6 +5,7 @@
  * operand are merged, so operands of one shape are a single long run. The loops over a run are
  * in map_kernels.c. vjp sums where forward stretched, simply because the step of gx is 0 there;
  * the recorded derivative says sum_to. */
+#include "core/shape_impl.h"
 #include "ops/map_impl.h"
 #include "ops/map_reads_impl.h"
 #include "ops/ops_impl.h"
@@ -60,11 +61,37 @@ static box box_of(const sq_call *c)
     return b;
 }
 
+/* Operands of the result's own shape are one run over everything. */
+static bool same_shapes(const sq_call *c)
+{
+    for (int32_t k = 0; k < c->n; k++)
+        if (!sqi_shape_equal(&c->xs[k], &c->ys)) return false;
+    return true;
+}
+
+static void one_run(const sq_call *c, void (*loop)(const sqi_run *), void *out, const void *in)
+{
+    sqi_run r = { .n = sqi_shape_size(&c->ys),
+                  .x_step = { 1, 1, 1 },
+                  .y = c->y,
+                  .out = out,
+                  .out_step = 1,
+                  .in = in,
+                  .in_step = 1,
+                  .p = c->attr->p };
+    for (int32_t k = 0; k < c->n; k++) r.x[k] = c->x[k];
+    loop(&r);
+}
+
 /* Calls `loop` on every innermost run. out_block and in_block say along which block the
  * pointers `out` and `in` of a chain advance. */
 static void each_run(const sq_call *c, void (*loop)(const sqi_run *), void *out, int out_block,
                      const void *in, int in_block)
 {
+    if (same_shapes(c)) {
+        one_run(c, loop, out, in);
+        return;
+    }
     const box b = box_of(c);
     const int32_t last = b.rank - 1;
     int64_t index[SQ_MAX_RANK] = { 0 }, runs = 1;
@@ -103,7 +130,7 @@ static bool shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr
     char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
     sq_shape all = in[0];
     for (int32_t k = 1; k < n; k++)
-        if (!sq_shape_broadcast(all, in[k], &all))
+        if (!sqi_shape_equal(&all, &in[k]) && !sq_shape_broadcast(all, in[k], &all))
             return sq_post(t, SQ_ESHAPE, "shapes do not broadcast: %s and %s",
                            sq_shape_text(all, a), sq_shape_text(in[k], b));
     *out = all;

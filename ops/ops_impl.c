@@ -9,21 +9,6 @@
 
 #include <inttypes.h>
 
-sqi_rows sqi_rows_of(sq_shape s, int64_t axis)
-{
-    int32_t a = sqi_axis(s, axis);
-    sqi_rows r = { 1, s.dim[a], 1 };
-    for (int32_t i = 0; i < a; i++) r.outer *= s.dim[i];
-    for (int32_t i = a + 1; i < s.rank; i++) r.inner *= s.dim[i];
-    return r;
-}
-
-sq_shape sqi_with_size(sq_shape s, int64_t axis, int64_t size)
-{
-    s.dim[sqi_axis(s, axis)] = size;
-    return s;
-}
-
 sq_shape sqi_without(sq_shape s, int64_t axis)
 {
     int32_t a = sqi_axis(s, axis);
@@ -49,10 +34,9 @@ bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis)
                    sq_shape_text(s, text));
 }
 
-bool sqi_check_size(sq_tape *t, sq_shape out)
+bool sqi_post_size(sq_tape *t, sq_shape out)
 {
     char text[SQ_SHAPE_TEXT];
-    if (sq_shape_valid(out)) return true;
     if (out.rank < 0 || out.rank > SQ_MAX_RANK)
         return sq_post(t, SQ_ESHAPE, "rank %" PRId32 " is outside 0..%d", out.rank,
                        SQ_MAX_RANK);
@@ -157,6 +141,10 @@ static sqi_move box_of(sq_shape s)
 void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, void *y,
                  bool add)
 {
+    if (add && sqi_shape_size(&small) == sqi_shape_size(&big)) {
+        sqi_add_to(c, sqi_shape_size(&big), x, y);
+        return;
+    }
     sqi_move m = box_of(big);
     strides_in(small, m.x_stride);
     strides_in(big, m.y_stride);
@@ -168,6 +156,10 @@ void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, 
 
 void sqi_fold(const sq_call *c, sq_shape big, const void *x, sq_shape small, void *y, bool add)
 {
+    if (add && sqi_shape_size(&small) == sqi_shape_size(&big)) {
+        sqi_add_to(c, sqi_shape_size(&big), x, y);
+        return;
+    }
     sqi_move m = box_of(big);
     strides_in(big, m.x_stride);
     strides_in(small, m.y_stride);

@@ -8,6 +8,7 @@
 #define SQ_OPS_OPS_IMPL_H
 
 #include "core/kernels/kernels.h"
+#include "core/shape_impl.h"
 #include "ops/ops.h"
 
 #define SQ_MAP1(name, y, d, lo, hi, text) extern const sq_op sq_op_##name;
@@ -55,10 +56,22 @@ static inline int32_t sqi_axis(sq_shape s, int64_t axis)
     return (int32_t)(axis < 0 ? axis + s.rank : axis);
 }
 
-sqi_rows sqi_rows_of(sq_shape s, int64_t axis);
+static inline sqi_rows sqi_rows_of(sq_shape s, int64_t axis)
+{
+    int32_t a = sqi_axis(s, axis);
+    sqi_rows r = { 1, s.dim[a], 1 };
+    for (int32_t i = 0; i < a; i++) r.outer *= s.dim[i];
+    for (int32_t i = a + 1; i < s.rank; i++) r.inner *= s.dim[i];
+    return r;
+}
 
 /* s with the axis' size replaced, and s without the axis. */
-sq_shape sqi_with_size(sq_shape s, int64_t axis, int64_t size);
+static inline sq_shape sqi_with_size(sq_shape s, int64_t axis, int64_t size)
+{
+    s.dim[sqi_axis(s, axis)] = size;
+    return s;
+}
+
 sq_shape sqi_without(sq_shape s, int64_t axis);
 
 /* ---- Rules that several ops share: false after posting ---------------------------------- */
@@ -67,7 +80,11 @@ bool sqi_check_axis(sq_tape *t, sq_shape s, int64_t axis);
 /* The axis is there and has at least one element: for max, softmax and their like. */
 bool sqi_check_full_axis(sq_tape *t, sq_shape s, int64_t axis);
 /* A result that no memory could hold is refused before anyone asks for the memory. */
-bool sqi_check_size(sq_tape *t, sq_shape out);
+bool sqi_post_size(sq_tape *t, sq_shape out);
+static inline bool sqi_check_size(sq_tape *t, sq_shape out)
+{
+    return sqi_shape_valid(&out) || sqi_post_size(t, out);
+}
 /* All n_ids ids are there and lie in 0..n-1, masked ones aside; `what` names one of them. */
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what);
 

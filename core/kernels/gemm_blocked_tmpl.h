@@ -100,9 +100,18 @@ static void OF_REAL(pack_columns)(int64_t n_k, const real *b, int64_t b_col, int
                                   real *panel, int64_t width)
 {
     int64_t k = 0;
+    for (; k + VL <= n_k && lanes == VL; k += VL) { /* all in registers */
+        vec v[VL];
+        UNROLL
+        for (int j = 0; j < VL; j++) v[j] = *(const vec *)(b + j * b_col + k);
+        OF_REAL(transpose)(v);
+        UNROLL
+        for (int i = 0; i < VL; i++) *(vec *)(panel + (k + i) * width) = v[i];
+    }
     for (; k + VL <= n_k; k += VL) {
-        vec v[VL] = { { 0 } };
-        for (int64_t j = 0; j < lanes; j++) v[j] = *(const vec *)(b + j * b_col + k);
+        vec v[VL];
+        for (int64_t j = 0; j < VL; j++)
+            v[j] = j < lanes ? *(const vec *)(b + j * b_col + k) : (vec){ 0 };
         OF_REAL(transpose)(v);
         for (int i = 0; i < VL; i++) *(vec *)(panel + (k + i) * width) = v[i];
     }
@@ -135,6 +144,10 @@ static void OF_REAL(pack)(const sqi_gemm *g, int64_t nv, real *panel, tile *t)
 static void OF_REAL(panel_rows)(const sqi_gemm *g, tile *t, int64_t nv)
 {
     int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
+    if (g->m <= tall) {
+        OF_REAL(run_tile)(t, g->m, nv);
+        return;
+    }
     int64_t n = (g->m + tall - 1) / tall, height = g->m / n, taller = g->m % n;
     for (int64_t i = 0; i < n; i++) {
         int64_t mr = height + (i < taller);

@@ -104,23 +104,35 @@ static int64_t OF_REAL(take)(const sqi_panel_product *p, int64_t m, int64_t left
     return nv;
 }
 
+/* The piece after s, which is not the last. */
+static piece OF_REAL(next_piece)(const int64_t *width, piece s)
+{
+    s.at += VL;
+    if (s.at >= width[s.part])
+        for (s.at = 0, s.part++; width[s.part] == 0; s.part++) {}
+    s.width = width[s.part] - s.at < VL ? width[s.part] - s.at : VL;
+    return s;
+}
+
 /* Rows from .. from + m - 1 of all wanted panels. */
 static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int64_t m)
 {
     const sqi_panels *b = p->b;
-    int64_t n_vectors = pieces(b->n_parts, b->width, VL), width, nv;
+    int64_t n_vectors = pieces(b->n_parts, b->width, VL), start = 2 * p->first, nv;
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
+    if (start >= end) return;
+    piece s = piece_at(b->width, VL, start);
     tile t = { .n_sums = b->n_sums, .depth = b->depth, .a_row = p->a_row, .a = p->a };
     t.panel = total(b->n_sums, b->depth) * 2 * VL;
-    for (int64_t i = 2 * p->first; i < end; i += nv) {
+    for (int64_t i = start; i < end; i += nv) {
         nv = OF_REAL(take)(p, m, end - i);
         for (int64_t j = 0; j < nv; j++) {
-            piece s = piece_at(b->width, VL, i + j);
+            if (i + j > start) s = OF_REAL(next_piece)(b->width, s);
             const sqi_out *o = &p->out[s.part];
             const real *add = o->from ? (const real *)o->from + s.at : NULL;
             t.to[j] = (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width };
         }
-        t.b = OF_REAL(packed_vector)(b, n_vectors, i, 0, &width);
+        t.b = (const real *)b->data + i / 2 * t.panel;
         if (p->single) OF_REAL(run_rows)(&t, from, m, nv, 1, OF_REAL(run_single_tile));
         else OF_REAL(run_rows)
         (&t, from, m, nv, MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS,

@@ -20,6 +20,7 @@ static inline int64_t k_blocks(int64_t k, int64_t longest)
 /* Block i of them: its borders depend on k only. */
 static inline k_range k_block(int64_t k, int64_t longest, int64_t i)
 {
+    if (k <= longest) return (k_range){ 0, k };
     int64_t n = k_blocks(k, longest), length = k / n, longer = k % n;
     int64_t from = i * length + (i < longer ? i : longer);
     return (k_range){ from, from + length + (i < longer) };

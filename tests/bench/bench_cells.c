@@ -1,7 +1,7 @@
 /* bench_cells.c -- the time of one training step of a recurrent layer.
  *
- * A step copies the inputs in, unrolls the cell over T steps, takes the loss
- * L = sum(outputs * R) with a fixed random R, and sweeps back to the gradients of all weights,
+ * A step copies the inputs in, unrolls the cell over T steps, and sweeps back from a given fixed
+ * random gradient of the outputs (as its peers do) to the gradients of all weights,
  * of the input and of the initial states. Its products are 6 B T (I + H) G H flops, G gates.
  * `user` is the LSTM as a newcomer would write it: eight products, biases added, no hints.
  * With --check nothing is timed: every gradient is compared with the same step run eagerly in
@@ -224,9 +224,8 @@ static sq_status train(sq_tape *t, const task *k, sq_mode mode, leaves *l, sq_mo
     for (int i = 0; i < k->cell.n_states; i++)
         l->state[i] = sq_leaf_f32(t, sq_mat(s->B, s->H), k->state[i]);
     const sq_unrolled *u = sq_unroll(t, &k->cell, l->x, l->state, &o);
-    sq_var r = sq_input_f32(t, sq_shape3(s->T, s->B, s->H), k->r);
     *ran = sq_unroll_mode(u);
-    return sq_backward(sq_sum(sq_mul(sq_unrolled_outputs(u), r)));
+    return sq_backward_from_f32(sq_unrolled_outputs(u), k->r);
 }
 
 /* ---- Time -------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* bench_tape.c -- what recording and sweeping cost per node, where arithmetic is next to nothing.
+/* bench_tape.c -- what recording and sweeping cost per node, where arithmetic is next to
+ * nothing.
  *
  * A round resets the tape, records a program and sweeps it; times are medians over the rounds,
  * divided by the nodes of the tape, imports and uses of weights included.

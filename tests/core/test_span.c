@@ -2,8 +2,9 @@
  *
  *     h_t = w h_(t-1) + x_t,     outputs = all h_t stacked
  *
- * The oracle is the same recurrence recorded step by step: values and gradients must agree whether
- * a sweep comes from outside or from a part, before and after cuts at every inner step. */
+ * The oracle is the same recurrence recorded step by step: values and gradients must agree
+ * whether a sweep comes from outside or from a part, before and after cuts at every inner
+ * step. */
 #include "tests/support/support.h"
 
 #include "core/backward_impl.h"
@@ -12,7 +13,7 @@
 enum { T = 6, MORE = 2, ALL = T + MORE, N = 3 };
 enum { STATE, OUTPUTS }; /* slots */
 
-/* ---- The span by hand ---------------------------------------------------------------------- */
+/* ---- The span by hand -------------------------------------------------------------------- */
 
 typedef struct lane {
     double *state;   /* [T][N]: what arrived at h_t; after the sweep dL/dh_t */
@@ -72,7 +73,7 @@ static bool reverse(sqi_span *s, sq_tape *t, int which, bool immediate, void *co
     return true;
 }
 
-/* ---- One recurrence, recorded either way --------------------------------------------------- */
+/* ---- One recurrence, recorded either way ------------------------------------------------- */
 
 typedef struct world {
     sq_tape *t;
@@ -214,7 +215,7 @@ static void compare(const outcome *a, const outcome *b, const char *what)
     EXPECT_ALL_NEAR(a->h, b->h, ALL * N, 1e-13, what);
 }
 
-/* ---- Values and time ----------------------------------------------------------------------- */
+/* ---- Values and time --------------------------------------------------------------------- */
 
 Test(span, values_and_time_are_those_of_the_loop)
 {
@@ -252,7 +253,7 @@ Test(span, time_stands_at_the_last_step)
     world_free(&v);
 }
 
-/* ---- Sweeps -------------------------------------------------------------------------------- */
+/* ---- Sweeps ------------------------------------------------------------------------------ */
 
 Test(span, sweeps_from_outside)
 {
@@ -320,7 +321,8 @@ Test(span, gradients_that_were_not_kept_are_refused)
     world_free(&v);
 }
 
-/* A second span that begins where the first ended, and one more loss on the first's last state. */
+/* A second span that begins where the first ended, and one more loss on the first's last
+ * state. */
 Test(span, one_follows_another)
 {
     world v[2];
@@ -370,7 +372,7 @@ Test(span, probes_leave_the_sweep_alone)
     }
 }
 
-/* ---- Cuts ---------------------------------------------------------------------------------- */
+/* ---- Cuts -------------------------------------------------------------------------------- */
 
 /* Cut to `keep` steps, after an earlier sweep and perhaps an earlier cut, then swept. */
 static void cut_and_sweep(world *v, int keep, int before, outcome *o)
@@ -472,7 +474,7 @@ Test(span, a_whole_span_is_forgotten)
     world_free(&v);
 }
 
-/* ---- Stale handles ------------------------------------------------------------------------- */
+/* ---- Stale handles ----------------------------------------------------------------------- */
 
 static void expect_stale(world *v, sq_var h, const char *sentence)
 {
@@ -533,7 +535,7 @@ Test(span, stale_handles_name_their_steps)
     world_free(&v);
 }
 
-/* ---- Derivatives as variables -------------------------------------------------------------- */
+/* ---- Derivatives as variables ------------------------------------------------------------ */
 
 Test(span, derive_says_how_to_go_on)
 {
@@ -564,7 +566,7 @@ Test(span, derive_says_how_to_go_on)
     world_free(&v);
 }
 
-/* ---- Memory, checks, threads --------------------------------------------------------------- */
+/* ---- Memory, checks, threads ------------------------------------------------------------- */
 
 Test(span, a_loop_allocates_nothing_more)
 {

@@ -82,6 +82,11 @@ static sq_var take_labels(work *w, sq_var y)
     return sq_add(y, sq_cross_entropy(y, (int32_t[]){ 1, 3 }, (int32_t[]){ 1, 0 }, SQ_MEAN));
 }
 
+static sq_var take_one_hot(work *w, sq_var y)
+{
+    return sq_add(y, sq_one_hot(w->t, (int32_t[]){ 1, 3 }, B, H));
+}
+
 static sq_var draw(work *w, sq_var y)
 {
     w->seen = sq_random_uniform(sq_tape_random(w->t), 1, 2);
@@ -177,6 +182,7 @@ static const struct reason {
     { "leaf", take_leaf, "takes numbers from outside" },
     { "ids", take_ids, "takes ids or labels" },
     { "labels", take_labels, "takes ids or labels" },
+    { "one_hot", take_one_hot, "takes ids or labels" },
     { "random", draw, "draws random numbers" },
     { "keep_grad", mark, "marks what has no name" },
     { "keep_grad of a constant", mark_constant, "marks what has no name" },
@@ -191,10 +197,10 @@ static const struct reason {
     { "weight_grad", read_grads, "reads a gradient" },
 };
 
-/* ---- One step ------------------------------------------------------------------------------ */
+/* ---- One step ---------------------------------------------------------------------------- */
 
-/* Views of the segment, of the root and of another step, an op of several operands, a constant, a
- * detached value and a named one. */
+/* Views of the segment, of the root and of another step, an op of several operands, a constant,
+ * a detached value and a named one. */
 static sq_var first_half(work *w)
 {
     sq_var s[2] = { w->h, w->c };
@@ -260,7 +266,7 @@ static void finish(work *w, sq_var loss, double *out)
 
 enum { OUT = 2 + B * (I + 2 * H) + 4 * H * (I + H + 2) };
 
-/* ---- Tests --------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------- */
 
 static void same_as_untraced(sq_dtype dtype, const struct reason *r)
 {

@@ -67,7 +67,8 @@ typedef struct rc_run {
     sq_var x, x_leaf, state0[RC_STATES], state_leaf[RC_STATES], invariant_leaf[RC_INVARIANTS];
     const sq_unrolled *u;
     sq_var named[RC_STEPS][RC_NAMES];
-    int64_t low; /* steps before it were cut */
+    int64_t low;      /* steps before it were cut */
+    char broken[256]; /* what sq_tape_check said, whenever something was read */
 } rc_run;
 
 /* A tape of its own, with a copy of the weights. Fails by an assertion for lack of memory only;
@@ -94,6 +95,9 @@ sq_status rc_sweep_from(sq_var y, uint64_t seed);
 /* Reads what is there: all values; all gradients of the last sweep. */
 void rc_read_values(rc_run *r, trace *t);
 void rc_read_grads(rc_run *r, trace *t);
+
+/* The tape has not failed, and all its invariants held whenever something was read; else why. */
+bool rc_is_well(rc_run *r, char *why, size_t n);
 
 /* Feeds, unrolls, sweeps once, reads. False, and the reason, when the tape has failed. */
 bool rc_trace(const random_cell *c, rc_setup s, uint64_t loss, trace *t, sq_mode *mode,
