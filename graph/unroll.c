@@ -159,8 +159,10 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
     sq_var *state = u->state + (i + 1) * u->n_states;
     for (int32_t k = 0; k < u->n_states; k++) state[k] = state[k - u->n_states];
     sq_begin_step(t);
-    sq_var y = u->cell.step(t, u->cell.self, input_at(x, i), state);
-    return finish_step(u, y, i, batch, 0);
+    x = input_at(x, i);
+    uint32_t first = t->current->n_nodes;
+    sq_var y = u->cell.step(t, u->cell.self, x, state);
+    return finish_step(u, y, i, batch, first);
 }
 
 /* ---- The first step, as a trace ------------------------------------------------------------ */

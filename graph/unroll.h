@@ -64,8 +64,8 @@ SQ_API sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i);
 SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The value that the cell named so (sq_name) in step i; of several, the last recorded. Its gradient
- * is the total one, kept when this was called before the sweep. No value, silently, when no value
- * of step i bears that name. */
+ * is the total one, kept when this was called before the sweep. No value, silently, when nothing
+ * that varies with time bears that name in step i. */
 SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name);
 
 /* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */
