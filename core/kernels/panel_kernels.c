@@ -22,6 +22,10 @@
  * megabyte, which stays in the second-level cache. */
 #define ROWS_AT_ONCE 240
 
+/* Panels of up to so many bytes stay in the second-level cache from step to step; of more, the
+ * next panel is fetched while the tiles of one are at work. */
+#define NEAR_BYTES (1 << 20)
+
 /* Rows that are packed for all panels before the next ones are. */
 #define PACK_ROWS 16
 

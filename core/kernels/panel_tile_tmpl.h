@@ -24,6 +24,8 @@ typedef struct OF_REAL(tile) {
     const void *const *a;
     const real *b;
     int64_t panel;
+    const char *ahead; /* what the next panel's tiles will read: a piece of it is fetched here */
+    int64_t ahead_step; /* bytes of the piece per k */
     OF_REAL(target) to[MAX_VECTORS];
 } OF_REAL(tile);
 
@@ -31,10 +33,11 @@ typedef struct OF_REAL(tile) {
 
 /* sum(i,j) += sum_k A(i,k) B(k,j), A(i,k) = a[i*row + k*step]. Rows are addressed from every
  * third one, so that few registers hold all of them. With `far` the rows are contiguous and
- * steps long: A is fetched ahead. */
+ * steps long: A is fetched ahead. With `fetch` so is what lies at `ahead`. */
 INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t step,
                               const real *b, int64_t panel, const int mr, const int nv,
-                              const bool far, vec *sum)
+                              const bool far, const bool fetch, const char *ahead,
+                              int64_t ahead_step, vec *sum)
 {
     const real *at[MAX_ROWS / 3], *bs[MAX_VECTORS / 2];
     UNROLL
@@ -54,6 +57,10 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
         if (far) {
             __builtin_prefetch(at[0] + AHEAD * step);
             __builtin_prefetch(at[0] + mr - 1 + AHEAD * step);
+        }
+        if (fetch) {
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += ahead_step;
         }
         UNROLL
         for (int i = 0; i < mr; i += 3) at[i / 3] += step;
@@ -108,17 +115,20 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, const int mr, const int nv, 
 
 /* ---- A tile of a product ----------------------------------------------------------------- */
 
-INLINE void OF_REAL(run)(const OF_REAL(tile) * t, const int mr, const int nv)
+INLINE void OF_REAL(run)(const OF_REAL(tile) * t, const int mr, const int nv, const bool fetch)
 {
     vec sum[MAX_SUMS];
     const real *b = t->b;
+    const char *ahead = t->ahead;
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
     OF_REAL(fetch)(t, mr, nv);
     for (int64_t s = 0; s < t->n_sums; s++) {
         const real *a = (const real *)t->a[s] + t->row * t->a_row[s];
-        OF_REAL(multiply)(t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, false, sum);
+        OF_REAL(multiply)(t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, false, fetch,
+                          ahead, t->ahead_step, sum);
         b += t->depth[s] * (nv == 1 ? VL : 2 * VL);
+        ahead += t->depth[s] * t->ahead_step;
     }
     OF_REAL(store)(t, mr, nv, sum);
 }
@@ -136,11 +146,11 @@ INLINE void OF_REAL(run_single)(const OF_REAL(tile) * t, const int nv)
         int64_t k = t->depth[s];
         for (; k >= 4; k -= 4, a += 4, b += 4 * width) UNROLL
         for (int c = 0; c < 4; c++) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
+        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, false, NULL, 0, sum + c * nv);
         UNROLL
         for (int c = 0; c < 3; c++)
             if (c < k) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, sum + c * nv);
+        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, false, NULL, 0, sum + c * nv);
         b += k * width;
     }
     UNROLL
@@ -159,15 +169,26 @@ INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, const int mr, const int n
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
     OF_REAL(fetch)(t, mr, nv);
-    OF_REAL(multiply)(t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true, sum);
+    OF_REAL(multiply)(t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true,
+                      false, NULL, 0, sum);
     OF_REAL(store)(t, mr, nv, sum);
 }
 
 /* ---- All of them ------------------------------------------------------------------------- */
 
 #define DEFINE(mr, nv) \
-    static void OF_REAL(run_##mr##x##nv)(const OF_REAL(tile) * t) { OF_REAL(run)(t, mr, nv); }
+    static void OF_REAL(run_##mr##x##nv)(const OF_REAL(tile) * t)  \
+    {                                                              \
+        OF_REAL(run)(t, mr, nv, false);                            \
+    }
 TILES(DEFINE)
+#undef DEFINE
+#define DEFINE(mr, nv)                                                  \
+    static void OF_REAL(run_fetch_##mr##x##nv)(const OF_REAL(tile) * t) \
+    {                                                                   \
+        OF_REAL(run)(t, mr, nv, true);                                  \
+    }
+TALL_TILES(DEFINE, 2)
 #undef DEFINE
 #define DEFINE(mr, nv)                                                 \
     static void OF_REAL(run_grad_##mr##x##nv)(const OF_REAL(tile) * t) \
@@ -195,6 +216,15 @@ static void OF_REAL(run_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t nv)
         const OF_REAL(tile) *) = { TILES(ENTRY) };
 #undef ENTRY
     table[nv][mr](t);
+}
+
+static void OF_REAL(run_fetch_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t nv)
+{
+#define ENTRY(mr, nv) [mr] = OF_REAL(run_fetch_##mr##x##nv),
+    static void (*const table[MAX_ROWS + 1])(const OF_REAL(tile) *) = { TALL_TILES(ENTRY, 2) };
+#undef ENTRY
+    (void)nv;
+    table[mr](t);
 }
 
 static void OF_REAL(run_grad_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t nv)

@@ -88,10 +88,12 @@ static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int6
 {
     int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n;
     t->row = from;
+    t->ahead_step = nv * VL * (int64_t)sizeof(real) / n;
     for (int64_t i = 0; i < n; i++) {
         int64_t mr = height + (i < taller);
         run(t, mr, nv);
         t->row += mr;
+        t->ahead += t->panel / (2 * VL) * t->ahead_step;
     }
 }
 
@@ -122,6 +124,7 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
     if (start >= end) return;
     piece s = piece_at(b->width, VL, start);
+    bool far = OF_REAL(panels_bytes)(b) > NEAR_BYTES;
     tile t = { .n_sums = b->n_sums, .depth = b->depth, .a_row = p->a_row, .a = p->a };
     t.panel = total(b->n_sums, b->depth) * 2 * VL;
     for (int64_t i = start; i < end; i += nv) {
@@ -133,10 +136,11 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
             t.to[j] = (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width };
         }
         t.b = (const real *)b->data + i / 2 * t.panel;
+        t.ahead = (const char *)(t.b + (i + nv < end ? (nv + 1) / 2 * t.panel : 0));
+        int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
+        OF_REAL(runner) *run = far && nv == 2 ? OF_REAL(run_fetch_tile) : OF_REAL(run_tile);
         if (p->single) OF_REAL(run_rows)(&t, from, m, nv, 1, OF_REAL(run_single_tile));
-        else OF_REAL(run_rows)
-        (&t, from, m, nv, MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS,
-         OF_REAL(run_tile));
+        else OF_REAL(run_rows)(&t, from, m, nv, tall, run);
     }
 }
 
