@@ -91,7 +91,7 @@ static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
     if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
     if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !is_state(t, n)) return NULL;
     if (n->op == &sqi_op_part)
-        return g->span->seed(g->span, t, s->lane, (int32_t)n->source, sqi_part_step(n));
+        return g->span->seed(g->span, t, s->lane, (int32_t)n->source, sqi_part_step(n), true);
     return slot_open(s, g, n);
 }
 
@@ -161,20 +161,31 @@ static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
     return !s->t->error.status;
 }
 
-/* dL/dy += seed, or ones. */
+/* Writes the seed, or ones. */
+static void write_seed(const sq_tape *t, int64_t size, const float *f, const double *d, void *to)
+{
+    const sqi_arith *k = &t->kern->of[t->dtype];
+    if (f) k->from_f32(size, f, to);
+    else if (d) k->from_f64(size, d, to);
+    else k->fill(size, to, 1);
+}
+
+/* dL/dy = seed, or ones, where the sweep begins; leaves and weights accumulate, so there it is
+ * added. */
 static bool plant(sweep *s, sqi_segment *g, uint32_t i, const float *f, const double *d)
 {
     sq_tape *t = s->t;
-    const sqi_arith *k = &t->kern->of[t->dtype];
-    int64_t size = sq_shape_size(g->nodes[i].shape);
-    void *at = grad_at(s, g, i),
-         *seed = at ? sqi_arena_alloc(&t->scratch, &t->pool, (size_t)size * 8) : NULL;
+    sqi_node *n = &g->nodes[i];
+    int64_t size = sq_shape_size(n->shape);
+    bool fresh = n->op != &sqi_op_leaf && n->op != &sqi_op_use;
+    void *at = n->op == &sqi_op_part ? g->span->seed(g->span, t, s->lane, (int32_t)n->source,
+                                                     sqi_part_step(n), false)
+                                     : grad_at(s, g, i);
+    void *seed = fresh || !at ? at : sqi_arena_alloc(&t->scratch, &t->pool, (size_t)size * 8);
     if (at && !seed) sq_post(t, SQ_ENOMEM, "out of memory for the seed");
     if (!seed) return !t->error.status;
-    if (f) k->from_f32(size, f, seed);
-    else if (d) k->from_f64(size, d, seed);
-    else k->fill(size, seed, 1);
-    k->axpy(size, 1, seed, at);
+    write_seed(t, size, f, d, seed);
+    if (!fresh) t->kern->of[t->dtype].axpy(size, 1, seed, at);
     return true;
 }
 

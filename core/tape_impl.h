@@ -84,9 +84,11 @@ typedef struct sqi_span {
     int64_t steps;
     int64_t low;   /* steps before it were cut */
     uint32_t node; /* stands for all of it; its operands are what it takes from outside */
-    /* Where a sweep adds what arrives at a part: zeroed at its first touch in the lane's sweep,
-     * the part marked as reached. NULL after posting. */
-    void *(*seed)(struct sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step);
+    /* Where a sweep adds what arrives at a part, which is marked as reached: zeroed at its
+     * first touch in the lane's sweep, unless all of it is about to be written (not `zero`).
+     * NULL after posting. */
+    void *(*seed)(struct sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,
+                  bool zero);
     /* The part's gradient after the lane's last sweep, NULL for zeros; *kept = false when it
      * was not kept. */
     const void *(*grad)(const struct sqi_span *span, const sq_tape *t, int lane, int32_t slot,

@@ -26,7 +26,11 @@
 #include "graph/plan.h"
 #include "ops/map_impl.h"
 
-enum { SQI_TILE_BYTES = 1024, SQI_NO_VALUE = -1 };
+enum {
+    SQI_TILE_BYTES = 1024,
+    SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
+    SQI_NO_VALUE = -1
+};
 
 typedef enum sqi_phase { SQI_FIXED, SQI_HOIST, SQI_LOOP, SQI_SINK, SQI_N_PHASES } sqi_phase;
 
@@ -193,7 +197,7 @@ typedef struct sqi_back {
 
 typedef struct sqi_plan {
     struct sqi_plan *next;
-    sqi_arena arena; /* its memory, from the tape's pool */
+    sqi_arena arena;      /* its memory, from the tape's pool */
     unsigned char *print; /* the fingerprint */
     size_t print_bytes;
     sq_dtype dtype;
@@ -219,7 +223,8 @@ typedef struct sqi_plan {
     sqi_chain_sizes sizes;
     sqi_back *backs;
     bool alone[SQI_N_PHASES];    /* not to be dealt out to threads */
-    int64_t weight_bytes, flops; /* flops of the products of one step, forward */
+    int64_t weight_bytes; /* right operands of all products */
+    int64_t flops;        /* of the products of one step, forward */
 } sqi_plan;
 
 static inline bool sqi_is_operation(const sqi_value *v)
@@ -321,7 +326,8 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 int32_t sqi_planned_named(const sqi_planned *u, const char *name);
 
 /* plan_wake.c: the sqi_span functions. */
-void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step);
+void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,
+                    bool zero);
 const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int32_t slot,
                           int64_t step, bool *kept);
 bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane);

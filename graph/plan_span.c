@@ -81,8 +81,8 @@ static bool find_operands(recording *c)
  * reading them again for every block would cost more; in equal parts. */
 static int64_t block_of(const sqi_plan *p, int64_t steps)
 {
-    enum { SMALL_WEIGHTS = 2 << 20, FEW_ROWS = 256, MANY_ROWS = 768 };
-    int64_t rows = p->weight_bytes <= SMALL_WEIGHTS ? FEW_ROWS : MANY_ROWS;
+    enum { FEW_ROWS = 256, MANY_ROWS = 768 };
+    int64_t rows = p->weight_bytes <= SQI_WEIGHTS_IN_CACHE ? FEW_ROWS : MANY_ROWS;
     int64_t most = rows / p->batch > 1 ? rows / p->batch : 1;
     int64_t blocks = (steps + most - 1) / most;
     return (steps + blocks - 1) / blocks;

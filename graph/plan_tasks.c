@@ -284,7 +284,6 @@ static void count_work(sqi_plan *p)
         for (int32_t k = 0; v->kind == SQI_PRODUCT && k < v->n; k++) {
             const sqi_term *m = &p->terms[v->first + k];
             p->flops += 2 * v->size * term_depth(p, m);
-            p->weight_bytes += (int64_t)sqi_value_bytes(p, m->right);
         }
     }
 }

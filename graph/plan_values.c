@@ -366,11 +366,19 @@ static bool add_rest(sq_tape *t, sqi_plan *p, int32_t v, int32_t product, const 
     return true;
 }
 
+/* Where a step has rows enough for a product of its own and the weights stay in cache, hoisting
+ * would only write and read its result once more. */
+static bool hoisting_pays(const sqi_plan *p)
+{
+    enum { ROWS_ENOUGH = 12 };
+    return p->batch < ROWS_ENOUGH || p->weight_bytes > SQI_WEIGHTS_IN_CACHE;
+}
+
 /* Rewrites the sum whose root is v. */
 static bool rewrite(sq_tape *t, sqi_plan *p, int32_t v, const sum *s)
 {
     int32_t hoisted = 0, from = SQI_NO_VALUE, n_rest = s->n_rest;
-    bool loop = p->values[v].phase == SQI_LOOP;
+    bool loop = p->values[v].phase == SQI_LOOP && hoisting_pays(p);
     for (int32_t i = 0; i < s->n_terms; i++)
         hoisted += loop && p->values[s->terms[i].left].phase == SQI_HOIST;
     if (hoisted == s->n_terms && !n_rest) hoisted = 0; /* a state that is all of it */
@@ -407,6 +415,10 @@ static bool find_sums(sq_tape *t, sqi_plan *p)
     p->pairs = sqi_plan_take(t, p, (size_t)p->n_nodes, sizeof *p->pairs);
     p->made = sqi_plan_take(t, p, (size_t)p->n_nodes, sizeof *p->made);
     if (!p->pairs || !p->made || !sum_room(t, p, &s)) return false;
+    for (int32_t v = 0; v < p->n_values; v++)
+        if (has_product(p, &p->values[v]))
+            p->weight_bytes +=
+                (int64_t)sqi_value_bytes(p, p->operands[p->values[v].first + 1]);
     for (int32_t v = p->n_values - 1; v > 0; v--) {
         const sqi_value *w = &p->values[v];
         bool addition = sqi_is_operation(w) && w->op == &sq_op_add;

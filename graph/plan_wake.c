@@ -63,15 +63,16 @@ static char *part_at(const sqi_planned *u, int lane, int32_t slot, int64_t step)
     return u->wake[lane].grad[slot] + index * slot_bytes(u, slot);
 }
 
-static void seed_step(sqi_planned *u, int lane, int32_t slot, int64_t step)
+static void seed_step(sqi_planned *u, int lane, int32_t slot, int64_t step, bool zero)
 {
     sqi_wake *w = &u->wake[lane];
-    if (!w->seeded[slot][step]) memset(part_at(u, lane, slot, step), 0, slot_bytes(u, slot));
+    if (zero && !w->seeded[slot][step])
+        memset(part_at(u, lane, slot, step), 0, slot_bytes(u, slot));
     w->seeded[slot][step] = 1;
     if (step > w->top) w->top = step;
 }
 
-void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step)
+void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step, bool zero)
 {
     sqi_planned *u = (sqi_planned *)span;
     sqi_wake *w = &u->wake[lane];
@@ -79,10 +80,10 @@ void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t 
     if (!w->seeded[slot]) w->seeded[slot] = home_zeroed(t, u, (size_t)span->steps, 1);
     if (!w->seeded[slot]) return NULL;
     w->any[slot] = true;
-    if (step != SQI_ALL_STEPS)
-        return seed_step(u, lane, slot, step), part_at(u, lane, slot, step);
-    for (int64_t s = 0; s < span->steps; s++) seed_step(u, lane, slot, s);
-    return part_at(u, lane, slot, 0);
+    bool all = step == SQI_ALL_STEPS;
+    for (int64_t i = all ? 0 : step; i < (all ? span->steps : step + 1); i++)
+        seed_step(u, lane, slot, i, zero);
+    return part_at(u, lane, slot, all ? 0 : step);
 }
 
 const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int32_t slot,

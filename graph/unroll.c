@@ -108,8 +108,8 @@ static sq_var with_gradient(sq_tape *t, sq_var v)
  * states in. */
 static sq_var own_node(sq_tape *t, const sq_var *state, int32_t k, uint32_t first)
 {
-    bool shared = sqi_ordinal(state[k].id) != t->current->ordinal ||
-                  sqi_index(state[k].id) < first;
+    bool shared =
+        sqi_ordinal(state[k].id) != t->current->ordinal || sqi_index(state[k].id) < first;
     for (int32_t i = 0; i < k; i++) shared |= state[i].id == state[k].id;
     return shared ? sq_reshape(state[k], sq_shape_of(state[k])) : state[k];
 }

@@ -30,12 +30,12 @@ typedef struct recurrence {
 
 static recurrence *of(sqi_span *s) { return (recurrence *)s; }
 
-static void *seed(sqi_span *s, sq_tape *t, int which, int32_t slot, int64_t step)
+static void *seed(sqi_span *s, sq_tape *t, int which, int32_t slot, int64_t step, bool zero)
 {
     lane *l = &of(s)->lanes[which];
     uint64_t now = t->sweep[which], *touched = slot ? &l->touched_outputs : &l->touched[step];
     double *at = slot ? l->outputs : l->state + step * N;
-    if (*touched != now) memset(at, 0, (slot ? T * N : N) * sizeof *at);
+    if (zero && *touched != now) memset(at, 0, (slot ? T * N : N) * sizeof *at);
     *touched = l->sweep = now;
     return at;
 }
@@ -60,7 +60,7 @@ static bool reverse(sqi_span *s, sq_tape *t, int which, bool immediate, void *co
     double *gx_x = gx[0], *gx_h = gx[1], *gx_w = gx[2];
     bool outputs = l->touched_outputs == t->sweep[which];
     for (int64_t i = T - 1; i >= s->low; i--) {
-        double *g = seed(s, t, which, STATE, i);
+        double *g = seed(s, t, which, STATE, i, true);
         const double *before = i ? r->h + (i - 1) * N : r->h0;
         for (int j = 0; j < N; j++) {
             if (outputs) g[j] += l->outputs[i * N + j];
