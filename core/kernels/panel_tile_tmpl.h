@@ -24,7 +24,8 @@ typedef struct OF_REAL(tile) {
     const void *const *a;
     const real *b;
     int64_t panel;
-    const char *ahead; /* what the next panel's tiles will read: a piece of it is fetched here */
+    const char
+        *ahead; /* what the next panel's tiles will read: a piece of it is fetched here */
     int64_t ahead_step; /* bytes of the piece per k */
     OF_REAL(target) to[MAX_VECTORS];
 } OF_REAL(tile);
@@ -125,38 +126,38 @@ INLINE void OF_REAL(run)(const OF_REAL(tile) * t, const int mr, const int nv, co
     OF_REAL(fetch)(t, mr, nv);
     for (int64_t s = 0; s < t->n_sums; s++) {
         const real *a = (const real *)t->a[s] + t->row * t->a_row[s];
-        OF_REAL(multiply)(t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, false, fetch,
-                          ahead, t->ahead_step, sum);
+        OF_REAL(multiply)
+        (t->depth[s], a, t->a_row[s], 1, b, t->panel, mr, nv, false, fetch, ahead,
+         t->ahead_step, sum);
         b += t->depth[s] * (nv == 1 ? VL : 2 * VL);
         ahead += t->depth[s] * t->ahead_step;
     }
     OF_REAL(store)(t, mr, nv, sum);
 }
 
-/* One row in four chains: k mod 4 = 0, 1, 2, 3 of each sum. */
-INLINE void OF_REAL(run_single)(const OF_REAL(tile) * t, const int nv)
+/* One row in four chains, k mod 4 = 0, 1, 2, 3 of each sum, times nv vectors at b. */
+INLINE void OF_REAL(run_single)(const sqi_panel_product *p, int64_t row, const real *b,
+                                int64_t panel, const int nv, vec *out)
 {
     const int width = nv == 1 ? VL : 2 * VL;
     vec sum[4 * SINGLE_VECTORS];
-    const real *b = t->b;
     UNROLL
     for (int i = 0; i < 4 * nv; i++) sum[i] = (vec){ 0 };
-    for (int64_t s = 0; s < t->n_sums; s++) {
-        const real *a = (const real *)t->a[s] + t->row * t->a_row[s];
-        int64_t k = t->depth[s];
+    for (int64_t s = 0; s < p->b->n_sums; s++) {
+        const real *a = (const real *)p->a[s] + row * p->a_row[s];
+        int64_t k = p->b->depth[s];
         for (; k >= 4; k -= 4, a += 4, b += 4 * width) UNROLL
         for (int c = 0; c < 4; c++) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, false, NULL, 0, sum + c * nv);
+        (1, a + c, 0, 1, b + c * width, panel, 1, nv, false, false, NULL, 0, sum + c * nv);
         UNROLL
         for (int c = 0; c < 3; c++)
             if (c < k) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, t->panel, 1, nv, false, false, NULL, 0, sum + c * nv);
+        (1, a + c, 0, 1, b + c * width, panel, 1, nv, false, false, NULL, 0, sum + c * nv);
         b += k * width;
     }
     UNROLL
     for (int j = 0; j < nv; j++)
-        sum[j] = (sum[j] + sum[nv + j]) + (sum[2 * nv + j] + sum[3 * nv + j]);
-    OF_REAL(store)(t, 1, nv, sum);
+        out[j] = (sum[j] + sum[nv + j]) + (sum[2 * nv + j] + sum[3 * nv + j]);
 }
 
 /* ---- A tile of weight gradients ---------------------------------------------------------- */
@@ -169,17 +170,17 @@ INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, const int mr, const int n
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
     OF_REAL(fetch)(t, mr, nv);
-    OF_REAL(multiply)(t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true,
-                      false, NULL, 0, sum);
+    OF_REAL(multiply)
+    (t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true, false, NULL, 0, sum);
     OF_REAL(store)(t, mr, nv, sum);
 }
 
 /* ---- All of them ------------------------------------------------------------------------- */
 
-#define DEFINE(mr, nv) \
-    static void OF_REAL(run_##mr##x##nv)(const OF_REAL(tile) * t)  \
-    {                                                              \
-        OF_REAL(run)(t, mr, nv, false);                            \
+#define DEFINE(mr, nv)                                            \
+    static void OF_REAL(run_##mr##x##nv)(const OF_REAL(tile) * t) \
+    {                                                             \
+        OF_REAL(run)(t, mr, nv, false);                           \
     }
 TILES(DEFINE)
 #undef DEFINE
@@ -198,10 +199,11 @@ TALL_TILES(DEFINE, 2)
 TALL_TILES(DEFINE, 1)
 TALL_TILES(DEFINE, 2)
 #undef DEFINE
-#define DEFINE(mr, nv)                                            \
-    static void OF_REAL(run_single_##nv)(const OF_REAL(tile) * t) \
-    {                                                             \
-        OF_REAL(run_single)(t, nv);                               \
+#define DEFINE(mr, nv)                                                            \
+    static void OF_REAL(run_single_##nv)(const sqi_panel_product *p, int64_t row, \
+                                         const real *b, int64_t panel, vec *out)  \
+    {                                                                             \
+        OF_REAL(run_single)(p, row, b, panel, nv, out);                           \
     }
 SINGLE_TILES(DEFINE)
 #undef DEFINE
@@ -236,13 +238,14 @@ static void OF_REAL(run_grad_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t 
     table[nv][mr](t);
 }
 
-static void OF_REAL(run_single_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t nv)
+static void OF_REAL(run_single_tile)(const sqi_panel_product *p, int64_t row, const real *b,
+                                     int64_t panel, int64_t nv, vec *out)
 {
 #define ENTRY(mr, nv) [nv] = OF_REAL(run_single_##nv),
-    static void (*const table[SINGLE_VECTORS + 1])(
-        const OF_REAL(tile) *) = { SINGLE_TILES(ENTRY) };
+    static void (*const table[SINGLE_VECTORS + 1])(const sqi_panel_product *, int64_t,
+                                                   const real *, int64_t,
+                                                   vec *) = { SINGLE_TILES(ENTRY) };
 #undef ENTRY
-    (void)mr;
-    table[nv](t);
+    table[nv](p, row, b, panel, out);
 }
 #undef INLINE

@@ -98,22 +98,22 @@ static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int6
 }
 
 /* Few rows take several panels at once, to have enough independent sums. */
-static int64_t OF_REAL(take)(const sqi_panel_product *p, int64_t m, int64_t left)
+static int64_t OF_REAL(take)(int64_t m, int64_t left)
 {
-    int64_t nv = p->single ? SINGLE_VECTORS : MAX_VECTORS;
-    while (nv > 2 && !p->single && m * nv > MAX_SUMS) nv /= 2;
+    int64_t nv = MAX_VECTORS;
+    while (nv > 2 && m * nv > MAX_SUMS) nv /= 2;
     while (nv > left) nv /= 2;
     return nv;
 }
 
 /* The piece after s, which is not the last. */
-static piece OF_REAL(next_piece)(const int64_t *width, piece s)
+static inline __attribute__((always_inline)) void OF_REAL(next_piece)(const int64_t *width,
+                                                                      piece *s)
 {
-    s.at += VL;
-    if (s.at >= width[s.part])
-        for (s.at = 0, s.part++; width[s.part] == 0; s.part++) {}
-    s.width = width[s.part] - s.at < VL ? width[s.part] - s.at : VL;
-    return s;
+    s->at += VL;
+    while (s->at >= width[s->part]) s->at = 0, s->part++;
+    int64_t left = width[s->part] - s->at;
+    s->width = left < VL ? left : VL;
 }
 
 /* Rows from .. from + m - 1 of all wanted panels. */
@@ -128,9 +128,9 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
     tile t = { .n_sums = b->n_sums, .depth = b->depth, .a_row = p->a_row, .a = p->a };
     t.panel = total(b->n_sums, b->depth) * 2 * VL;
     for (int64_t i = start; i < end; i += nv) {
-        nv = OF_REAL(take)(p, m, end - i);
+        nv = OF_REAL(take)(m, end - i);
         for (int64_t j = 0; j < nv; j++) {
-            if (i + j > start) s = OF_REAL(next_piece)(b->width, s);
+            if (i + j > start) OF_REAL(next_piece)(b->width, &s);
             const sqi_out *o = &p->out[s.part];
             const real *add = o->from ? (const real *)o->from + s.at : NULL;
             t.to[j] = (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width };
@@ -139,13 +139,48 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
         t.ahead = (const char *)(t.b + (i + nv < end ? (nv + 1) / 2 * t.panel : 0));
         int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
         OF_REAL(runner) *run = far && nv == 2 ? OF_REAL(run_fetch_tile) : OF_REAL(run_tile);
-        if (p->single) OF_REAL(run_rows)(&t, from, m, nv, 1, OF_REAL(run_single_tile));
-        else OF_REAL(run_rows)(&t, from, m, nv, tall, run);
+        OF_REAL(run_rows)(&t, from, m, nv, tall, run);
+    }
+}
+
+static __attribute__((noinline)) void OF_REAL(store_ragged)(real *c, vec sum, const real *from,
+                                                            int64_t lanes)
+{
+    if (from) sum += OF_REAL(load_lanes)(from, lanes);
+    OF_REAL(store_lanes)(c, sum, lanes);
+}
+
+/* A row in four chains. It is the only one of its batch: nothing is set up that is not needed. */
+static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
+{
+    const sqi_panels *b = p->b;
+    int64_t n_vectors = pieces(b->n_parts, b->width, VL), start = 2 * p->first, nv;
+    int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
+    int64_t panel = total(b->n_sums, b->depth) * 2 * VL;
+    if (start >= end) return;
+    piece s = piece_at(b->width, VL, start);
+    for (int64_t i = start; i < end; i += nv) {
+        vec sum[SINGLE_VECTORS];
+        for (nv = SINGLE_VECTORS; nv > end - i;) nv /= 2;
+        OF_REAL(run_single_tile)(p, row, (const real *)b->data + i / 2 * panel, panel, nv, sum);
+        for (int64_t j = 0; j < nv; j++) {
+            if (i + j > start) OF_REAL(next_piece)(b->width, &s);
+            const sqi_out *o = &p->out[s.part];
+            const real *from = (const real *)o->from + row * o->from_row + s.at;
+            real *c = (real *)o->c + row * o->c_row + s.at;
+            if (s.width == VL) {
+                vec v = sum[j];
+                if (o->from) v += *(const vec *)from;
+                *(vec *)c = v;
+            } else OF_REAL(store_ragged)(c, sum[j], o->from ? from : NULL, s.width);
+        }
     }
 }
 
 static void OF_REAL(product)(const sqi_panel_product *p)
 {
+    for (int64_t i = 0; p->single && i < p->m; i++) OF_REAL(product_single)(p, i);
+    if (p->single) return;
     for (int64_t i = 0; i < p->m; i += ROWS_AT_ONCE)
         OF_REAL(product_rows)(p, i, p->m - i < ROWS_AT_ONCE ? p->m - i : ROWS_AT_ONCE);
 }
