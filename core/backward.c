@@ -162,7 +162,8 @@ static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
 }
 
 /* Writes the seed, or ones. */
-static void write_seed(const sq_tape *t, int64_t size, const float *f, const double *d, void *to)
+static void write_seed(const sq_tape *t, int64_t size, const float *f, const double *d,
+                       void *to)
 {
     const sqi_arith *k = &t->kern->of[t->dtype];
     if (f) k->from_f32(size, f, to);

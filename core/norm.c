@@ -18,7 +18,10 @@ static double element(sq_dtype dtype, const void *x, int64_t i)
 static double scaled(sq_dtype dtype, int64_t n, const void *x)
 {
     double largest = 0, sum = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(element(dtype, x, i)));
+    for (int64_t i = 0; i < n; i++) {
+        double v = fabs(element(dtype, x, i));
+        largest = v > largest ? v : largest; /* not fmax: gcc 12 for aarch64 fails on it here */
+    }
     if (largest == 0 || isinf(largest)) return largest;
     for (int64_t i = 0; i < n; i++) {
         double v = element(dtype, x, i) / largest;

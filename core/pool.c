@@ -164,6 +164,19 @@ static void signals_to_block(sigset_t *set)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(set, own[i]);
 }
 
+/* Starts one thread. Kernels keep copies of 128 KiB on the stack, which is all that some systems
+ * give a thread. */
+static bool start(worker *next)
+{
+    enum { STACK_BYTES = 1 << 20 };
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr)) return false;
+    bool ok = !pthread_attr_setstacksize(&attr, STACK_BYTES) &&
+              !pthread_create(&next->thread, &attr, work, next);
+    pthread_attr_destroy(&attr);
+    return ok;
+}
+
 /* Starts threads until there are n workers, or as many as the system gives. */
 static void grow(sqi_workers *w, int32_t n)
 {
@@ -175,7 +188,7 @@ static void grow(sqi_workers *w, int32_t n)
         int32_t index = w->n_threads + 1;
         worker *next = &w->workers[index];
         *next = (worker){ .pool = w, .index = index, .seen = atomic_load(&w->start.number) };
-        if (pthread_create(&next->thread, NULL, work, next)) break;
+        if (!start(next)) break;
         w->n_threads = index;
     }
     pthread_sigmask(SIG_SETMASK, &kept, NULL);

@@ -222,9 +222,9 @@ typedef struct sqi_plan {
     sqi_tasks tasks[SQI_N_PHASES];
     sqi_chain_sizes sizes;
     sqi_back *backs;
-    bool alone[SQI_N_PHASES];    /* not to be dealt out to threads */
-    int64_t weight_bytes; /* right operands of all products */
-    int64_t flops;        /* of the products of one step, forward */
+    bool alone[SQI_N_PHASES]; /* not to be dealt out to threads */
+    int64_t weight_bytes;     /* right operands of all products */
+    int64_t flops;            /* of the products of one step, forward */
 } sqi_plan;
 
 static inline bool sqi_is_operation(const sqi_value *v)

@@ -417,8 +417,7 @@ static bool find_sums(sq_tape *t, sqi_plan *p)
     if (!p->pairs || !p->made || !sum_room(t, p, &s)) return false;
     for (int32_t v = 0; v < p->n_values; v++)
         if (has_product(p, &p->values[v]))
-            p->weight_bytes +=
-                (int64_t)sqi_value_bytes(p, p->operands[p->values[v].first + 1]);
+            p->weight_bytes += (int64_t)sqi_value_bytes(p, p->operands[p->values[v].first + 1]);
     for (int32_t v = p->n_values - 1; v > 0; v--) {
         const sqi_value *w = &p->values[v];
         bool addition = sqi_is_operation(w) && w->op == &sq_op_add;

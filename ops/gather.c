@@ -203,8 +203,7 @@ sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes)
 {
     sq_shape shape = sq_mat(ids->n_ids, classes);
     if (!sqi_begin(t, "one_hot") || !sqi_trace_compute(t, "takes ids or labels") ||
-        !sqi_check_ids(t, ids, classes, "id") ||
-        !sqi_check_size(t, shape))
+        !sqi_check_ids(t, ids, classes, "id") || !sqi_check_size(t, shape))
         return (sq_var){ 0 };
     sq_var v = sq_zeros(t, shape);
     if (!sq_ok(v)) return v;

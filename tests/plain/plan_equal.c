@@ -25,29 +25,34 @@ typedef union weights {
 static sq_cell new_cell(int which, weights *w, sq_params *p, int64_t in, int64_t hidden)
 {
     switch (which) {
-    case 0: return sq_rnn_init(&w->rnn, p, "c", in, hidden, SQ_RNN_TANH, 1), sq_rnn_cell(&w->rnn);
+    case 0:
+        return sq_rnn_init(&w->rnn, p, "c", in, hidden, SQ_RNN_TANH, 1), sq_rnn_cell(&w->rnn);
     case 1: return sq_lstm_init(&w->lstm, p, "c", in, hidden, 1), sq_lstm_cell(&w->lstm);
     case 2:
-        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_AFTER, 1), sq_gru_cell(&w->gru);
+        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_AFTER, 1),
+               sq_gru_cell(&w->gru);
     case 3:
-        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_BEFORE, 1), sq_gru_cell(&w->gru);
+        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_BEFORE, 1),
+               sq_gru_cell(&w->gru);
     case 4: return sq_mgu_init(&w->mgu, p, "c", in, hidden, 1), sq_mgu_cell(&w->mgu);
     case 5:
         return sq_peephole_init(&w->peephole, p, "c", in, hidden, 1),
                sq_peephole_cell(&w->peephole);
-    default: return sq_lnlstm_init(&w->lnlstm, p, "c", in, hidden, 1), sq_lnlstm_cell(&w->lnlstm);
+    default:
+        return sq_lnlstm_init(&w->lnlstm, p, "c", in, hidden, 1), sq_lnlstm_cell(&w->lnlstm);
     }
 }
 
-static const char *const names[] = { "rnn", "lstm", "gru", "gru before", "mgu", "peephole",
-                                     "lnlstm" };
+static const char *const names[] = { "rnn", "lstm",     "gru",   "gru before",
+                                     "mgu", "peephole", "lnlstm" };
 
 typedef struct shape {
     int64_t B, T, I, H;
 } shape;
 
-static const shape shapes[] = { { 1, 9, 3, 17 }, { 3, 40, 5, 33 }, { 20, 30, 7, 16 },
-                                { 33, 5, 1, 1 } };
+static const shape shapes[] = {
+    { 1, 9, 3, 17 }, { 3, 40, 5, 33 }, { 20, 30, 7, 16 }, { 33, 5, 1, 1 }
+};
 
 /* Everything one run leaves: outputs, gradients of weights, input and initial states. */
 typedef struct result {
@@ -77,7 +82,8 @@ static result run(sq_dtype dtype, int which, const shape *s, sq_mode mode, int32
     for (size_t i = 0; i < n; i++) x[i] = sin(.7 * (double)i + 1);
     sq_tape_set_threads(t, threads);
     sq_var in = sq_leaf_f64(t, sq_shape3(s->T, s->B, s->I), x), state[2];
-    for (int k = 0; k < cell.n_states; k++) state[k] = sq_leaf_f64(t, sq_mat(s->B, s->H), x + k);
+    for (int k = 0; k < cell.n_states; k++)
+        state[k] = sq_leaf_f64(t, sq_mat(s->B, s->H), x + k);
     sq_unroll_options o = { .mode = mode };
     const sq_unrolled *u = sq_unroll(t, &cell, in, state, &o);
     sq_var y = sq_unrolled_outputs(u);
