@@ -4,7 +4,8 @@
  *                        LOOP   each thread some rows, all steps  | meet
  *                        SINK   each thread some of the steps     | meet
  *
- * Rows of a batch never wait for each other within a block. */
+ * Rows of a batch never wait for each other within a block, nor anywhere where nothing is hoisted
+ * or sunk. */
 #include "graph/plan_run_impl.h"
 
 #include <string.h>
@@ -316,7 +317,7 @@ static void over_rows(const sqi_worker *w)
     const sqi_plan *p = w->r->p;
     sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
     for (; at.n_rows && at.step < w->last; at.step++) run_tasks(w, &p->tasks[SQI_LOOP], at);
-    sqi_workers_meet(w->others);
+    if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n) sqi_workers_meet(w->others);
 }
 
 static void job(void *context, sqi_workers *others, int32_t i, int32_t n)

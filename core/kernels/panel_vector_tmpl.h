@@ -202,6 +202,7 @@ static inline __attribute__((always_inline)) void OF_REAL(copy_rows)(
     for (; n > 0; n--, y += nv * VL) UNROLL
     for (int j = 0; j < nv; j++) {
         vec v = OF_REAL(load_lanes)(g[j], whole ? VL : from[j].lanes);
+        __builtin_prefetch(g[j] + AHEAD * from[j].g_row);
         *(vec *)(y + j * VL) = v;
         s[j] += v;
         g[j] += from[j].g_row;
