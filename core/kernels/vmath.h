@@ -90,19 +90,21 @@ static inline float sqi_exp_f32(float x)
     return p * sqi_pow2_f32(half) * sqi_pow2_f32(k - half);
 }
 
-/* All is scaled by 2^60: 2^n (1+w) is then a normal number down to where the quotient is 0. */
+/* All is scaled by 2^60: 2^n (1+w) is then a normal number down to where the quotient is 0. Far
+ * out the quotient is anything, and replaced; where x is bounded first, gcc selects among whole
+ * results all the same, with more comparisons. A NaN fails both and comes through. */
 static inline float sqi_sigmoid_f32(float x)
 {
     const float scale = 0x1p60f;
-    float c = x > 30.0f ? 30.0f : x;
-    c = c < -110.0f ? -110.0f : c;
-    float shifted = c * 0x1.715476p+0f + SQI_ROUND_F32, n = shifted - SQI_ROUND_F32;
-    float r = c - n * SQI_LN2_HIGH_F32 - n * SQI_LN2_LOW_F32, u = r * r;
+    float shifted = x * 0x1.715476p+0f + SQI_ROUND_F32, n = shifted - SQI_ROUND_F32;
+    float r = x - n * SQI_LN2_HIGH_F32 - n * SQI_LN2_LOW_F32, u = r * r;
     float w = 0x1.0b15f2p-8f * scale;
     w = w * u + -0x1.55495ep-5f * scale;
     w = (w * u + 0x1.fffffap-2f * scale) * r;
     float e = sqi_bits_float(sqi_float_bits(scale + w) + (sqi_float_bits(shifted) << 23));
-    return e / (scale + (e - w));
+    float y = e / (scale + (e - w));
+    y = x < -110.0f ? 0.0f : y;
+    return x > 30.0f ? 1.0f : y;
 }
 
 static inline float sqi_tanh_f32(float x)
@@ -161,10 +163,8 @@ static inline double sqi_exp_f64(double x)
 static inline double sqi_sigmoid_f64(double x)
 {
     const double scale = 0x1p200;
-    double c = x > 40.0 ? 40.0 : x;
-    c = c < -750.0 ? -750.0 : c;
-    double shifted = c * 0x1.71547652b82fep+0 + SQI_ROUND_F64, n = shifted - SQI_ROUND_F64;
-    double r = c - n * SQI_LN2_HIGH_F64 - n * SQI_LN2_LOW_F64, u = r * r;
+    double shifted = x * 0x1.71547652b82fep+0 + SQI_ROUND_F64, n = shifted - SQI_ROUND_F64;
+    double r = x - n * SQI_LN2_HIGH_F64 - n * SQI_LN2_LOW_F64, u = r * r;
     double w = 0x1.c273ab8b8ec4dp-22 * scale;
     w = w * u + -0x1.223622464a4d2p-18 * scale;
     w = w * u + 0x1.664ead7589e77p-15 * scale;
@@ -173,7 +173,9 @@ static inline double sqi_sigmoid_f64(double x)
     w = w * u + -0x1.5555555555428p-5 * scale;
     w = (w * u + 0.5 * scale) * r;
     double e = sqi_bits_double(sqi_double_bits(scale + w) + (sqi_double_bits(shifted) << 52));
-    return e / (scale + (e - w));
+    double y = e / (scale + (e - w));
+    y = x < -750.0 ? 0.0 : y;
+    return x > 40.0 ? 1.0 : y;
 }
 
 static inline double sqi_tanh_f64(double x)
