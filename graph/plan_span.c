@@ -83,6 +83,7 @@ static int64_t block_of(const sqi_plan *p, int64_t steps)
 {
     enum { FEW_ROWS = 256, MANY_ROWS = 768 };
     int64_t rows = p->weight_bytes <= SQI_WEIGHTS_IN_CACHE ? FEW_ROWS : MANY_ROWS;
+    if (p->dtype == SQ_F64) rows /= 2; /* the same bytes */
     int64_t most = rows / p->batch > 1 ? rows / p->batch : 1;
     int64_t blocks = (steps + most - 1) / most;
     return (steps + blocks - 1) / blocks;
