@@ -246,7 +246,8 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
 
 static bool cannot_plan(const sq_unrolled *u)
 {
-    return sq_post(u->tape, SQ_EVALUE, "the cell %s cannot be planned: its step %s",
+    return sqi_begin(u->tape, "unroll") &&
+           sq_post(u->tape, SQ_EVALUE, "the cell %s cannot be planned: its step %s",
                    u->cell.name ? u->cell.name : "", u->why);
 }
 
