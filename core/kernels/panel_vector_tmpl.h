@@ -93,7 +93,7 @@ static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int6
         int64_t mr = height + (i < taller);
         run(t, mr, nv);
         t->row += mr;
-        t->ahead += t->panel / (2 * VL) * t->ahead_step;
+        if (t->ahead) t->ahead += t->panel / (2 * VL) * t->ahead_step;
     }
 }
 
@@ -166,13 +166,14 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
         for (int64_t j = 0; j < nv; j++) {
             if (i + j > start) OF_REAL(next_piece)(b->width, &s);
             const sqi_out *o = &p->out[s.part];
-            const real *from = (const real *)o->from + row * o->from_row + s.at;
+            const real *from = o->from;
+            if (from) from += row * o->from_row + s.at;
             real *c = (real *)o->c + row * o->c_row + s.at;
             if (s.width == VL) {
                 vec v = sum[j];
-                if (o->from) v += *(const vec *)from;
+                if (from) v += *(const vec *)from;
                 *(vec *)c = v;
-            } else OF_REAL(store_ragged)(c, sum[j], o->from ? from : NULL, s.width);
+            } else OF_REAL(store_ragged)(c, sum[j], from, s.width);
         }
     }
 }
