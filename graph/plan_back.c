@@ -386,6 +386,20 @@ static bool add_defer(builder *b, const sqi_defer *d)
     return push_defer(b, d);
 }
 
+/* Leaves out lefts that no weight is multiplied with: their values may not have been kept. */
+static void drop_lefts(sqi_defer *d)
+{
+    int32_t n = d->n_parts, kept = 0;
+    for (int32_t s = 0; s < d->n_lefts; s++) {
+        bool wanted = false;
+        for (int32_t i = 0; i < n; i++) wanted |= d->to[s * n + i] >= 0;
+        if (!wanted) continue;
+        d->lefts[kept] = d->lefts[s];
+        memmove(d->to + kept++ * n, d->to + s * n, (size_t)n * sizeof *d->to);
+    }
+    d->n_lefts = kept;
+}
+
 /* d W = (left^T)(dz), or (dz^T)(left) where W was used transposed; d b = column sums of dz. */
 static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32_t n)
 {
@@ -414,6 +428,7 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
             if (!push_defer(b, &e)) return false;
         }
     }
+    drop_lefts(&d);
     return !any || add_defer(b, &d);
 }
 
