@@ -13,7 +13,9 @@
 void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size)
 {
     size_t bytes = (n ? n : 1) * size;
-    void *block = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&p->arena, &t->pool, bytes) : NULL;
+    void *block = n < SIZE_MAX / 2 / (size ? size : 1)
+                      ? sqi_arena_alloc(&p->arena, &t->pool, bytes)
+                      : NULL;
     if (!block) return sq_post(t, SQ_ENOMEM, "out of memory for a plan"), NULL;
     return memset(block, 0, bytes);
 }

@@ -14,8 +14,9 @@
 
 void *sqi_run_take(sqi_run_of *r, size_t n, size_t size)
 {
-    void *block =
-        n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&r->scratch, &r->t->pool, n * size) : NULL;
+    void *block = n < SIZE_MAX / 2 / (size ? size : 1)
+                      ? sqi_arena_alloc(&r->scratch, &r->t->pool, n * size)
+                      : NULL;
     if (!block) sq_post(r->t, SQ_ENOMEM, "out of memory for the scratch of a plan");
     return block;
 }

@@ -5,7 +5,7 @@
  * operations of one size as can follow each other (fused: one chain). */
 #include "graph/plan_chain_impl.h"
 #include "graph/plan_impl.h"
-#include "core/op.h"
+#include "ops/ops_impl.h"
 
 #include <string.h>
 
@@ -108,14 +108,19 @@ static bool operands_ready(const order *o, const sqi_value *v)
 }
 
 /* Rows may be dealt out when row b of the result comes from row b of what has rows. What comes
- * from outside must be the same for all rows: of a [B,..] it is not known whether it is. */
+ * from outside must be the same for all rows: of a [B,..] it is not known whether it is. All of
+ * the right operand of a product belongs to every row. */
 static bool call_sharable(const sqi_plan *p, const sqi_value *v)
 {
+    bool product =
+        v->op == &sq_op_matmul || v->op == &sq_op_matmul_nt || v->op == &sq_op_affine;
     bool sharable = v->by_row && v->shape.rank >= 2 && v->op->flags & SQ_ROWWISE;
     for (int32_t k = 0; k < v->n; k++) {
         const sqi_value *x = &p->values[p->operands[v->first + k]];
-        bool has_rows = x->shape.rank == v->shape.rank && x->shape.dim[0] == p->batch;
-        sharable = sharable && (x->kind == SQI_OUTER ? !x->needs && !has_rows : x->by_row);
+        bool same_rank = x->shape.rank == v->shape.rank;
+        bool has_rows = same_rank && x->shape.dim[0] == p->batch;
+        if (x->kind == SQI_OUTER) sharable = sharable && !x->needs && !has_rows;
+        else sharable = sharable && x->by_row && same_rank && !(product && k);
     }
     return sharable;
 }

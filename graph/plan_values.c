@@ -87,9 +87,7 @@ static bool read_operation(sq_tape *t, sqi_plan *p, const sqi_segment *s, const 
         if (p->values[x].phase > v->phase) v->phase = p->values[x].phase;
         if (!push_operand(t, p, x)) return false;
     }
-    if (v->phase == SQI_FIXED) return true;
-    if (n->name && !(v->name = copy_name(t, p, n->name))) return false;
-    return true;
+    return !n->name || (v->name = copy_name(t, p, n->name));
 }
 
 static bool read_nodes(sq_tape *t, sqi_plan *p, const sqi_trace *r)
@@ -206,9 +204,9 @@ static bool find_phases(sq_tape *t, sqi_plan *p)
     for (int32_t v = 0; v < p->n_values; v++) {
         sqi_value *w = &p->values[v];
         if (w->phase == SQI_LOOP && sqi_is_operation(w) && !state[v]) w->phase = SQI_SINK;
-        if (w->name && sqi_is_operation(w)) p->named[p->n_named++] = v;
-        if (w->state >= 0 || v == p->output || (w->name && sqi_is_operation(w)))
-            reach(p, live, v);
+        bool named = w->name && sqi_is_operation(w) && w->phase != SQI_FIXED;
+        if (named) p->named[p->n_named++] = v;
+        if (w->state >= 0 || v == p->output || named) reach(p, live, v);
     }
     for (int32_t v = 0; v < p->n_values; v++) {
         sqi_value *w = &p->values[v];

@@ -257,11 +257,9 @@ static sq_var all_outputs(const sq_unrolled *u)
 {
     if (!u->steps) return sq_zeros(u->tape, sq_vec(0));
     if (!u->planned) return sq_stack(u->output, (int32_t)u->steps);
-    if (u->planned->plan->output >= 0)
-        return sqi_planned_part(u->tape, u->planned, sqi_slot_output(u->planned->plan),
-                                SQI_ALL_STEPS);
-    sq_post(u->tape, SQ_EVAR, "the step of cell %s returns no output", u->cell.name);
-    return sqi_none(u->tape);
+    if (u->planned->plan->output < 0) return sqi_none(NULL); /* as an eager stack of nothing */
+    return sqi_planned_part(u->tape, u->planned, sqi_slot_output(u->planned->plan),
+                            SQI_ALL_STEPS);
 }
 
 static sq_var gather_outputs(const sq_unrolled *u, sq_outputs how)
@@ -345,9 +343,11 @@ const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq
 {
     static const sq_unroll_options defaults = { .outputs = SQ_OUTPUTS_ALL };
     sqi_arena memory = { .newest = NULL };
-    if (!sqi_begin(t, "unroll")) return NULL;
+    if (!sqi_begin(t, "unroll") || !sqi_trace_compute(t, "unrolls a cell")) return NULL;
+    const char *outer = t->untraced; /* of the cell whose step this may be */
     const sq_unrolled *u = unroll(t, cell, x, state0, options ? options : &defaults, &memory);
     if (t->error.status) t->tracing = false;
+    t->untraced = outer;
     sqi_arena_clear(&memory, &t->pool);
     return u;
 }
