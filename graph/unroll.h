@@ -9,6 +9,7 @@
 #define SQ_GRAPH_UNROLL_H
 
 #include "../core/cell.h"
+#include "checkpoint.h"
 
 SQ_BEGIN_DECLS
 
@@ -32,7 +33,28 @@ typedef struct sq_unroll_options {
     sq_mode mode;  /* SQ_PLAN with a cell that cannot be planned is an error that says why */
     int64_t steps; /* T when x has no value (generation); ignored otherwise */
     int64_t batch; /* B when neither x nor a state tells it */
+
+    /* Memory (checkpoint.h). With one of these, steps are dropped and run again in the sweep: the
+     * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
+     * the unroll's scratch; inputs, weights, outputs, input gradients and gradients asked for are
+     * counted apart (sq_unroll_memory). */
+    int64_t budget_bytes; /* > 0: this much. Too little for one step is an error telling the least */
+    int64_t every;        /* > 0: a snapshot every so many steps; SQ_EVERY_SQRT: sqrt(T) */
+    sq_checkpoint_policy policy;
+    bool state_grads; /* keep the gradients of all states; without a budget they always are */
 } sq_unroll_options;
+
+enum { SQ_EVERY_SQRT = -1 };
+
+/* What an unroll under a budget takes. "Actual" is of the run and the last sweep so far. */
+typedef struct sq_unrolled_memory {
+    bool budgeted;
+    sq_checkpoint_cost predicted;
+    int64_t extra_steps;      /* actual */
+    int64_t peak_bytes;       /* actual: snapshots, saved stretch and scratch */
+    int64_t beside_bytes;     /* outputs, asked-for gradients: not of the budget */
+    double schedule_seconds;  /* making the schedule */
+} sq_unrolled_memory;
 
 typedef struct sq_unrolled sq_unrolled;
 
@@ -70,6 +92,9 @@ SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *nam
 
 /* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */
 SQ_API sq_mode sq_unroll_mode(const sq_unrolled *u);
+
+/* Predicted and actual cost of a budget; all 0 without one and for NULL. */
+SQ_API sq_unrolled_memory sq_unroll_memory(const sq_unrolled *u);
 
 /* The states after the last step, n_states of them, ready to be carried on: as state0 of the
  * next unroll, or into sq_cut. The array is the caller's to change; for u = NULL it is left. */
