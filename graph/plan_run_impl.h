@@ -45,6 +45,7 @@ typedef struct sqi_worker {
     sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
     void **patches; /* addresses of the others */
     char **at;      /* streams of a chain */
+    void *packed;   /* reverse: left operands of weight gradients, or NULL */
     bool *adds;     /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
 

@@ -248,52 +248,76 @@ static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int
 
 static int64_t last_dim(const sqi_value *v) { return v->shape.dim[v->shape.rank - 1]; }
 
-/* One block's share of the gradients of weights: rows from the last to the first. */
-static void run_defer(const sqi_worker *w, const sqi_defer *d)
+/* The gradients of weights that a block of so many rows brings: sizes and destinations. */
+static sqi_grad_product grads_of(const sqi_worker *w, const sqi_defer *d, int64_t rows)
 {
     const sqi_run_of *r = w->r;
     const sqi_value *values = r->p->values;
     int32_t l = d->n_lefts, n = d->n_parts;
-    bool wanted = false;
     int64_t *m = w->a_row + l, *g_row = m + l, *width = g_row + n;
     void **c = w->c, **sums = w->c + l * n;
     for (int32_t i = 0; i < n; i++) {
         bool vector = !l && d->sums[i] >= 0;
         width[i] = vector ? values[d->sums[i]].size : last_dim(&values[d->parts[i].value]);
-        sums[i] = d->sums[i] < 0 ? NULL : r->grad[d->sums[i]].base;
-        wanted |= sums[i] != NULL;
-    }
-    int64_t rows = (w->last - w->first) * d->rows;
-    if (rows == 0) return;
-    for (int32_t i = 0; i < n; i++) {
-        w->a[l + i] = last_row(w, d->parts[i], width[i], rows);
         g_row[i] = -width[i];
+        sums[i] = d->sums[i] < 0 ? NULL : r->grad[d->sums[i]].base;
     }
     for (int32_t s = 0; s < l; s++) {
         m[s] = last_dim(&values[d->lefts[s].value]);
-        w->a[s] = last_row(w, d->lefts[s], m[s], rows);
         w->a_row[s] = -m[s];
         for (int32_t i = 0; i < n; i++) {
             int32_t to = d->to[s * n + i];
             c[s * n + i] = to < 0 ? NULL : r->grad[to].base;
-            wanted |= c[s * n + i] != NULL;
         }
     }
-    if (!wanted) return;
     int64_t panels = r->arith->panels(n, width);
-    r->arith->grad_product(&(sqi_grad_product){ .k = rows,
-                                                .n_left = l,
-                                                .n_parts = n,
-                                                .a = w->a,
-                                                .a_row = w->a_row,
-                                                .m = m,
-                                                .g = w->a + l,
-                                                .g_row = g_row,
-                                                .n = width,
-                                                .c = c,
-                                                .sums = sums,
-                                                .first = panels * w->i / w->n,
-                                                .last = panels * (w->i + 1) / w->n });
+    return (sqi_grad_product){ .k = rows,
+                               .n_left = l,
+                               .n_parts = n,
+                               .a = w->a,
+                               .a_row = w->a_row,
+                               .m = m,
+                               .g = w->a + l,
+                               .g_row = g_row,
+                               .n = width,
+                               .c = c,
+                               .sums = sums,
+                               .first = panels * w->i / w->n,
+                               .last = panels * (w->i + 1) / w->n };
+}
+
+static bool any(void *const *at, int32_t n)
+{
+    bool found = false;
+    for (int32_t i = 0; i < n; i++) found |= at[i] != NULL;
+    return found;
+}
+
+/* One block's share of the gradients of weights: rows from the last to the first. */
+static void run_defer(const sqi_worker *w, const sqi_defer *d)
+{
+    int32_t l = d->n_lefts, n = d->n_parts;
+    int64_t rows = (w->last - w->first) * d->rows;
+    sqi_grad_product p = grads_of(w, d, rows);
+    if (rows == 0 || !any(w->c, (l + 1) * n)) return;
+    for (int32_t i = 0; i < n; i++) w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows);
+    for (int32_t s = 0; s < l; s++) w->a[s] = last_row(w, d->lefts[s], p.m[s], rows);
+    if (w->r->arith->grad_scratch(&p)) p.scratch = w->packed;
+    w->r->arith->grad_product(&p);
+}
+
+/* Room for the left operands of any block's weight gradients. */
+static bool make_packed(sqi_run_of *r, sqi_worker *w)
+{
+    size_t most = 0;
+    for (int32_t i = 0; i < r->back->n_defers; i++) {
+        const sqi_defer *d = &r->back->defers[i];
+        sqi_grad_product p = grads_of(w, d, r->u->block * d->rows);
+        size_t bytes = r->arith->grad_scratch(&p);
+        if (bytes > most) most = bytes;
+    }
+    if (most) w->packed = sqi_run_take(r, most, 1);
+    return !most || w->packed;
 }
 
 static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
@@ -360,7 +384,7 @@ static bool run_reverse(sqi_run_of *r)
     sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
     if (!workers || !sqi_run_places(r) || !find_places(r)) return false;
     for (int32_t i = 0; i < n; i++) {
-        if (!sqi_worker_init(r, &workers[i], i)) return false;
+        if (!sqi_worker_init(r, &workers[i], i) || !make_packed(r, &workers[i])) return false;
         workers[i].adds = sqi_run_take(r, (size_t)r->p->n_states + 1, 1);
         if (!workers[i].adds) return false;
     }

@@ -65,12 +65,13 @@ static void pad(axes *s)
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)
-#define TABLE(d)                                                                              \
-    {                                                                                         \
-        SQI_OF_ISA(sqi_gemm_##d##_), SQI_OF_ISA(sqi_panels_##d##_),                           \
-            SQI_OF_ISA(sqi_panels_bytes_##d##_), SQI_OF_ISA(sqi_pack_##d##_),                 \
-            SQI_OF_ISA(sqi_product_##d##_), SQI_OF_ISA(sqi_grad_product_##d##_), move_##d,    \
-            fill_##d, axpy_##d, sumsq_##d, from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d \
+#define TABLE(d)                                                                          \
+    {                                                                                     \
+        SQI_OF_ISA(sqi_gemm_##d##_), SQI_OF_ISA(sqi_panels_##d##_),                       \
+            SQI_OF_ISA(sqi_panels_bytes_##d##_), SQI_OF_ISA(sqi_pack_##d##_),             \
+            SQI_OF_ISA(sqi_product_##d##_), SQI_OF_ISA(sqi_grad_scratch_##d##_),          \
+            SQI_OF_ISA(sqi_grad_product_##d##_), move_##d, fill_##d, axpy_##d, sumsq_##d, \
+            from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                            \
     }
 
 const sq_kernels SQI_OF_ISA(sqi_kernels_) = {

@@ -18,6 +18,7 @@
     void sqi_pack_##d##_##isa(const sqi_panels *b, int32_t sum, int32_t part, const void *x, \
                               int64_t row, int64_t col);                                     \
     void sqi_product_##d##_##isa(const sqi_panel_product *p);                                \
+    size_t sqi_grad_scratch_##d##_##isa(const sqi_grad_product *p);                          \
     void sqi_grad_product_##d##_##isa(const sqi_grad_product *p);
 #define SQI_ROW(isa) SQI_PRODUCTS(f32, isa) SQI_PRODUCTS(f64, isa)
 SQI_ISAS(SQI_ROW)

@@ -101,7 +101,12 @@ typedef struct sqi_panel_product {
  * is one chain over k ascending from zero, added to C at the end (a K above 1024 is cut into blocks
  * of nearly equal length, each such a chain, added in turn); strides may be negative, so the caller
  * says in which order rows come. An address in c or sums may be NULL: not wanted. It takes 130 KiB
- * of stack. */
+ * of stack.
+ *
+ * With `resume` the chains start at what C and sums hold and replace it: pieces of one K, handed
+ * over in order into zeros, give the bits of the whole chain, whatever its length.
+ * With scratch, of grad_scratch bytes and 64-byte aligned, the left operands are copied into the
+ * order in which they are read; without it (NULL) they are read where they lie. */
 typedef struct sqi_grad_product {
     int64_t k;
     int32_t n_left, n_parts;
@@ -112,6 +117,8 @@ typedef struct sqi_grad_product {
     void *const *c;    /* [n_left][n_parts]: [m[a], n[p]], dense */
     void *const *sums; /* [n_parts] */
     int64_t first, last;
+    bool resume;
+    void *scratch;
 } sqi_grad_product;
 
 /* One precision of one instruction set. */
@@ -123,6 +130,7 @@ typedef struct sqi_arith {
     void (*pack)(const sqi_panels *b, int32_t sum, int32_t part, const void *x, int64_t row,
                  int64_t col);
     void (*product)(const sqi_panel_product *p);
+    size_t (*grad_scratch)(const sqi_grad_product *p); /* 0: it would gain nothing */
     void (*grad_product)(const sqi_grad_product *p);
     void (*move)(const sqi_move *m);
     void (*fill)(int64_t n, void *y, double value);                /* y = value */

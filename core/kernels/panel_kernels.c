@@ -18,13 +18,16 @@
  * steps. */
 #define AHEAD 16
 
-/* Rows of A that meet all panels before the next ones do: with a K of 512 they are half a
- * megabyte, which stays in the second-level cache. */
-#define ROWS_AT_ONCE 240
+/* Rows of A that meet all panels before the next ones do: with a K of 512 they are a quarter
+ * of a megabyte, which stays in the second-level cache. */
+#define ROWS_AT_ONCE 120
 
 /* Panels of up to so many bytes stay in the second-level cache from step to step; of more, the
  * next panel is fetched while the tiles of one are at work. */
 #define NEAR_BYTES (1 << 20)
+
+/* Rows of a left operand this long are copied before they meet so many panels of gradients. */
+enum { FAR_BYTES = 1024, MANY_PANELS = 8 };
 
 /* Rows that are packed for all panels before the next ones are. */
 #define PACK_ROWS 16
@@ -101,6 +104,10 @@ static piece piece_at(const int64_t *width, int64_t unit, int64_t i)
         pack_##d(b, sum, part, x, row, col);                                            \
     }                                                                                   \
     void SQI_OF_ISA(sqi_product_##d##_)(const sqi_panel_product *p) { product_##d(p); } \
+    size_t SQI_OF_ISA(sqi_grad_scratch_##d##_)(const sqi_grad_product *p)               \
+    {                                                                                   \
+        return grad_scratch_##d(p);                                                     \
+    }                                                                                   \
     void SQI_OF_ISA(sqi_grad_product_##d##_)(const sqi_grad_product *p) { grad_product_##d(p); }
 EXPORT(f32)
 EXPORT(f64)

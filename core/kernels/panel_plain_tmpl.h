@@ -73,12 +73,14 @@ static void OF_REAL(product)(const sqi_panel_product *p)
 static void OF_REAL(copy_strip)(const sqi_grad_product *p, piece s, k_range ks, real *g)
 {
     real sum[STRIP] = { 0 }, *sums = p->sums[s.part];
+    for (int64_t j = 0; p->resume && sums && j < s.width; j++) sum[j] = sums[s.at + j];
     for (int64_t k = ks.from; k < ks.to; k++, g += STRIP) {
         const real *x = (const real *)p->g[s.part] + k * p->g_row[s.part] + s.at;
         for (int64_t j = 0; j < STRIP; j++) g[j] = j < s.width ? x[j] : 0;
         for (int j = 0; j < STRIP; j++) sum[j] += g[j];
     }
-    for (int64_t j = 0; sums && j < s.width; j++) sums[s.at + j] += sum[j];
+    for (int64_t j = 0; sums && j < s.width; j++)
+        sums[s.at + j] = p->resume ? sum[j] : sums[s.at + j] + sum[j];
 }
 
 /* The rows of one matrix of weight gradients. */
@@ -89,11 +91,18 @@ static void OF_REAL(grad_rows)(const sqi_grad_product *p, int32_t left, piece s,
     const real *a = (const real *)p->a[left] + ks.from * a_row;
     real *c = p->c[(int64_t)left * p->n_parts + s.part];
     for (int64_t i = 0; c && i < p->m[left]; i++) {
-        real sum[STRIP] = { 0 };
+        real sum[STRIP] = { 0 }, *to = c + i * n + s.at;
+        for (int64_t j = 0; p->resume && j < s.width; j++) sum[j] = to[j];
         for (int64_t k = 0; k < ks.to - ks.from; k++)
             for (int j = 0; j < STRIP; j++) sum[j] += a[k * a_row + i] * g[k * STRIP + j];
-        for (int64_t j = 0; j < s.width; j++) c[i * n + s.at + j] += sum[j];
+        for (int64_t j = 0; j < s.width; j++) to[j] = p->resume ? sum[j] : to[j] + sum[j];
     }
+}
+
+static size_t OF_REAL(grad_scratch)(const sqi_grad_product *p)
+{
+    (void)p;
+    return 0;
 }
 
 static void OF_REAL(grad_product)(const sqi_grad_product *p)

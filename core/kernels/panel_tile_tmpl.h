@@ -26,7 +26,8 @@ typedef struct OF_REAL(tile) {
     int64_t panel;
     const char
         *ahead; /* what the next panel's tiles will read: a piece of it is fetched here */
-    int64_t ahead_step; /* bytes of the piece per k */
+    int64_t ahead_step;  /* bytes of the piece per k */
+    bool packed, resume; /* weight gradients: A lies tile by tile; sums start at what C holds */
     OF_REAL(target) to[MAX_VECTORS];
 } OF_REAL(tile);
 
@@ -162,17 +163,38 @@ INLINE void OF_REAL(run_single)(const sqi_panel_product *p, int64_t row, const r
 
 /* ---- A tile of weight gradients ---------------------------------------------------------- */
 
-/* Here the rows of a tile are columns of the left operand, and k its rows. */
+INLINE void OF_REAL(load)(const OF_REAL(tile) * t, const int mr, const int nv, vec *sum)
+{
+    UNROLL
+    for (int j = 0; j < nv; j++) {
+        const OF_REAL(target) *to = &t->to[j];
+        const real *c = to->c + t->row * to->c_row;
+        UNROLL
+        for (int i = 0; i < mr; i++)
+            sum[i * nv + j] = OF_REAL(load_lanes)(c + i * to->c_row, to->lanes);
+    }
+}
+
+/* Here the rows of a tile are columns of the left operand, and k its rows. Packed, each tile's
+ * mr columns lie together, row after row. */
 INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, const int mr, const int nv)
 {
     vec sum[MAX_SUMS];
-    const real *a = (const real *)t->a[0] + t->row;
+    const real *a = (const real *)t->a[0] + t->row * (t->packed ? t->depth[0] : 1);
     UNROLL
     for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
-    OF_REAL(fetch)(t, mr, nv);
+    if (t->resume) OF_REAL(load)(t, mr, nv, sum);
+    else OF_REAL(fetch)(t, mr, nv);
     OF_REAL(multiply)
-    (t->depth[0], a, 1, t->a_row[0], t->b, t->panel, mr, nv, true, false, NULL, 0, sum);
+    (t->depth[0], a, 1, t->packed ? mr : t->a_row[0], t->b, t->panel, mr, nv, true, false, NULL,
+     0, sum);
     OF_REAL(store)(t, mr, nv, sum);
+}
+
+/* Copies n rows of mr columns behind each other. */
+INLINE void OF_REAL(pack_tile)(int64_t n, const real *x, int64_t row, real *y, const int mr)
+{
+    for (; n > 0; n--, x += row, y += mr) memcpy(y, x, (size_t)mr * sizeof *y);
 }
 
 /* ---- All of them ------------------------------------------------------------------------- */
@@ -236,6 +258,16 @@ static void OF_REAL(run_grad_tile)(const OF_REAL(tile) * t, int64_t mr, int64_t 
         const OF_REAL(tile) *) = { TALL_TILES(ENTRY, 1) TALL_TILES(ENTRY, 2) };
 #undef ENTRY
     table[nv][mr](t);
+}
+
+static void OF_REAL(pack_tile_of)(int64_t n, const real *x, int64_t row, real *y, int64_t mr)
+{
+#define ENTRY(mr, nv) \
+    case mr: OF_REAL(pack_tile)(n, x, row, y, mr); break;
+    switch (mr) {
+        TALL_TILES(ENTRY, 1)
+    }
+#undef ENTRY
 }
 
 static void OF_REAL(run_single_tile)(const sqi_panel_product *p, int64_t row, const real *b,

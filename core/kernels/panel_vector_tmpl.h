@@ -194,12 +194,12 @@ typedef struct OF_REAL(source) {
     int64_t g_row, lanes;
 } OF_REAL(source);
 
-/* y = n rows of the sources side by side; sum = their sum, one chain a column. */
+/* y = n rows of the sources side by side; sum += them, one chain a column. */
 static inline __attribute__((always_inline)) void OF_REAL(copy_rows)(
     int64_t n, const OF_REAL(source) * from, const int nv, const bool whole, real *y, vec *sum)
 {
     const real *g[2] = { from[0].g, from[nv - 1].g };
-    vec s[2] = { { 0 }, { 0 } };
+    vec s[2] = { sum[0], sum[nv - 1] };
     for (; n > 0; n--, y += nv * VL) UNROLL
     for (int j = 0; j < nv; j++) {
         vec v = OF_REAL(load_lanes)(g[j], whole ? VL : from[j].lanes);
@@ -216,13 +216,15 @@ static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i
                                 real *panel)
 {
     OF_REAL(source) from[2];
-    vec sum[2];
+    vec sum[2] = { { 0 }, { 0 } };
     int64_t n = ks.to - ks.from;
     for (int64_t j = 0; j < nv; j++) {
         piece s = piece_at(p->n, VL, i + j);
         int64_t g_row = p->g_row[s.part];
         const real *g = (const real *)p->g[s.part] + ks.from * g_row + s.at;
         from[j] = (OF_REAL(source)){ g, g_row, s.width };
+        if (p->resume && p->sums[s.part])
+            sum[j] = OF_REAL(load_lanes)((const real *)p->sums[s.part] + s.at, s.width);
     }
     if (nv == 1) OF_REAL(copy_rows)(n, from, 1, false, panel, sum);
     else if (from[0].lanes < VL || from[1].lanes < VL)
@@ -232,7 +234,7 @@ static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i
         piece s = piece_at(p->n, VL, i + j);
         real *y = p->sums[s.part];
         if (!y) continue;
-        sum[j] += OF_REAL(load_lanes)(y + s.at, s.width);
+        if (!p->resume) sum[j] += OF_REAL(load_lanes)(y + s.at, s.width);
         if (s.width == VL) *(vec *)(y + s.at) = sum[j];
         else OF_REAL(store_lanes)(y + s.at, sum[j], s.width);
     }
@@ -245,18 +247,53 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
 {
     int64_t n = ks.to - ks.from, wanted = 0;
     real nowhere[VL];
-    const void *a = (const real *)p->a[left] + ks.from * p->a_row[left];
-    tile t = { .n_sums = 1, .depth = &n, .a_row = p->a_row + left, .a = &a, .b = panel };
+    const void *a = p->scratch ? (const real *)p->scratch + total(left, p->m) * n
+                               : (const real *)p->a[left] + ks.from * p->a_row[left];
+    tile t = { .n_sums = 1,
+               .depth = &n,
+               .a_row = p->a_row + left,
+               .a = &a,
+               .b = panel,
+               .packed = p->scratch != NULL,
+               .resume = p->resume };
     for (int64_t j = 0; j < nv; j++) {
         piece s = piece_at(p->n, VL, i + j);
         real *c = p->c[(int64_t)left * p->n_parts + s.part];
         t.to[j] = (target){ nowhere, 0, NULL, 0, 0 };
         if (!c) continue;
-        t.to[j] = (target){ c + s.at, p->n[s.part], c + s.at, p->n[s.part], s.width };
+        const real *from = p->resume ? NULL : c + s.at;
+        t.to[j] = (target){ c + s.at, p->n[s.part], from, p->n[s.part], s.width };
         wanted++;
     }
     if (wanted && p->m[left] > 0)
         OF_REAL(run_rows)(&t, 0, p->m[left], nv, MAX_ROWS, OF_REAL(run_grad_tile));
+}
+
+/* Rows ks of a left operand, cut into the tiles of run_rows. */
+static void OF_REAL(pack_left)(const sqi_grad_product *p, k_range ks, int32_t left)
+{
+    int64_t n = ks.to - ks.from, m = p->m[left], row = p->a_row[left];
+    int64_t tiles = (m + MAX_ROWS - 1) / MAX_ROWS;
+    real *y = (real *)p->scratch + total(left, p->m) * n;
+    for (int64_t k = 0; k < n; k += PACK_ROWS) {
+        int64_t rows = n - k < PACK_ROWS ? n - k : PACK_ROWS, at = 0;
+        const real *x = (const real *)p->a[left] + (ks.from + k) * row;
+        for (int64_t i = 0, mr; i < tiles; i++, at += mr) {
+            mr = m / tiles + (i < m % tiles);
+            OF_REAL(pack_tile_of)(rows, x + at, row, y + at * n + k * mr, mr);
+        }
+    }
+}
+
+/* Copying pays where rows lie so far apart that their lines crowd into few sets of the cache, and
+ * are read for many panels. */
+static size_t OF_REAL(grad_scratch)(const sqi_grad_product *p)
+{
+    bool far = false;
+    for (int32_t left = 0; left < p->n_left; left++)
+        far |= p->m[left] * (int64_t)sizeof(real) >= FAR_BYTES;
+    if (!far || p->last - p->first < MANY_PANELS || p->k == 0) return 0;
+    return (size_t)(total(p->n_left, p->m) * k_block(p->k, GRAD_BLOCK, 0).to) * sizeof(real);
 }
 
 /* One copy of a panel of gradients serves all left operands. */
@@ -267,6 +304,8 @@ static void OF_REAL(grad_product)(const sqi_grad_product *p)
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
     for (int64_t block = 0; block < k_blocks(p->k, GRAD_BLOCK); block++) {
         k_range ks = k_block(p->k, GRAD_BLOCK, block);
+        for (int32_t left = 0; p->scratch && left < p->n_left; left++)
+            OF_REAL(pack_left)(p, ks, left);
         for (int64_t i = 2 * p->first; i < end; i += 2) {
             int64_t nv = end - i < 2 ? 1 : 2;
             OF_REAL(copy_panel)(p, ks, i, nv, panel);

@@ -344,19 +344,20 @@ static void bench_grad_of(const options *o, int64_t K, int64_t H)
         t.g_row[p] = t.n[p] = H;
         for (int a = 0; a < LEFTS; a++) t.c[a * GATES + p] = numbers(o->d, H * H);
     }
-    t.p = (sqi_grad_product){ K,
-                              LEFTS,
-                              GATES,
-                              t.a,
-                              t.a_row,
-                              t.m,
-                              t.g,
-                              t.g_row,
-                              t.n,
-                              t.c,
-                              t.sums,
-                              0,
-                              o->k->panels(GATES, t.n) };
+    t.p = (sqi_grad_product){ .k = K,
+                              .n_left = LEFTS,
+                              .n_parts = GATES,
+                              .a = t.a,
+                              .a_row = t.a_row,
+                              .m = t.m,
+                              .g = t.g,
+                              .g_row = t.g_row,
+                              .n = t.n,
+                              .c = t.c,
+                              .sums = t.sums,
+                              .last = o->k->panels(GATES, t.n) };
+    size_t scratch = o->k->grad_scratch(&t.p);
+    if (scratch) t.p.scratch = numbers(o->d, (int64_t)(scratch / sq_dtype_size(o->d)));
     snprintf(shape, sizeof shape, "K %lld I %lld H %lld", (long long)K, (long long)H,
              (long long)H);
     measure(o, "grad", shape, call_grad, &t, 2.0 * LEFTS * GATES * (double)(K * H * H), 0);
@@ -366,6 +367,7 @@ static void bench_grad_of(const options *o, int64_t K, int64_t H)
         free(t.sums[p]);
     }
     for (int e = 0; e < LEFTS * GATES; e++) free(t.c[e]);
+    free(t.p.scratch);
 }
 
 static void bench_grad(const options *o)

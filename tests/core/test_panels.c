@@ -472,17 +472,19 @@ static const void *rows_new(sq_dtype d, int64_t k, int64_t n, block *b, int64_t 
     return *row < 0 && k ? at(d, b->x, (k - 1) * stride) : b->x;
 }
 
+/* With `wide`, operands for which copying the left ones pays. */
 static grad *grad_new(const sq_kernels *k, sq_dtype d, int64_t depth, int n_left, int n_parts,
-                      rng *r)
+                      bool wide, rng *r)
 {
     grad *t = calloc(1, sizeof *t);
     t->k = &k->of[d], t->d = d;
     for (int a = 0; a < n_left; a++) {
         t->m[a] = rng_below(r, 2) ? 1 + rng_below(r, 14) : pick(r, widths, COUNT(widths));
+        if (wide) t->m[a] += 256;
         t->a[a] = rows_new(d, depth, t->m[a], &t->a_block[a], &t->a_row[a], r);
     }
     for (int p = 0; p < n_parts; p++) {
-        t->n[p] = pick(r, widths, COUNT(widths));
+        t->n[p] = pick(r, widths, COUNT(widths)) + (wide ? 64 : 0);
         t->g[p] = rows_new(d, depth, t->n[p], &t->g_block[p], &t->g_row[p], r);
         t->sum_block[p] = block_new(d, t->n[p], r);
         t->sums[p] = rng_below(r, 4) ? t->sum_block[p].x : NULL;
@@ -491,9 +493,18 @@ static grad *grad_new(const sq_kernels *k, sq_dtype d, int64_t depth, int n_left
         t->c_block[e] = block_new(d, t->m[e / n_parts] * t->n[e % n_parts], r);
         t->c[e] = rng_below(r, 4) ? t->c_block[e].x : NULL;
     }
-    t->p = (sqi_grad_product){ depth,    n_left, n_parts, t->a,    t->a_row, t->m, t->g,
-                               t->g_row, t->n,   t->c,    t->sums, 0,        0 };
-    t->p.last = t->k->panels(n_parts, t->n);
+    t->p = (sqi_grad_product){ .k = depth,
+                               .n_left = n_left,
+                               .n_parts = n_parts,
+                               .a = t->a,
+                               .a_row = t->a_row,
+                               .m = t->m,
+                               .g = t->g,
+                               .g_row = t->g_row,
+                               .n = t->n,
+                               .c = t->c,
+                               .sums = t->sums,
+                               .last = t->k->panels(n_parts, t->n) };
     return t;
 }
 
@@ -558,7 +569,8 @@ Test(grad_product, against_double)
     for (int d = 0; d < 2; d++) {
         rng r = { 4 };
         for (int i = 0; i < 120; i++) {
-            grad *t = grad_new(k, (sq_dtype)d, depths[i % 6], 1 + i % LEFTS, 1 + i % PARTS, &r);
+            grad *t = grad_new(k, (sq_dtype)d, depths[i % 6], 1 + i % LEFTS, 1 + i % PARTS,
+                               false, &r);
             grad_run(t);
             cr_expect(grad_right(t), "%s %s K %lld, %d left operands, %d parts", k->name,
                       sq_dtype_name((sq_dtype)d), (long long)t->p.k, t->p.n_left, t->p.n_parts);
@@ -606,7 +618,7 @@ Test(grad_product, law_b_order_of_summation)
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < 20; i++) {
             rng r = { (uint64_t)(300 + i) };
-            grad *t = grad_new(k, (sq_dtype)d, long_depths[i % 5], 1, 1 + i % PARTS, &r);
+            grad *t = grad_new(k, (sq_dtype)d, long_depths[i % 5], 1, 1 + i % PARTS, false, &r);
             exact_products((sq_dtype)d, &t->a_block[0], &r);
             grad_run(t);
             for (int p = 0; p < t->p.n_parts; p++) {
@@ -651,7 +663,7 @@ Test(grad_product, law_b_bits_do_not_depend_on_neighbours)
         for (int n = 0; n < 10; n++) {
             rng r = { (uint64_t)(400 + n) };
             void *whole[PARTS] = { 0 };
-            grad *t = grad_new(k, (sq_dtype)d, n < 9 ? 64 : 1100, 1, 1 + n % PARTS, &r);
+            grad *t = grad_new(k, (sq_dtype)d, n < 9 ? 64 : 1100, 1, 1 + n % PARTS, false, &r);
             grad_run(t);
             for (int p = 0; p < t->p.n_parts; p++) {
                 whole[p] = malloc(t->c_block[p].bytes);
@@ -661,6 +673,92 @@ Test(grad_product, law_b_bits_do_not_depend_on_neighbours)
                 expect_columns_same(k, t, rng_below(&r, (int)(t->m[0] - m) + 1), m,
                                     rng_below(&r, (int)t->p.last + 1), whole);
             for (int p = 0; p < PARTS; p++) free(whole[p]);
+            grad_free(t);
+        }
+}
+
+static void *grad_results(const grad *t)
+{
+    size_t bytes = 0;
+    for (int p = 0; p < t->p.n_parts; p++) bytes += t->sum_block[p].bytes;
+    for (int e = 0; e < t->p.n_left * t->p.n_parts; e++) bytes += t->c_block[e].bytes;
+    char *all = malloc(bytes + 1), *to = all;
+    for (int p = 0; p < t->p.n_parts; p++, to += t->sum_block[p - 1].bytes)
+        memcpy(to, t->sum_block[p].x, t->sum_block[p].bytes);
+    for (int e = 0; e < t->p.n_left * t->p.n_parts; e++, to += t->c_block[e - 1].bytes)
+        memcpy(to, t->c_block[e].x, t->c_block[e].bytes);
+    return all;
+}
+
+static void expect_results(const grad *t, const char *want, const char *what)
+{
+    for (int p = 0; p < t->p.n_parts; want += t->sum_block[p++].bytes)
+        cr_expect(memcmp(t->sum_block[p].x, want, t->sum_block[p].bytes) == 0, "%s: sum %d",
+                  what, p);
+    for (int e = 0; e < t->p.n_left * t->p.n_parts; want += t->c_block[e++].bytes)
+        cr_expect(memcmp(t->c_block[e].x, want, t->c_block[e].bytes) == 0, "%s: product %d",
+                  what, e);
+}
+
+Test(grad_product, copied_left_operands_change_no_bit)
+{
+    static const int64_t some[] = { 1, 15, 300, 1100 };
+    FOR_TABLES(k)
+    for (int d = 0; d < 2; d++)
+        for (int i = 0; i < COUNT(some); i++) {
+            rng r = { (uint64_t)(500 + i) };
+            grad *t = grad_new(k, (sq_dtype)d, some[i], 2, PARTS, true, &r);
+            size_t bytes = t->k->grad_scratch(&t->p);
+            bool copies = bytes > 0, vectors = k->isa != SQI_ISA_base;
+            cr_expect(copies == vectors, "%s", k->name);
+            grad_run(t);
+            char *want = grad_results(t);
+            block scratch = block_of(bytes, true);
+            t->p.scratch = bytes ? scratch.x : NULL;
+            grad_run(t);
+            expect_results(t, want, k->name);
+            block_free(&scratch);
+            free(want);
+            grad_free(t);
+        }
+}
+
+/* Into zeros: pieces of K one after the other give the bits of one chain. */
+Test(grad_product, pieces_of_a_chain_resume_it)
+{
+    FOR_TABLES(k)
+    for (int d = 0; d < 2; d++)
+        for (int i = 0; i < 12; i++) {
+            rng r = { (uint64_t)(600 + i) };
+            grad *t = grad_new(k, (sq_dtype)d, i < 10 ? 1000 : 2500, 1 + i % LEFTS,
+                               1 + i % PARTS, false, &r);
+            for (int p = 0; p < t->p.n_parts; p++)
+                memset(t->sum_block[p].before, 0, t->sum_block[p].bytes);
+            for (int e = 0; e < t->p.n_left * t->p.n_parts; e++)
+                memset(t->c_block[e].before, 0, t->c_block[e].bytes);
+            int64_t whole = t->p.k;
+            t->p.resume = i >= 10; /* a chain longer than a block of K is one only so */
+            grad_run(t);
+            char *want = grad_results(t);
+            t->p.k = 0;
+            grad_run(t); /* back to zeros */
+            t->p.resume = true;
+            const void *const a[LEFTS] = { t->a[0], t->a[1], t->a[2] };
+            for (int64_t from = 0; from < whole; from += t->p.k) {
+                int64_t left = whole - from;
+                t->p.k = 1 + rng_below(&r, 400);
+                if (t->p.k > left) t->p.k = left;
+                for (int l = 0; l < t->p.n_left; l++)
+                    t->a[l] = at(t->d, a[l], from * t->a_row[l]);
+                const void *g[PARTS];
+                for (int p = 0; p < t->p.n_parts; p++)
+                    g[p] = at(t->d, t->g[p], from * t->g_row[p]);
+                sqi_grad_product piece = t->p;
+                piece.g = g;
+                t->k->grad_product(&piece);
+            }
+            expect_results(t, want, k->name);
+            free(want);
             grad_free(t);
         }
 }
