@@ -18,11 +18,13 @@
 #include "core/cell.h"
 #include "core/dtype.h"
 #include "core/error.h"
+#include "core/io.h"
 #include "core/op.h"
 #include "core/optim.h"
 #include "core/params.h"
 #include "core/random.h"
 #include "core/shape.h"
+#include "core/tangent.h"
 #include "core/tape.h"
 
 #include "ops/ops.h"
@@ -31,8 +33,10 @@
 #include "cells/init.h"
 
 #include "graph/check.h"
+#include "graph/jacobian.h"
 #include "graph/ledger.h"
 #include "graph/plan.h"
+#include "graph/truncate.h"
 #include "graph/unroll.h"
 
 #endif

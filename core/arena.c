@@ -31,17 +31,15 @@ static uint32_t class_of(size_t bytes)
     return SQI_N_CLASSES;
 }
 
-static sqi_chunk *chunk_new(sqi_pool *pool, uint32_t class_index)
+static sqi_chunk *chunk_new(sqi_pool *pool, uint32_t class_index, size_t size)
 {
-    size_t size = class_size(class_index);
-    size_t head = (sizeof(sqi_chunk) + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
-    sqi_chunk *c = aligned_alloc(SQI_ALIGN, head + size + SQI_SPARE);
+    sqi_chunk *c = aligned_alloc(SQI_ALIGN, size + SQI_EXACT_HEAD);
     if (!c) return NULL;
-    memset((unsigned char *)c + head + size, 0, SQI_SPARE);
-    *c = (sqi_chunk){ .data = (unsigned char *)c + head,
+    memset((unsigned char *)c + SQI_CHUNK_HEAD + size, 0, SQI_SPARE);
+    *c = (sqi_chunk){ .data = (unsigned char *)c + SQI_CHUNK_HEAD,
                       .size = size,
                       .class_index = class_index };
-    pool->held += head + size + SQI_SPARE;
+    pool->held += size + SQI_EXACT_HEAD;
     return c;
 }
 
@@ -50,7 +48,7 @@ static sqi_chunk *chunk_take(sqi_pool *pool, size_t bytes)
     uint32_t class_index = class_of(bytes);
     if (class_index == SQI_N_CLASSES) return NULL;
     sqi_chunk *c = pool->free[class_index];
-    if (!c) return chunk_new(pool, class_index);
+    if (!c) return chunk_new(pool, class_index, class_size(class_index));
     pool->free[class_index] = c->next;
     return c;
 }
@@ -73,6 +71,37 @@ void *sqi_arena_alloc(sqi_arena *a, sqi_pool *pool, size_t bytes)
     return block;
 }
 
+/* A free chunk of exactly that size, or NULL when there is none; then those of other sizes are
+ * given back to the system. */
+static sqi_chunk *exact_take(sqi_pool *pool, size_t size)
+{
+    sqi_chunk **list = &pool->free[SQI_N_CLASSES];
+    for (sqi_chunk **at = list, *c; (c = *at); at = &c->next) {
+        if (c->size != size) continue;
+        *at = c->next;
+        return c;
+    }
+    for (sqi_chunk *c = *list; c; c = *list) {
+        *list = c->next;
+        pool->held -= c->size + SQI_EXACT_HEAD;
+        free(c);
+    }
+    return NULL;
+}
+
+void *sqi_arena_exact(sqi_arena *a, sqi_pool *pool, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 4) return NULL;
+    size_t size = (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
+    sqi_chunk *c = exact_take(pool, size), **at = a->newest ? &a->newest->next : &a->newest;
+    if (!c) c = chunk_new(pool, SQI_N_CLASSES, size);
+    if (!c) return NULL;
+    c->used = size;
+    c->next = *at;
+    *at = c;
+    return c->data;
+}
+
 void sqi_arena_clear(sqi_arena *a, sqi_pool *pool)
 {
     for (sqi_chunk *c = a->newest, *next; c; c = next) {
@@ -87,9 +116,25 @@ void sqi_arena_clear(sqi_arena *a, sqi_pool *pool)
     *a = (sqi_arena){ .hint = a->used };
 }
 
+void sqi_arena_free(sqi_arena *a, sqi_pool *pool)
+{
+    for (sqi_chunk *c = a->newest, *next; c; c = next) {
+        next = c->next;
+        pool->held -= c->size + SQI_EXACT_HEAD;
+        free(c);
+    }
+    *a = (sqi_arena){ .hint = a->hint };
+}
+
+size_t sqi_chunk_bytes(size_t bytes)
+{
+    uint32_t c = class_of(bytes);
+    return c == SQI_N_CLASSES ? SIZE_MAX : class_size(c) + SQI_EXACT_HEAD;
+}
+
 void sqi_pool_free(sqi_pool *pool)
 {
-    for (uint32_t i = 0; i < SQI_N_CLASSES; i++)
+    for (uint32_t i = 0; i <= SQI_N_CLASSES; i++)
         for (sqi_chunk *c = pool->free[i], *next; c; c = next) {
             next = c->next;
             free(c);

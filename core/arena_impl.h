@@ -19,9 +19,14 @@ typedef struct sqi_chunk {
     uint32_t class_index;
 } sqi_chunk;
 
+enum {
+    SQI_CHUNK_HEAD = (sizeof(sqi_chunk) + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN,
+    SQI_EXACT_HEAD = SQI_CHUNK_HEAD + SQI_SPARE
+};
+
 typedef struct sqi_pool {
-    sqi_chunk *free[SQI_N_CLASSES];
-    size_t held; /* bytes taken from the system, in use or free */
+    sqi_chunk *free[SQI_N_CLASSES + 1]; /* the last: chunks of exact sizes */
+    size_t held;                        /* bytes taken from the system, in use or free */
 } sqi_pool;
 
 typedef struct sqi_arena {
@@ -34,9 +39,20 @@ typedef struct sqi_arena {
  * address. */
 void *sqi_arena_alloc(sqi_arena *a, sqi_pool *pool, size_t bytes);
 
+/* The same in a chunk of its own that takes so many bytes, rounded to SQI_ALIGN, and SQI_EXACT_HEAD
+ * more: for what is counted. It is found again for the same size; the pool's other free chunks of
+ * this kind go when it is not. */
+void *sqi_arena_exact(sqi_arena *a, sqi_pool *pool, size_t bytes);
+
 /* Gives all chunks back to the pool; remembers the use as the hint. In debug builds the memory
  * is filled with bytes that read as NaN. */
 void sqi_arena_clear(sqi_arena *a, sqi_pool *pool);
+
+/* Gives all chunks back to the system. */
+void sqi_arena_free(sqi_arena *a, sqi_pool *pool);
+
+/* What a chunk for so many bytes takes from the system. */
+size_t sqi_chunk_bytes(size_t bytes);
 
 /* Frees what the pool holds; chunks still in arenas must have been given back. */
 void sqi_pool_free(sqi_pool *pool);

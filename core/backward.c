@@ -17,6 +17,7 @@ typedef struct sweep {
     sq_tape *t;
     int lane;
     bool immediate;
+    int64_t first; /* steps before it are not entered */
 } sweep;
 
 /* ---- Where gradients lie ----------------------------------------------------------------- */
@@ -86,6 +87,7 @@ static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
         uint64_t source = n->source;
         n = sqi_node_find(t, source);
         if (s->immediate && g->step >= 0 && is_state(t, n)) return NULL;
+        if (!(n->flags & SQI_NEEDS)) return NULL; /* it stands in for what was cut */
         g = sqi_segment_find(t, sqi_ordinal(source));
     }
     if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
@@ -161,6 +163,17 @@ static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
     return !s->t->error.status;
 }
 
+/* What of a segment lies in the sweep's window. */
+static bool reverse_in_window(sweep *s, sqi_segment *g)
+{
+    if (g->step >= 0 && sqi_last_step(g) < s->first) return true;
+    int64_t low = g->span ? g->span->low : 0;
+    if (g->span && g->step + low < s->first) g->span->low = s->first - g->step;
+    bool ok = reverse_segment(s, g, g->n_nodes - 1);
+    if (g->span) g->span->low = low;
+    return ok;
+}
+
 /* Writes the seed, or ones. */
 static void write_seed(const sq_tape *t, int64_t size, const float *f, const double *d,
                        void *to)
@@ -206,8 +219,7 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
     if (ok && g != t->root) {
         ok = reverse_segment(s, g, sqi_index(y.id));
         for (uint64_t o = from; ok && o-- > t->live[0]->ordinal;) {
-            g = sqi_segment_find(t, o);
-            ok = reverse_segment(s, g, g->n_nodes - 1);
+            ok = reverse_in_window(s, sqi_segment_find(t, o));
         }
         if (ok) reverse_segment(s, t->root, t->root->n_nodes - 1);
     } else if (ok) {
@@ -219,11 +231,23 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
     return t->error.status;
 }
 
-static sq_status backward(sq_var y, const float *f, const double *d)
+bool sqi_reverse_aside(sq_tape *t, int lane, bool immediate, sqi_segment *g)
+{
+    return reverse_segment(&(sweep){ .t = t, .lane = lane, .immediate = immediate }, g,
+                           g->n_nodes - 1);
+}
+
+void *sqi_grad_open(sq_tape *t, int lane, sqi_segment *g, sqi_node *n)
+{
+    return slot_open(&(sweep){ .t = t, .lane = lane }, g, n);
+}
+
+static sq_status backward(sq_var y, const float *f, const double *d, int64_t first)
 {
     sq_tape *t = y.tape;
     if (!sqi_begin(t, "backward")) return t ? t->error.status : SQ_EVAR;
-    if (!sqi_trace_compute(t, "sweeps")) return t->error.status;
+    if (!sqi_has_gradients(t) || !sqi_in_line(t) || !sqi_trace_compute(t, "sweeps"))
+        return t->error.status;
     const sqi_node *n = sqi_node_of(t, y, "the loss");
     if (!n) return t->error.status;
     char text[SQ_SHAPE_TEXT];
@@ -233,10 +257,15 @@ static sq_status backward(sq_var y, const float *f, const double *d)
                 sq_shape_text(n->shape, text));
         return t->error.status;
     }
-    return run(&(sweep){ .t = t, .lane = SQI_LANE_USER }, y, f, d);
+    return run(&(sweep){ .t = t, .lane = SQI_LANE_USER, .first = first }, y, f, d);
 }
 
-sq_status sq_backward(sq_var loss) { return backward(loss, NULL, NULL); }
+sq_status sq_backward(sq_var loss) { return backward(loss, NULL, NULL, 0); }
+
+sq_status sqi_backward_window(sq_var loss, int64_t first)
+{
+    return backward(loss, NULL, NULL, first);
+}
 
 static sq_status backward_from(sq_var y, const float *f, const double *d)
 {
@@ -246,7 +275,7 @@ static sq_status backward_from(sq_var y, const float *f, const double *d)
         if (n && sq_shape_size(n->shape)) sq_post(y.tape, SQ_EVALUE, "the seed is NULL");
         d = nothing;
     }
-    return backward(y, f, d);
+    return backward(y, f, d, 0);
 }
 
 sq_status sq_backward_from_f32(sq_var y, const float *seed)
@@ -285,6 +314,7 @@ sq_status sqi_probe(sq_var loss, bool immediate)
 {
     sq_tape *t = loss.tape;
     assert(t && sqi_node_find(t, loss.id));
+    if (!sqi_has_gradients(t)) return t->error.status;
     return run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE, .immediate = immediate }, loss, NULL,
                NULL);
 }

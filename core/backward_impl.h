@@ -4,6 +4,11 @@
 
 #include "core/tape.h"
 
+/* sq_backward, but steps of the tape before `first` are not entered, as if they had been cut;
+ * what was recorded between steps takes part wherever it lies. Gradients of states before `first`
+ * mean nothing afterwards. */
+sq_status sqi_backward_window(sq_var loss, int64_t first);
+
 /* Declares v the state of a recurrence, for good: the states of an unroll. */
 void sqi_declare_state(sq_var v);
 

@@ -65,6 +65,7 @@ static bool carry_over(sq_tape *t, sq_var *carry, int32_t n, border b)
 {
     for (int32_t k = 0; k < n; k++) {
         if (!dies(t, carry[k].id, b)) continue;
+        if (!sqi_value_ready(t, carry[k].id, sqi_node_find(t, carry[k].id))) return false;
         sq_var c = sqi_constant_copy(t, sqi_node_find(t, carry[k].id));
         if (t->error.status) return false;
         carry[k] = c;
@@ -91,28 +92,51 @@ static void forget(sq_tape *t, border b)
     if (b.low) sqi_span_cut(t->live[0], b.low);
 }
 
-sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
+/* Everything that can fail, then the cut. */
+static sq_status cut_at(sq_tape *t, border b, sq_var *carry, int32_t n)
 {
-    if (!sqi_begin(t, "cut")) return sq_tape_status(t);
-    if (keep_steps < 0) sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
-    else if (n && !carry)
-        sq_post(t, SQ_EVALUE, "the array of %d carried variables is NULL", (int)n);
-    if (t->error.status || !sqi_trace_compute(t, "cuts the tape") ||
-        !check_carried(t, carry, n) || !t->n_live)
-        return t->error.status;
-
-    border b = border_of(t, keep_steps);
     if (b.kept == UINT64_MAX) {
         b.kept = t->next_ordinal;
         if (!sqi_segment_open(t, -1)) return t->error.status;
     }
     if (!carry_over(t, carry, n, b)) return t->error.status;
-    for (uint32_t i = 0; i < t->n_live; i++) {
-        sqi_segment *s = t->live[i];
+    for (uint32_t i = 0; i < t->n_live + t->n_aside; i++) {
+        sqi_segment *s = i < t->n_live ? t->live[i] : t->aside[i - t->n_live];
         if (s->ordinal < b.kept || s->oldest_import >= b.kept + (b.low > 0)) continue;
         if (!adopt(t, s, b)) return t->error.status;
         s->oldest_import = b.kept;
     }
     forget(t, b);
     return SQ_OK;
+}
+
+sq_status sq_cut(sq_tape *t, int64_t keep_steps, sq_var *carry, int32_t n)
+{
+    if (!sqi_begin(t, "cut")) return sq_tape_status(t);
+    if (keep_steps < 0) sq_post(t, SQ_ERANGE, "cannot keep %lld steps", (long long)keep_steps);
+    else if (n && !carry)
+        sq_post(t, SQ_EVALUE, "the array of %d carried variables is NULL", (int)n);
+    if (t->error.status || !sqi_in_line(t) || !sqi_trace_compute(t, "cuts the tape") ||
+        !check_carried(t, carry, n) || !t->n_live)
+        return t->error.status;
+    return cut_at(t, border_of(t, keep_steps), carry, n);
+}
+
+sq_status sqi_cut_before(sq_tape *t, uint64_t ordinal, sq_var *carry, int32_t n)
+{
+    return cut_at(t, (border){ .kept = ordinal }, carry, n);
+}
+
+/* What the newest step did not reach back for goes. Its own imports from there keep their values,
+ * like those of any cut. */
+bool sqi_forget_older(sq_tape *t)
+{
+    uint32_t i = t->n_live;
+    while (i > 0 && t->live[i - 1]->step < 0) i--;
+    if (!i) return true;
+    const sqi_segment *newest = t->live[i - 1];
+    uint64_t reached = newest->oldest_import;
+    uint64_t kept = reached < newest->ordinal ? reached : newest->ordinal;
+    return kept <= t->live[0]->ordinal ||
+           cut_at(t, (border){ .kept = kept }, NULL, 0) == SQ_OK;
 }

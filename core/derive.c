@@ -260,7 +260,8 @@ sq_status sq_derive(sq_var y, const sq_var *x, sq_var *gx, int32_t n)
 {
     sq_tape *t = y.tape;
     if (!sqi_begin(t, "derive")) return t ? t->error.status : SQ_EVAR;
-    if (!sqi_trace_compute(t, "derives")) return t->error.status;
+    if (!sqi_has_gradients(t) || !sqi_in_line(t) || !sqi_trace_compute(t, "derives"))
+        return t->error.status;
     if (!sqi_node_of(t, y, "y")) return t->error.status;
     if (n < 0 || (n && (!x || !gx))) {
         sq_post(t, SQ_EVALUE, "%d variables, and an array that is NULL", (int)n);

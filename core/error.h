@@ -22,6 +22,7 @@ SQ_BEGIN_DECLS
     ROW(EWEIGHT, "a weight is unknown, defined twice or out of date")          \
     ROW(EGRAD, "a gradient was not kept, does not exist or is not valid")      \
     ROW(ENONFINITE, "a number is infinite or not a number")                    \
+    ROW(EFILE, "a file cannot be read, written or understood")                 \
     ROW(ENOMEM, "out of memory")
 
 #define SQI_ROW(name, text) SQ_##name,

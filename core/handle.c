@@ -20,7 +20,12 @@ static const sqi_landmark *landmark_of(const sq_tape *t, uint64_t ordinal)
 static void post_gone(sq_tape *t, uint64_t ordinal, const char *what)
 {
     const sqi_landmark *m = landmark_of(t, ordinal);
-    if (t->root && ordinal < t->root->ordinal)
+    if (ordinal >= SQI_ASIDE)
+        sq_post(t, SQ_EVAR,
+                "%s is stale: its step was run without being kept; name it and use "
+                "sq_unrolled_named",
+                what);
+    else if (t->root && ordinal < t->root->ordinal)
         sq_post(t, SQ_EVAR, "%s is stale: the tape was reset", what);
     else if (!m) sq_post(t, SQ_EVAR, "%s is stale: its step was cut", what);
     else if (m->between)
@@ -32,6 +37,9 @@ static void post_gone(sq_tape *t, uint64_t ordinal, const char *what)
     else
         sq_post(t, SQ_EVAR, "%s is stale: its step %lld was cut", what,
                 (long long)(m->step + (int64_t)(ordinal - m->ordinal)));
+    if (t->inference)
+        sqi_error_append(&t->error, "; inference keeps what the newest step reached for, "
+                                    "sq_cut carries on what is older");
 }
 
 /* Posts why a dead node of a live segment is stale. */
@@ -60,7 +68,8 @@ sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what)
         return NULL;
     }
     sqi_node *n = sqi_node_find(t, v.id);
-    if (n) return n;
+    uint32_t needs;
+    if (n || (n = sqi_stand_in(t, &v, &needs))) return n;
     const sqi_segment *s = sqi_segment_find(t, sqi_ordinal(v.id));
     if (!s) post_gone(t, sqi_ordinal(v.id), what);
     else if (i < s->n_nodes) post_dead(t, s, &s->nodes[i], what);

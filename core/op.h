@@ -20,6 +20,20 @@
 
 SQ_BEGIN_DECLS
 
+/* When an op with SQ_RANDOM draws new numbers (random.h): in every step; once for all steps of a
+ * run, such as an unroll; or never, the stream being given. */
+typedef enum sq_drawn { SQ_PER_STEP, SQ_PER_SEQUENCE, SQ_AS_GIVEN } sq_drawn;
+
+/* Where an op with SQ_RANDOM takes its numbers from. Its constructor sets `when` alone; the tape
+ * fills in the rest as the op is recorded, and a plan makes the stream of every step anew. An
+ * adjoint that hands its attributes on meets the same numbers again. */
+typedef struct sq_draw {
+    sq_drawn when;
+    bool made;        /* what follows is filled in; never with SQ_AS_GIVEN */
+    sq_random stream; /* of this execution: what the op reads */
+    uint64_t ordinal; /* of the op among the random ones of its step */
+} sq_draw;
+
 /* What the caller fixed besides the operands: numbers, axes and sizes, ids. Unused entries 0.
  * The tape copies all of it, the arrays included, when the op is recorded. */
 typedef struct sq_attr {
@@ -30,6 +44,7 @@ typedef struct sq_attr {
     int64_t n_ids;
     const void *user; /* bytes of a user's own op */
     size_t user_size;
+    sq_draw draw; /* of an op with SQ_RANDOM */
 } sq_attr;
 
 struct sq_kernels; /* the arithmetic of one instruction set; core/kernels/kernels.h */
@@ -48,15 +63,23 @@ typedef struct sq_call {
     const void *gy;        /* vjp: gradient of the result */
     const void *const *dx; /* jvp: tangent of operand k */
     void *dy;              /* jvp: tangent of the result to add to */
+    int64_t row;           /* which row of the whole batch y's first row is: 0, but where a plan
+                              deals out the rows of an op with SQ_ROWWISE */
     const struct sq_kernels *kern;
 } sq_call;
 
 enum {
     SQ_ROWWISE =
-        1,      /* row b of y depends on row b of operands that have as many rows as y, and on
+        1,       /* row b of y depends on row b of operands that have as many rows as y, and on
                        operands of lower rank as a whole; an operand stretched along the row axis
                        itself is for the planner to refuse */
-    SQ_VIEW = 2 /* y may be a part of operand 0's memory: see `view` */
+    SQ_VIEW = 2, /* y may be a part of operand 0's memory: see `view` */
+    SQ_RANDOM =
+        4, /* it takes random numbers from attr->draw.stream. With SQ_ROWWISE the row of a
+                      number is c->row + that in y, so that it is the same for any threads */
+    SQ_LINEAR =
+        8 /* vjp reads neither operands nor y, their addresses may be NULL: nothing needs to
+                      be kept for it */
 };
 
 /* A case for the generic tests: operand shapes, attributes, and the interval values are drawn

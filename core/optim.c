@@ -4,7 +4,7 @@
  * is added late, or was frozen for a while, gets Adam's bias correction for its own age.
  * Invariant: moments and ages of weights that never took part in an update are zero. An update
  * first gets all the memory it needs and then cannot fail: it happens wholly or not at all. */
-#include "core/optim.h"
+#include "core/optim_impl.h"
 
 #include "core/params_impl.h"
 #include "core/tape_impl.h"
@@ -212,6 +212,14 @@ static bool cover_all_weights(sq_optim *o)
     o->ages = ages;
     o->n = n;
     o->n_ages = n_ages;
+    return true;
+}
+
+bool sqi_optim_state_of(sq_optim *o, sqi_optim_state *s)
+{
+    if (!cover_all_weights(o)) return false;
+    *s = (sqi_optim_state){ o->params,   o->kind->name, &o->options.rate,
+                            &o->updates, o->ages,       { o->moment[0], o->moment[1] } };
     return true;
 }
 

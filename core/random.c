@@ -2,7 +2,7 @@
  *
  * Nothing is stored between calls. A stream is a 64-bit key; a number of it is the block at the
  * counter (row, column), of which words 0 and 1 give the bits and the uniform, and all four the
- * normal. Two blocks make the key out of the four coordinates of a random operation. */
+ * normal; single words are dealt out four to a block. Two blocks make the key out of the four coordinates of a random operation. */
 #include "core/random.h"
 
 #include <math.h>
@@ -53,6 +53,13 @@ uint64_t sq_random_bits(sq_random r, uint64_t row, uint64_t col)
     uint32_t b[4];
     block_at(r, row, col, b);
     return join(b[0], b[1]);
+}
+
+uint32_t sq_random_word(sq_random r, uint64_t row, uint64_t col)
+{
+    uint32_t b[4];
+    block_at(r, row, col / 4, b);
+    return b[col % 4];
 }
 
 /* 2^-53 times the upper 53 bits: exact, and never 1. */

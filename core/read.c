@@ -33,7 +33,8 @@ const char *sq_name_of(sq_var v)
 static const sqi_node *valued(sq_var v, const char *doing)
 {
     const sqi_node *n = node_for(v, doing);
-    return n && sqi_trace_compute(v.tape, "reads a value") ? n : NULL;
+    if (!n || !sqi_trace_compute(v.tape, "reads a value")) return NULL;
+    return n->value || sqi_value_ready(v.tape, v.id, sqi_node_find(v.tape, v.id)) ? n : NULL;
 }
 
 /* NULL stands for zeros. */
@@ -139,7 +140,8 @@ static bool post_no_gradient(sq_tape *t, const sqi_node *n)
 static const sqi_node *graded(sq_var v)
 {
     const sqi_node *n = node_for(v, "grad");
-    return n && sqi_trace_compute(v.tape, "reads a gradient") ? n : NULL;
+    return n && sqi_has_gradients(v.tape) && sqi_trace_compute(v.tape, "reads a gradient") ? n
+                                                                                           : NULL;
 }
 
 /* The same as grad_of for a part of a span. */
@@ -148,9 +150,9 @@ static bool grad_of_part(sq_var v, const sqi_node *n, const void **at)
     const sqi_span *span = sqi_segment_find(v.tape, sqi_ordinal(v.id))->span;
     bool kept = true;
     *at = span->grad(span, v.tape, SQI_LANE_USER, (int32_t)n->source, sqi_part_step(n), &kept);
-    return kept || sq_post(v.tape, SQ_EGRAD,
-                           "the gradient of this variable was not kept: take it with "
-                           "sq_unrolled_named before the sweep");
+    return kept || sq_post(v.tape, SQ_EGRAD, "the gradient of this variable was not kept: %s",
+                           span->unkept ? span->unkept
+                                        : "take it with sq_unrolled_named before the sweep");
 }
 
 /* Finds the gradient of v in *at, NULL for zeros; false after posting. */
@@ -215,7 +217,9 @@ double sq_grad_norm(sq_var v)
 
 void *sq_grads(sq_tape *t)
 {
-    if (!sqi_begin(t, "grads") || !sqi_trace_compute(t, "reads a gradient")) return NULL;
+    if (!sqi_begin(t, "grads") || !sqi_has_gradients(t) ||
+        !sqi_trace_compute(t, "reads a gradient"))
+        return NULL;
     if (!t->params) return sq_post(t, SQ_EWEIGHT, "the tape was made without params"), NULL;
     return grads_valid(t) && sqi_grads_ready(t) ? t->grads : NULL;
 }

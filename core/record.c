@@ -86,7 +86,7 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
     sqi_use *u = &t->uses[w.id];
     if (u->version == v->number && sqi_ordinal(u->id) == t->current->ordinal)
         return sqi_index(u->id);
-    if (!hold_version(t, v) || !sqi_grads_ready(t)) return 0;
+    if (!hold_version(t, v) || (!t->inference && !sqi_grads_ready(t))) return 0;
     const sqi_weight_entry *e = sqi_weight_entry_of(t->params, w);
     sqi_node *n = reserve(t, &sqi_op_use);
     if (!n) return 0;
@@ -100,16 +100,35 @@ static uint32_t use(sq_tape *t, sq_weight w, sqi_version *v)
     return t->current->n_nodes++;
 }
 
-/* The index in the current segment that stands for a checked node; 0 after posting. */
-static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
+static uint32_t import(sq_tape *t, sq_var v, sqi_node *n, uint32_t needs);
+
+/* An outside value that a step beside the line uses is imported into its home too, so that a cut
+ * finds it there. Once home is complete, it knows all that its steps use. */
+static bool import_home(sq_tape *t, sq_var v, sqi_node *n)
 {
-    if (n->op == &sqi_op_use && n->version != sq_params_version(t->params) && !t->deriving) {
+    sqi_rerun *r = t->rerun;
+    bool outside = r && t->current != r->home && sqi_ordinal(v.id) < SQI_ASIDE;
+    if (!outside || r->home->span || sqi_alias_find(r, v.id)) return true;
+    sqi_segment *current = t->current;
+    t->current = r->home;
+    uint32_t i = import(t, v, n, 0);
+    t->current = current;
+    return i && sqi_alias_add(t, r, (sqi_alias){ v.id, i, n->flags & SQI_NEEDS });
+}
+
+/* The index in the current segment that stands for a checked node; 0 after posting. needs:
+ * SQI_NEEDS where a gradient was wanted before a cut took the value. */
+static uint32_t import(sq_tape *t, sq_var v, sqi_node *n, uint32_t needs)
+{
+    bool of_now = t->deriving || t->rerun || n->version == sq_params_version(t->params);
+    if (n->op == &sqi_op_use && !of_now) {
         sq_post(t, SQ_EWEIGHT, "weight %s was taken before the update; call sq_use again",
                 n->name);
         return 0;
     }
     if (sqi_ordinal(v.id) == t->current->ordinal) return sqi_index(v.id);
     if (sqi_ordinal(n->imported) == t->current->ordinal) return sqi_index(n->imported);
+    if (!import_home(t, v, n)) return 0;
     if (n->op == &sqi_op_use) {
         const sqi_segment *home = sqi_segment_find(t, sqi_ordinal(v.id));
         return use(t, (sq_weight){ (int32_t)n->source }, sqi_version_held(home, n->version));
@@ -120,7 +139,7 @@ static uint32_t import(sq_tape *t, sq_var v, sqi_node *n)
     to->value = n->value;
     to->shape = n->shape;
     to->source = v.id;
-    to->flags = n->flags & SQI_NEEDS;
+    to->flags = (n->flags & SQI_NEEDS) | needs;
     n->imported = sqi_id(t->current->ordinal, t->current->n_nodes);
     n->flags |= SQI_KEEP | SQI_USED;
     if (ordinal != t->root->ordinal && ordinal < t->current->oldest_import)
@@ -178,9 +197,17 @@ static bool gather_operands(sq_tape *t, const sq_var *x, int32_t n, uint32_t *fl
         if (x[k].tape && x[k].tape != t)
             return sq_post(t, SQ_EVAR, "operands belong to two tapes");
     for (int32_t k = 0; k < n; k++) {
-        sqi_node *o = x[k].tape ? sqi_node_find(t, x[k].id) : NULL;
-        if (!o) return post_operand(t, x[k], k);
-        uint32_t i = import(t, x[k], o);
+        sq_var v = x[k];
+        uint32_t needs = 0;
+        sqi_node *o = v.tape ? sqi_node_find(t, v.id) : NULL;
+        if (!o && v.tape) o = sqi_stand_in(t, &v, &needs);
+        if (!o) return post_operand(t, v, k);
+        if (!o->value && o->op == &sqi_op_part) {
+            if (!sqi_value_ready(t, v.id, o)) return false;
+            k = -1; /* steps were run for it, with the tape's room for calls: begin again */
+            continue;
+        }
+        uint32_t i = import(t, v, o, needs);
         if (!i) return false;
         o = &s->nodes[i];
         s->operands[s->n_operands + (uint32_t)k] = i;
@@ -258,6 +285,14 @@ static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
     return var_at(t, s->n_nodes++);
 }
 
+static sq_var record_random(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
+                            const sq_attr *attr)
+{
+    sq_attr drawn = attr ? *attr : sqi_no_attr;
+    sqi_draw(t, &drawn.draw);
+    return record(t, op, x, n, &drawn);
+}
+
 sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr)
 {
     sq_tape *t = NULL;
@@ -265,7 +300,8 @@ sq_var sq_apply(const sq_op *op, const sq_var *x, int32_t n, const sq_attr *attr
     if (!op || !sqi_begin(t, op->name)) return sqi_none(t);
     bool picks = attr && (attr->ids || attr->mask);
     if (picks && !sqi_trace_compute(t, "takes ids or labels")) return sqi_none(t);
-    if (op->shape && op->forward) return record(t, op, x, n, attr);
+    if (op->shape && op->forward)
+        return (op->flags & SQ_RANDOM ? record_random : record)(t, op, x, n, attr);
     sq_post(t, SQ_EVALUE, "the op has no shape rule or no forward");
     return sqi_none(t);
 }
@@ -350,7 +386,10 @@ sq_var sq_use(sq_tape *t, sq_weight w)
     } else if (!sqi_weight_known(t->params, w)) {
         sq_post(t, SQ_EWEIGHT, "the params have no weight %d", (int)w.id);
     } else {
-        return var_at(t, use(t, w, sqi_params_current(t->params)));
+        bool again = t->rerun && t->rerun->home->n_versions;
+        return var_at(t, use(t, w,
+                             again ? t->rerun->home->versions[0]
+                                   : sqi_params_current(t->params)));
     }
     return sqi_none(t);
 }

@@ -76,6 +76,16 @@ sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, s
     return (sq_var){ t, i ? sqi_id(ordinal, i) : 0 };
 }
 
+bool sqi_value_ready(sq_tape *t, uint64_t id, sqi_node *n)
+{
+    if (n->value || n->op != &sqi_op_part) return true;
+    sqi_span *span = sqi_segment_find(t, sqi_ordinal(id))->span;
+    void *value = span->value(span, t, (int32_t)n->source, sqi_part_step(n));
+    n = sqi_node_find(t, id);
+    n->value = value;
+    return value != NULL;
+}
+
 /* ---- Cuts -------------------------------------------------------------------------------- */
 
 /* A dying part that later nodes of its own segment use becomes a constant for them. */

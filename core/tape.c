@@ -100,10 +100,11 @@ static void segment_free(sqi_segment *s)
 
 void sqi_segment_release(sq_tape *t, sqi_segment *s)
 {
+    if (s->span && s->span->release) s->span->release(s->span, t);
     for (uint32_t i = 0; i < s->n_versions; i++) sqi_version_release(t->params, s->versions[i]);
     size_t used = s->arena.used;
     sqi_arena_clear(&s->arena, &t->pool);
-    if (!s->span) t->hints[hint_kind(t, s)] = used; /* one step's worth, not a whole span's */
+    if (!s->span && s->ordinal < SQI_ASIDE) t->hints[hint_kind(t, s)] = used; /* one step's worth, not a whole span's */
     s->span = NULL;
     s->n_nodes = s->n_operands = s->n_versions = 0;
     s->next_free = t->free_segments;
@@ -112,7 +113,7 @@ void sqi_segment_release(sq_tape *t, sqi_segment *s)
 
 /* A segment from the free list or from the system, with node 0 in place; not yet on the
  * tape. */
-static sqi_segment *segment_take(sq_tape *t)
+sqi_segment *sqi_segment_take(sq_tape *t)
 {
     sqi_segment *s = t->free_segments;
     if (s) {
@@ -160,7 +161,7 @@ static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
     s->oldest_import = UINT64_MAX;
     s->arena.hint = t->hints[kind];
     bool between_still = kind == HINT_BETWEEN && t->current && t->current->step < 0;
-    if (!between_still) t->randoms = 0;
+    if (!between_still) t->chance.taken = 0;
     t->current = s;
     set_landmark(t, s->ordinal, step, kind == HINT_BETWEEN);
 }
@@ -169,7 +170,7 @@ bool sqi_segment_open(sq_tape *t, int64_t step)
 {
     if (!sqi_grow(t, &t->live, &t->live_room, (uint64_t)t->n_live + 1, sizeof *t->live))
         return false;
-    sqi_segment *s = segment_take(t);
+    sqi_segment *s = sqi_segment_take(t);
     if (!s) return false;
     t->live[t->n_live++] = s;
     segment_place(t, s, step, step >= 0 ? HINT_STEP : HINT_BETWEEN);
@@ -178,7 +179,7 @@ bool sqi_segment_open(sq_tape *t, int64_t step)
 
 static bool root_open(sq_tape *t)
 {
-    t->root = segment_take(t);
+    t->root = sqi_segment_take(t);
     if (t->root) segment_place(t, t->root, -1, HINT_ROOT);
     return t->root != NULL;
 }
@@ -186,6 +187,7 @@ static bool root_open(sq_tape *t)
 sqi_segment *sqi_segment_find(const sq_tape *t, uint64_t ordinal)
 {
     if (t->root && ordinal == t->root->ordinal) return t->root;
+    if (ordinal >= SQI_ASIDE) return sqi_aside_find(t, ordinal);
     if (!t->n_live || ordinal < t->live[0]->ordinal) return NULL;
     uint64_t i = ordinal - t->live[0]->ordinal;
     return i < t->n_live ? t->live[i] : NULL;
@@ -252,6 +254,7 @@ void sq_tape_free(sq_tape *t)
     }
     sqi_pool_free(&t->pool);
     free(t->live);
+    free(t->aside);
     free(t->grads);
     free(t->uses);
     free(t->call_shapes);
@@ -262,11 +265,11 @@ void sq_tape_free(sq_tape *t)
 
 void sq_tape_reset(sq_tape *t)
 {
-    if (!t) return;
+    if (!t || !sqi_in_line(t)) return;
     release_all(t);
     sqi_error_clear(&t->error);
     t->next_step = 0;
-    t->serial++;
+    t->chance = (sqi_chance){ .serial = ++t->runs };
     t->swept = false;
     bool opened = root_open(t); /* takes the segment just released: cannot fail */
     assert(opened);
@@ -276,20 +279,6 @@ void sq_tape_reset(sq_tape *t)
 
 sq_dtype sq_tape_dtype(const sq_tape *t) { return t ? t->dtype : SQ_F32; }
 sq_params *sq_tape_params(const sq_tape *t) { return t ? t->params : NULL; }
-
-void sq_tape_set_seed(sq_tape *t, uint64_t seed)
-{
-    if (t) t->seed = seed;
-}
-
-sq_random sq_tape_random(sq_tape *t)
-{
-    if (!t) return sq_random_stream(0, 0, 0, 0);
-    sqi_trace_compute(t, "draws random numbers");
-    int64_t step = sqi_last_step(t->current);
-    uint64_t when = step >= 0 ? (uint64_t)step : (uint64_t)t->next_step | (uint64_t)1 << 63;
-    return sq_random_stream(t->seed, t->serial, when, t->randoms++);
-}
 
 void sq_tape_set_threads(sq_tape *t, int32_t n)
 {
@@ -301,18 +290,37 @@ void sq_tape_set_threads(sq_tape *t, int32_t n)
 
 int32_t sq_tape_threads(const sq_tape *t) { return t ? t->threads : 1; }
 
+void sq_tape_set_inference(sq_tape *t, bool on)
+{
+    if (!sqi_begin(t, "tape_set_inference") || on == t->inference) return;
+    if (t->n_live)
+        sq_post(t, SQ_EVALUE,
+                "the tape has steps already: switch before the first, or after sq_tape_reset");
+    else if (on || !t->params || sqi_grads_ready(t)) t->inference = on;
+}
+
+bool sq_tape_inference(const sq_tape *t) { return t && t->inference; }
+
+bool sqi_has_gradients(sq_tape *t)
+{
+    return !t->inference || sq_post(t, SQ_EGRAD,
+                                    "the tape keeps values only: there are no gradients "
+                                    "unless sq_tape_set_inference is off");
+}
+
 /* ---- Time -------------------------------------------------------------------------------- */
 
 void sq_begin_step(sq_tape *t)
 {
-    if (sqi_begin(t, "begin_step") && sqi_trace_compute(t, "begins a step") &&
-        sqi_segment_open(t, t->next_step))
-        t->next_step++;
+    if (!sqi_begin(t, "begin_step") || !sqi_in_line(t) || !sqi_trace_compute(t, "begins a step"))
+        return;
+    if (t->inference && !t->holding && !sqi_forget_older(t)) return;
+    if (sqi_segment_open(t, t->next_step)) t->next_step++;
 }
 
 void sq_end_step(sq_tape *t)
 {
-    if (sqi_begin(t, "end_step") && sqi_trace_compute(t, "ends a step") &&
+    if (sqi_begin(t, "end_step") && sqi_in_line(t) && sqi_trace_compute(t, "ends a step") &&
         t->current->step >= 0)
         sqi_segment_open(t, -1);
 }

@@ -100,6 +100,15 @@ typedef struct sqi_span {
      * posting. */
     bool (*reverse)(struct sqi_span *span, sq_tape *t, int lane, bool immediate,
                     void *const *gx);
+    /* Of a span that runs steps again (rerun.c); NULL elsewhere. The value of a part that was made
+     * without one, in memory of the segment; NULL after posting. What goes with the segment. Why
+     * a gradient was not kept. */
+    void *(*value)(struct sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
+    void (*release)(struct sqi_span *span, sq_tape *t);
+    const char *unkept;
+    /* Forward mode: from the tangents of the node's operands and of parts (core/tangent_impl.h) to
+     * those of all its parts; new ones in `memory`. NULL: there is none. False after posting. */
+    bool (*push)(struct sqi_span *span, sq_tape *t, sqi_arena *memory);
 } sqi_span;
 
 typedef struct sqi_segment {
@@ -132,6 +141,37 @@ typedef struct sqi_use {
     uint64_t id, version;
 } sqi_use;
 
+/* Where random numbers are drawn (draw.c). */
+typedef struct sqi_chance {
+    uint64_t serial; /* of the run */
+    int64_t first;   /* the run's first step */
+    uint64_t taken;  /* streams taken in the current step */
+    bool unrolling;  /* within sq_unroll */
+} sqi_chance;
+
+/* An outside value, and the node of home that stands in for it once it is cut. */
+typedef struct sqi_alias {
+    uint64_t id;
+    uint32_t index;
+    uint32_t needs; /* SQI_NEEDS or 0 */
+} sqi_alias;
+
+/* How a span's steps are run again: what is as it was, and what is put aside meanwhile. */
+typedef struct sqi_rerun {
+    sqi_segment *home;
+    sqi_chance run;
+    uint64_t seed;
+    sqi_alias *alias; /* by id */
+    uint32_t n_alias, alias_room;
+
+    struct sqi_rerun *outer;
+    sqi_segment *current;
+    const char *doing;
+    sqi_chance now;
+    uint64_t seed_now;
+    bool tracing;
+} sqi_rerun;
+
 struct sq_tape {
     sq_dtype dtype;
     const sq_kernels *kern;
@@ -139,6 +179,8 @@ struct sq_tape {
     sqi_error error;
     const char *doing;    /* the operation at work, for messages */
     bool deriving;        /* weights of older versions may be used again */
+    bool inference;       /* values only: nothing is swept, older steps are forgotten */
+    int32_t holding;      /* > 0: an unroll whose steps begin steps themselves needs them all */
     bool tracing;         /* operations of this step are recorded without arithmetic */
     const char *untraced; /* why the last tracing ended early, or NULL */
     int32_t naming; /* so many operands, past the segment's last, are known to a message */
@@ -150,6 +192,11 @@ struct sq_tape {
     int64_t next_step;
     sqi_landmark landmarks[SQI_N_LANDMARKS];
     uint64_t n_landmarks; /* ever pushed; the newest SQI_N_LANDMARKS are kept */
+
+    sqi_segment **aside; /* steps beside the line (rerun.c), by ordinal */
+    uint32_t n_aside, aside_room;
+    uint64_t asides;  /* ever opened */
+    sqi_rerun *rerun; /* at work, or NULL */
 
     sqi_segment *free_segments;
     size_t hints[3]; /* arena hints of root, steps, and what lies between steps */
@@ -179,7 +226,8 @@ struct sq_tape {
     struct sqi_plan *plans; /* graph/plan's cache, and how to free it */
     void (*free_plans)(sq_tape *t);
 
-    uint64_t seed, serial, randoms; /* randoms: streams taken in the current step */
+    uint64_t seed, runs; /* runs: the newest that is counted */
+    sqi_chance chance;
 };
 
 /* Nodes that are not operations. */
@@ -246,6 +294,9 @@ sqi_node *sqi_node_of(sq_tape *t, sq_var v, const char *what);
 /* Opens a segment (step >= 0: a step) and makes it current; false after posting. */
 bool sqi_segment_open(sq_tape *t, int64_t step);
 
+/* A segment off the tape, recycled or new; NULL after posting. */
+sqi_segment *sqi_segment_take(sq_tape *t);
+
 /* Returns a segment's memory to the tape. */
 void sqi_segment_release(sq_tape *t, sqi_segment *s);
 
@@ -277,6 +328,17 @@ bool sqi_grads_ready(sq_tape *t);
 /* The version of that number which the segment holds, or NULL. */
 sqi_version *sqi_version_held(const sqi_segment *s, uint64_t number);
 
+/* sq_cut at the border of a segment: forgets what lies before the live segment of that ordinal, so
+ * that what was recorded between steps, just before the first one kept, is kept too. Carried
+ * variables must be live. */
+sq_status sqi_cut_before(sq_tape *t, uint64_t ordinal, sq_var *carry, int32_t n);
+
+/* Of a tape for inference: forgets what the newest step did not reach for. False after posting. */
+bool sqi_forget_older(sq_tape *t);
+
+/* False after posting that a tape for inference has no gradients. */
+bool sqi_has_gradients(sq_tape *t);
+
 /* ---- Tracing (trace.c) ---- */
 
 /* From here on the operations of the current step are recorded without arithmetic: values are
@@ -295,6 +357,21 @@ const char *sqi_trace_end(sq_tape *t);
 /* Computes one traced node of the current segment whose operands have values; false after
  * posting. */
 bool sqi_trace_compute_node(sq_tape *t, uint32_t i);
+
+/* ---- Random numbers (draw.c) ---- */
+
+/* An unroll begins: a run of its own. What it returns is for the end of it. Within a step of another
+ * unroll the serial is a number drawn there, so that the step draws the same when it is recorded
+ * again. Recording a step of an unroll again means to set t->chance to what it was, with nothing
+ * taken. */
+sqi_chance sqi_run_begin(sq_tape *t);
+void sqi_run_end(sq_tape *t, const sqi_chance *before);
+
+/* Fills in the stream of an op that is recorded now; a made one is left. */
+void sqi_draw(sq_tape *t, sq_draw *d);
+
+/* The stream of a recorded draw at a step of the run. */
+sq_random sqi_draw_at(uint64_t seed, const sqi_chance *run, const sq_draw *d, int64_t step);
 
 /* ---- Spans (span.c) ---- */
 
@@ -320,6 +397,46 @@ void sqi_span_cut(sqi_segment *s, int64_t low);
 /* For cuts of many steps at once to be told by dead handles: the segment holds `steps` of
  * them. */
 void sqi_landmark_span(sq_tape *t, const sqi_segment *s, int64_t steps);
+
+/* ---- Within a sweep that is under way (backward.c) ---- */
+
+/* Reverses a segment beside the line. False after posting. */
+bool sqi_reverse_aside(sq_tape *t, int lane, bool immediate, sqi_segment *g);
+
+/* Where the lane's sweep adds what arrives at an operation or a constant, zeroed at its first
+ * touch; NULL after posting. */
+void *sqi_grad_open(sq_tape *t, int lane, sqi_segment *g, sqi_node *n);
+
+/* ---- Steps beside the line (rerun.c) ---- */
+
+#define SQI_ASIDE (UINT64_C(1) << (63 - SQI_INDEX_BITS))
+
+sqi_segment *sqi_aside_find(const sq_tape *t, uint64_t ordinal);
+
+/* Opens one for a step of the rerun at work and makes it current; NULL after posting. `hint`: the
+ * bytes it will use. */
+sqi_segment *sqi_aside_open(sq_tape *t, int64_t step, size_t hint);
+void sqi_aside_close(sq_tape *t, sqi_segment *s);
+
+/* From here to its end steps are recorded as r says. */
+void sqi_rerun_begin(sq_tape *t, sqi_rerun *r);
+void sqi_rerun_end(sq_tape *t, sqi_rerun *r);
+void sqi_rerun_free(sq_tape *t, sqi_rerun *r);
+
+/* Posts, and is false, inside a step that is run aside: for what would move time, or sweep. */
+bool sqi_in_line(sq_tape *t);
+
+sqi_alias *sqi_alias_find(const sqi_rerun *r, uint64_t id);
+bool sqi_alias_add(sq_tape *t, sqi_rerun *r, sqi_alias a);
+
+/* The node that stands in for a value that was cut, v then being its variable; else NULL. */
+sqi_node *sqi_stand_in(const sq_tape *t, sq_var *v, uint32_t *needs);
+
+/* Makes the segment as if nothing had been recorded into it, except that handles are dead. */
+void sqi_segment_bury(sq_tape *t, sqi_segment *s);
+
+/* Sees to it that a live node has its value: false after posting. */
+bool sqi_value_ready(sq_tape *t, uint64_t id, sqi_node *n);
 
 /* Starts a public function: false when the tape is NULL or failed; names it for messages. */
 static inline bool sqi_begin(sq_tape *t, const char *name)

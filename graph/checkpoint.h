@@ -12,7 +12,13 @@
  *            Lanctot, Graves 2016, "Memory-efficient backpropagation through time"); the least
  *            number of extra steps by dynamic programming up to T = 1000, above over equal blocks.
  *   REVOLVE  one step at a time is saved (Griewank, Walther 2000, "Algorithm 799: revolve"), by
- *            its closed form at any T. */
+ *            its closed form at any T.
+ *
+ * What counts against the budget: at every moment the snapshots alive and the stretch saved,
+ * together. A snapshot is alive from its SNAPSHOT until the stretch that its last RESTORE leads to
+ * is reversed (a saved stretch may thus use the states it began from in place). The initial
+ * states and the present ones are not of the budget; a stretch saved right after an ADVANCE begins
+ * from the present states and needs no snapshot. */
 #ifndef SQ_GRAPH_CHECKPOINT_H
 #define SQ_GRAPH_CHECKPOINT_H
 
@@ -29,7 +35,8 @@ typedef struct sq_checkpoint_problem {
     int64_t snapshot_bytes; /* the states between two steps */
     int64_t tape_bytes;     /* what one step saves for the sweep */
     int64_t budget;         /* for snapshots and the saved stretch together, both at most */
-    int64_t every;          /* > 0: a snapshot every so many steps instead, whatever it takes */
+    int64_t every;          /* > 0: a snapshot every so many steps instead, whatever it takes:
+                             * all stretches this long, the first shorter when T is no multiple */
     sq_checkpoint_policy policy;
 } sq_checkpoint_problem;
 
@@ -38,10 +45,11 @@ typedef struct sq_checkpoint_problem {
 typedef enum sq_checkpoint_kind {
     SQ_ADVANCE,  /* run steps from .. to - 1 without saving */
     SQ_SNAPSHOT, /* keep the present states, those at `from` */
-    SQ_RESTORE,  /* go back to the snapshot at `from`; with `last`, it is not needed again */
-    SQ_TAPE,     /* run steps from .. to - 1 and save what the sweep needs */
-    SQ_TURN,     /* once: step T is reached; the loss is taken now */
-    SQ_REVERSE,  /* sweep steps to - 1 .. from, the stretch saved last */
+    SQ_RESTORE, /* go back to the snapshot at `from`; with `last`, for the last time: SQ_TAPE from
+                  * there is next, and the snapshot may go when that stretch is reversed */
+    SQ_TAPE,    /* run steps from .. to - 1 and save what the sweep needs */
+    SQ_TURN,    /* once: step T is reached; the loss is taken now */
+    SQ_REVERSE, /* sweep steps to - 1 .. from, the stretch saved last */
     SQ_DONE
 } sq_checkpoint_kind;
 
@@ -61,12 +69,19 @@ typedef struct sq_checkpoint_cost {
 
 typedef struct sq_checkpoint_schedule sq_checkpoint_schedule;
 
-/* The schedule of least extra steps. NULL when out of memory, and when the budget is below the
- * least possible, which sq_checkpoint_least tells: one step saved beside no snapshot. */
+/* The schedule of least extra steps. With a budget for everything MIXED saves all at once and runs
+ * nothing again; REVOLVE still goes one by one, T - 1 extra steps.
+ * NULL when the budget is below the least possible, which sq_checkpoint_least tells: one step
+ * saved beside no snapshot; when a size is negative; when a count of the cost would leave 63
+ * bits; when out of memory.
+ * Cost: MIXED up to T = 1000 some .1 ms, 3 ms where hundreds of snapshots fit, and T * T bytes at
+ * most for the while; all else below a millisecond at any T. A schedule holds 16 bytes a snapshot
+ * at most, and 4 T up to T = 1000, which are not of the budget. An action takes some 10 ns. */
 SQ_API sq_checkpoint_schedule *sq_checkpoint_new(const sq_checkpoint_problem *p);
 SQ_API void sq_checkpoint_free(sq_checkpoint_schedule *s);
 
-/* The least budget a problem can be solved with, its `budget` and `every` left aside. */
+/* The least budget a problem can be solved with, its `budget` and `every` left aside: tape_bytes, 0
+ * for T = 0, -1 when a size is negative. */
 SQ_API int64_t sq_checkpoint_least(const sq_checkpoint_problem *p);
 
 /* The next action; SQ_DONE for ever at the end. sq_checkpoint_again begins anew. */

@@ -9,9 +9,16 @@
 #include "graph/ledger.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { TOTAL, IMMEDIATE, N_KINDS };
+
+/* What a report says of a state; longer names are cut off. */
+typedef struct state_label {
+    char name[32];
+    int64_t width;
+} state_label;
 
 struct sq_ledger {
     int64_t steps;
@@ -19,6 +26,7 @@ struct sq_ledger {
     double *norm[N_KINDS];  /* [T][n_states] */
     double *value[N_KINDS]; /* all values behind each other, or NULL */
     size_t *first;          /* [T][n_states]: where a state's values begin */
+    state_label *label;     /* [n_states] */
 };
 
 /* States of one step after the other, each with a gradient. */
@@ -66,6 +74,18 @@ static bool make_room(sq_ledger *l, sq_tape *t, const sq_var *states, bool value
     return !t->error.status;
 }
 
+/* Widths, and the names of variables where they have one; the states are those of step 0. */
+static bool label_states(sq_ledger *l, sq_tape *t, const sq_var *states)
+{
+    l->label = zeroed(t, (size_t)l->n_states, sizeof *l->label);
+    for (int32_t k = 0; l->label && l->steps > 0 && k < l->n_states; k++) {
+        const sqi_node *n = sqi_node_find(t, states[k].id);
+        l->label[k].width = n->shape.rank ? n->shape.dim[n->shape.rank - 1] : 1;
+        (void)snprintf(l->label[k].name, sizeof l->label[k].name, "%s", n->name ? n->name : "");
+    }
+    return l->label != NULL;
+}
+
 /* One sweep, and what it left at every state. */
 static bool take_gradients(sq_ledger *l, sq_tape *t, const sq_var *states, sq_var loss,
                            int kind)
@@ -98,6 +118,7 @@ static sq_ledger *ledger_new(sq_tape *t, const sq_var *states, int64_t steps, in
     l->n_states = n_states;
     sqi_list_states(t, states, steps * n_states);
     bool ok = make_room(l, t, states, options && options->values) &&
+              label_states(l, t, states) &&
               take_gradients(l, t, states, loss, TOTAL) &&
               take_gradients(l, t, states, loss, IMMEDIATE);
     if (ok) return l;
@@ -130,6 +151,10 @@ sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss, const sq_ledger_opti
     for (int64_t i = 0; i < steps * n; i++)
         states[i] = sq_unrolled_state(u, i / n, (int32_t)(i % n));
     sq_ledger *l = ledger_new(t, states, steps, n, loss, options);
+    for (int32_t k = 0; l && k < n; k++) {
+        const char *name = sq_unrolled_state_name(u, k);
+        if (name && *name) (void)snprintf(l->label[k].name, sizeof l->label[k].name, "%s", name);
+    }
     free(states);
     return l;
 }
@@ -142,11 +167,22 @@ void sq_ledger_free(sq_ledger *l)
         free(l->value[kind]);
     }
     free(l->first);
+    free(l->label);
     free(l);
 }
 
 int64_t sq_ledger_steps(const sq_ledger *l) { return l ? l->steps : 0; }
 int32_t sq_ledger_n_states(const sq_ledger *l) { return l ? l->n_states : 0; }
+
+const char *sq_ledger_state_name(const sq_ledger *l, int32_t state)
+{
+    return l && state >= 0 && state < l->n_states ? l->label[state].name : "";
+}
+
+int64_t sq_ledger_width(const sq_ledger *l, int32_t state)
+{
+    return l && state >= 0 && state < l->n_states ? l->label[state].width : 0;
+}
 
 /* Where (step, state) lies, or -1. */
 static int64_t position(const sq_ledger *l, int64_t step, int32_t state)

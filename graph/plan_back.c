@@ -541,7 +541,9 @@ static bool build(builder *b)
             touch_task(b, &p->tasks[phase].at[i], i);
         }
     b->b->n_roots = p->n_values;
-    return write_tasks(b);
+    bool ok = write_tasks(b);
+    b->b->n_made = p->n_values;
+    return ok;
 }
 
 sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped)

@@ -2,7 +2,8 @@
  *
  * The fingerprint is everything the rewrite depends on, written behind each other as bytes: ops,
  * attributes, shapes, which operand comes from where, names, which weights, whether gradients
- * flow. Addresses of values and T are not in it, so training finds its plan in microseconds. */
+ * flow. Addresses of values, T and random streams are not in it, so training finds its plan in
+ * microseconds. */
 #include "graph/plan_impl.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ void *sqi_plan_take(sq_tape *t, sqi_plan *p, size_t n, size_t size)
 
 static void plan_free(sq_tape *t, sqi_plan *p)
 {
+    if (p->free_timetables) p->free_timetables(p);
     sqi_arena_clear(&p->arena, &t->pool);
     free(p);
 }
@@ -71,6 +73,9 @@ static void put_attr(writer *w, const sq_attr *a)
     put(w, a->k, sizeof a->k);
     put_number(w, (int64_t)a->user_size);
     if (a->user) put(w, a->user, a->user_size);
+    put_number(w, a->draw.when);
+    put_number(w, (int64_t)a->draw.ordinal);
+    if (a->draw.when == SQ_AS_GIVEN) put(w, &a->draw.stream, sizeof a->draw.stream);
 }
 
 /* What brings x and the states in is told by the trace; other early nodes by kind. */
@@ -136,7 +141,7 @@ static bool in_use(const sq_tape *t, const sqi_plan *p)
 {
     for (uint32_t i = 0; i < t->n_live; i++) {
         const sqi_planned *u = (const sqi_planned *)t->live[i]->span;
-        if (u && u->plan == p) return true;
+        if (u && u->span.grad == sqi_wake_grad && u->plan == p) return true;
     }
     return false;
 }

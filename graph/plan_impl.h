@@ -6,7 +6,7 @@
  *                             SINK    the rest: many steps at once, after
  *
  * A value is one result of one step. What does not depend on time (weights, what comes from
- * outside, what is computed from these alone) is FIXED: it stays on the tape as ordinary nodes and
+ * outside, what is computed from these alone, random numbers of every step aside) is FIXED: it stays on the tape as ordinary nodes and
  * enters the span as operands, so the generic sweep differentiates it.
  *
  * Where a value lies is its room:
@@ -17,12 +17,16 @@
  * step t lies at t, the one that leaves it at t + 1. Gradients have rooms of their own; those of
  * states are KEPT, so that every total stays readable.
  *
+ * Under a budget (plan_budget.c) KEPT arrays hold one stretch of steps at a time, and KEPT gradients
+ * one block of them.
+ *
  * A block of steps is the unit of hoisting, sinking and of weight gradients (kernel law (c)): its
  * borders depend on the sizes of the cell, T and B only. */
 #ifndef SQ_GRAPH_PLAN_IMPL_H
 #define SQ_GRAPH_PLAN_IMPL_H
 
 #include "core/tape_impl.h"
+#include "graph/checkpoint.h"
 #include "graph/plan.h"
 #include "ops/map_impl.h"
 
@@ -187,9 +191,13 @@ typedef struct sqi_back {
     sqi_room *room; /* [n_values] of gradients */
     sqi_tasks tasks[SQI_N_PHASES];
     sqi_defer *defers;
-    int32_t n_defers, defer_room, n_roots; /* root and room are told for values below n_roots */
+    int32_t n_defers, defer_room;
+    int32_t n_roots,
+        n_made;    /* root and room are told for values below n_roots; from there to n_made
+                                its own were made */
     bool *crossed; /* [n_states] something writes the gradient of the entering state */
-    bool *sunk;    /* [n_states] the SINK writes the gradient of the leaving state */
+    bool *sunk; /* [n_states] the SINK writes the gradient of the leaving state: to scratch of
+                      its own, which the loop adds */
     sqi_chain_sizes sizes;
     bool alone[SQI_N_PHASES];
     int32_t *begun, n_begun; /* values whose gradient begins with what was seeded */
@@ -222,6 +230,8 @@ typedef struct sqi_plan {
     sqi_tasks tasks[SQI_N_PHASES];
     sqi_chain_sizes sizes;
     sqi_back *backs;
+    struct sqi_timetable *timetables; /* plan_budget.c's schedules, and how to free them */
+    void (*free_timetables)(struct sqi_plan *p);
     bool alone[SQI_N_PHASES]; /* not to be dealt out to threads */
     int64_t weight_bytes;     /* right operands of all products */
     int64_t flops;            /* of the products of one step, forward */
@@ -268,30 +278,72 @@ sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
 
 enum { SQI_NO_STEP = -1 };
 
+/* The gradients of a slot by index, which is the step; of a state the step + 1, that of the initial
+ * state first. Pages of `run` of them are made when something of theirs is needed: one page of all,
+ * or, under a budget, small ones. */
+typedef struct sqi_pages {
+    char **page;
+    int64_t run, n; /* n: how many indices there are in all */
+} sqi_pages;
+
+enum {
+    SQI_SEEDED = 1, /* something was sent to it from outside the span */
+    SQI_WANTED = 2  /* under a budget: its gradient is asked for */
+};
+
 /* What one lane's sweep left behind. Slots: states, then the output, then named values. */
 typedef struct sqi_wake {
     uint64_t stamp;
-    int64_t top; /* the highest step that was seeded, or SQI_NO_STEP */
-    char **grad; /* [n_slots] arrays or NULL; of states [steps + 1], others [steps] */
-    unsigned char **seeded; /* [n_slots] [steps] or NULL */
-    bool *any;              /* [n_slots] something was seeded */
-    bool *tapped;           /* [n_named] whose gradients are kept */
+    int64_t top;           /* the highest step that was seeded, or SQI_NO_STEP */
+    sqi_pages *grad;       /* [n_slots] */
+    unsigned char **marks; /* [n_slots] [steps] or NULL */
+    bool *any;             /* [n_slots] something was marked */
+    bool *tapped;          /* [n_named] whose gradients are kept */
 } sqi_wake;
 
 typedef struct sqi_planned {
     sqi_span span; /* first: a span is one of these */
     sqi_plan *plan;
     sqi_segment *home;
-    int64_t block;                    /* steps of a block */
-    uint64_t version;                 /* of the weights, counted from 1 */
+    int64_t block;    /* steps of a block */
+    uint64_t version; /* of the weights, counted from 1 */
+    uint64_t seed;    /* of random numbers, and the run they belong to */
+    sqi_chance run;
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
     char **kept;                      /* [n_values] arrays of KEPT values */
     sqi_wake wake[SQI_N_LANES];
     bool *tapped; /* [n_named] somebody asked for its handle */
-    uint64_t *
-        *handles; /* [n_slots] [steps + 1] ids of parts, 0: not yet; the last: all steps */
+    uint64_t **
+        *handles; /* [n_slots] pages of ids of parts, 0: not yet; after the last step: all */
+    struct sqi_stretches *stretch; /* NULL: every step is kept */
+    size_t beside;                 /* bytes of gradients, handles and values made later */
 } sqi_planned;
+
+/* What an unroll keeps that does not keep all steps. */
+typedef struct sqi_stretches {
+    sq_checkpoint_problem problem; /* in units of `unit` steps */
+    bool records;                  /* not for inference */
+    int64_t unit;
+    int64_t piece;      /* steps run at once */
+    int64_t origin, at; /* the arrays hold steps origin .. at - 1; `present` enters step `at` */
+    bool turned;        /* the schedule stands where the forward run left it */
+    int64_t n_snapshots, *snapshot; /* which step each holds, or SQI_NO_STEP */
+    size_t states;                  /* bytes of the states of one step, each aligned */
+    char *area, *present, *carry, *scratch;
+    size_t area_bytes, scratch_bytes;
+    int32_t threads; /* whose scratch is counted */
+    int64_t *sizes;  /* room for the widths of a deferred product */
+    char *partials;  /* sums of weight gradients of an unfinished block; NULL: not needed */
+    size_t partial_bytes;
+    char *last;                  /* the states after the last step */
+    char *outputs, *last_output; /* asked for, or NULL */
+    bool state_grads;
+    int64_t recorded, swept; /* steps run at first, and by the last sweep */
+    size_t bytes;            /* all that the budget is for */
+    sq_checkpoint_cost predicted;
+    double seconds; /* of scheduling */
+} sqi_stretches;
 
 static inline int32_t sqi_slot_output(const sqi_plan *p) { return p->n_states; }
 static inline int32_t sqi_slot_named(const sqi_plan *p, int32_t j)
@@ -313,8 +365,22 @@ static inline size_t sqi_value_bytes(const sqi_plan *p, int32_t v)
     return (size_t)p->values[v].size * sq_dtype_size(p->dtype);
 }
 
+/* Bytes as memory of a run is dealt out. */
+static inline size_t sqi_aligned(size_t bytes)
+{
+    return (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
+}
+
 /* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
-sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps);
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
+                             const sq_unroll_options *o);
+
+/* Memory of the segment that holds the span; `exact`: for what is large, without spare room. NULL
+ * after posting. */
+void *sqi_planned_take(sq_tape *t, sqi_planned *u, size_t n, size_t size, bool exact);
+
+/* Where the value of operand k of the span lies. */
+void *sqi_planned_operand(const sqi_planned *u, int32_t k);
 
 /* Looks up where the operands lie: a cut moves those whose source dies. */
 void sqi_planned_bind(sqi_planned *u);
@@ -335,9 +401,33 @@ bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane);
 /* Makes every array that a reverse run writes; false after posting. */
 bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane);
 
+/* Where the gradient of a part lies; NULL where there is no page. */
+char *sqi_wake_at(const sqi_planned *u, int lane, int32_t slot, int64_t step);
+
+static inline bool sqi_wake_marked(const sqi_wake *w, int32_t slot, int64_t step, int mark)
+{
+    return w->marks[slot] && w->marks[slot][step] & mark;
+}
+
 /* plan_run.c, plan_sweep.c */
 bool sqi_plan_forward(sq_tape *t, sqi_planned *u);
 bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
+
+/* plan_budget.c: the same for an unroll that does not keep all steps. sqi_stretch_make lays out its
+ * memory; false after posting: the budget is too small, no memory. */
+bool sqi_stretch_make(sq_tape *t, sqi_planned *u, const sq_unroll_options *o);
+bool sqi_stretch_forward(sq_tape *t, sqi_planned *u);
+bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
+
+/* The value of a part, where it is kept; otherwise NULL: sqi_stretch_value runs the steps up to it
+ * again and keeps it. */
+void *sqi_stretch_kept(const sqi_planned *u, int32_t slot, int64_t step);
+void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
+
+sq_unrolled_memory sqi_planned_memory(const sqi_planned *u);
+
+/* plan_push.c: forward mode, as sqi_span has it. */
+bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory);
 
 /* plan_explain.c: as sq_plan_explain. */
 size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n);

@@ -21,6 +21,25 @@ void *sqi_run_take(sqi_run_of *r, size_t n, size_t size)
     return block;
 }
 
+sqi_run_of sqi_run_new(sq_tape *t, const sqi_planned *u)
+{
+    return (sqi_run_of){ .t = t,
+                         .u = u,
+                         .p = u->plan,
+                         .arith = &t->kern->of[t->dtype],
+                         .real = sq_dtype_size(t->dtype) };
+}
+
+void sqi_run_close(sqi_run_of *r) { sqi_arena_clear(&r->scratch, &r->t->pool); }
+
+void *sqi_run_room(sqi_run_of *r, size_t bytes)
+{
+    char *at = r->room;
+    if (!at) return sqi_run_take(r, 1, bytes);
+    r->room += sqi_aligned(bytes);
+    return at;
+}
+
 static int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
 
 static void measure(const sqi_tasks *tasks, int32_t *wide, int32_t *tiles, int32_t *streams)
@@ -87,17 +106,20 @@ static bool init_arrays(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks,
     w->out = sqi_run_take(r, n, sizeof *w->out);
     w->c = sqi_run_take(r, 2 * n, sizeof *w->c);
     w->shapes = sqi_run_take(r, n, sizeof *w->shapes);
+    w->drawn = sqi_run_take(r, 1, sizeof *w->drawn);
     w->runs = sqi_run_take(r, (size_t)sizes.runs, sizeof *w->runs);
     w->patches = sqi_run_take(r, (size_t)sizes.patches, sizeof *w->patches);
     w->at = sqi_run_take(r, (size_t)streams, sizeof *w->at);
     return !r->t->error.status;
 }
 
-bool sqi_worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
+static bool worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
 {
     const sqi_tasks *tasks = r->back ? r->back->tasks : r->p->tasks;
-    *w = (sqi_worker){ .r = r, .i = i, .n = 1 };
+    *w = (sqi_worker){ .r = r, .i = i, .n = 1, .grad = r->grad };
     if (!init_arrays(r, w, tasks, r->back ? r->back->sizes : r->p->sizes)) return false;
+    w->adds = sqi_run_take(r, (size_t)r->p->n_states + 1, 1);
+    if (!w->adds) return false;
     memset(w->tiles, 0, SQI_TILE_BYTES); /* read in the place of what an op does not read */
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
         for (int32_t k = 0; k < tasks[phase].n; k++)
@@ -128,7 +150,8 @@ sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
 
 /* ---- Products ------------------------------------------------------------------------------ */
 
-void sqi_pack(const sqi_run_of *r, sqi_task *k)
+/* Packs the right operands of a product unless they are packed already. */
+static void pack(const sqi_run_of *r, sqi_task *k)
 {
     sqi_packed *w = &k->packed;
     if (w->of_weights && w->version == r->u->version) return;
@@ -179,7 +202,7 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 
 static const sqi_place *place_of(const sqi_worker *w, const sqi_stream *s)
 {
-    return &(s->gradient ? w->r->grad : w->r->value)[s->value];
+    return &(s->gradient ? w->grad : w->r->value)[s->value];
 }
 
 /* Puts the streams at element `from` of step `step`. */
@@ -263,13 +286,30 @@ static sq_shape window_shape(const sqi_worker *w, int32_t v, sqi_window at)
     return s;
 }
 
+/* Where rows of value v lie at a step; NULL when it was not kept. */
+static char *rows_at(const sqi_worker *w, int32_t v, sqi_window at)
+{
+    char *base = sqi_at_step(w, &w->r->value[v], at.step);
+    return base ? base + sqi_row_offset(w, v, at.row) : NULL;
+}
+
+/* The attributes of value v, random numbers being those of the step. */
+static const sq_attr *attr_at(const sqi_worker *w, const sqi_value *v, int64_t step)
+{
+    const sqi_planned *u = w->r->u;
+    if (!(v->op->flags & SQ_RANDOM)) return v->attr;
+    *w->drawn = *v->attr;
+    w->drawn->draw.stream = sqi_draw_at(u->seed, &u->run, &v->attr->draw, u->home->step + step);
+    return w->drawn;
+}
+
 sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     const sqi_value *z = &r->p->values[v];
     for (int32_t k = 0; k < z->n; k++) {
         int32_t x = r->p->operands[z->first + k];
-        w->a[k] = sqi_at_step(w, &r->value[x], at.step) + sqi_row_offset(w, x, at.row);
+        w->a[k] = rows_at(w, x, at);
         w->shapes[k] = window_shape(w, x, at);
     }
     return (sq_call){ .op = z->op,
@@ -277,9 +317,10 @@ sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at)
                       .dtype = r->p->dtype,
                       .xs = w->shapes,
                       .ys = window_shape(w, v, at),
-                      .attr = z->attr,
+                      .attr = attr_at(w, z, at.step),
                       .x = w->a,
-                      .y = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row),
+                      .y = rows_at(w, v, at),
+                      .row = z->by_row ? at.row : 0,
                       .kern = r->p->kern };
 }
 
@@ -324,11 +365,11 @@ static void over_rows(const sqi_worker *w)
 static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
 {
     sqi_worker *w = (sqi_worker *)context + i;
-    int64_t steps = w->r->u->span.steps, block = w->r->u->block;
+    int64_t block = w->r->u->stretch ? w->r->u->stretch->piece : w->r->u->block;
     w->others = others;
     w->n = n;
-    for (w->first = 0; w->first < steps; w->first = w->last) {
-        w->last = w->first + block < steps ? w->first + block : steps;
+    for (int64_t at = w->r->from; at < w->r->to; at = w->last) {
+        sqi_enter_block(w, at, at + block < w->r->to ? at + block : w->r->to);
         over_steps(w, SQI_HOIST);
         over_rows(w);
         over_steps(w, SQI_SINK);
@@ -337,17 +378,16 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
 
 /* ---- All of it ----------------------------------------------------------------------------- */
 
-static bool find_place(sqi_run_of *r, int32_t v)
+static void find_place(sqi_run_of *r, int32_t v)
 {
     const sqi_value *x = &r->p->values[v];
     size_t bytes = sqi_value_bytes(r->p, v);
     sqi_place *at = &r->value[v];
-    *at = (sqi_place){ .base = NULL, .step = bytes };
-    if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, false };
+    *at = (sqi_place){ .base = NULL, .step = bytes, .origin = SQI_OF_STRETCH };
+    if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, SQI_OF_ALL };
     else if (x->kind == SQI_ENTERS) at->base = r->u->kept[r->p->leaves[x->state]];
-    else if (x->kind == SQI_OUTER) *at = (sqi_place){ r->u->outer[x->operand], 0, false };
+    else if (x->kind == SQI_OUTER) *at = (sqi_place){ r->u->outer[x->operand], 0, SQI_OF_ALL };
     else if (x->room == SQI_KEPT) at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
-    return true;
 }
 
 bool sqi_run_places(sqi_run_of *r)
@@ -357,23 +397,43 @@ bool sqi_run_places(sqi_run_of *r)
     return r->value != NULL;
 }
 
+void sqi_run_arrays(sqi_run_of *r)
+{
+    for (int32_t v = 0; v < r->p->n_values; v++) {
+        const sqi_value *x = &r->p->values[v];
+        bool kept = sqi_is_operation(x) && x->room == SQI_KEPT;
+        if (kept || x->kind == SQI_ENTERS) find_place(r, v);
+    }
+}
+
+size_t sqi_forward_room(const sqi_plan *p, int32_t v, int64_t steps)
+{
+    const sqi_value *x = &p->values[v];
+    if (!sqi_is_operation(x)) return 0;
+    return x->room == SQI_BLOCK  ? (size_t)steps * sqi_value_bytes(p, v)
+           : x->room == SQI_STEP ? sqi_value_bytes(p, v)
+                                 : 0;
+}
+
 /* Scratch for values that outlive a pass but not a step or a block. */
 static bool scratch_places(sqi_run_of *r)
 {
+    int64_t steps = r->u->stretch ? r->u->stretch->piece : r->u->block;
     for (int32_t v = 0; v < r->p->n_values; v++) {
         const sqi_value *x = &r->p->values[v];
         bool block = x->room == SQI_BLOCK, wanted = block || x->room == SQI_STEP;
         if (!sqi_is_operation(x) || !wanted) continue;
         sqi_place *at = &r->value[v];
-        at->base = sqi_run_take(r, block ? (size_t)r->u->block : 1, at->step);
+        at->base = sqi_run_room(r, sqi_forward_room(r->p, v, steps));
         if (!block) at->step = 0;
-        at->of_block = block;
+        at->origin = SQI_OF_BLOCK;
         if (!at->base) return false;
     }
     return true;
 }
 
-int32_t sqi_run_threads(const sqi_run_of *r, int64_t steps)
+/* How many of the tape's threads so many steps are worth. */
+static int32_t threads_for(const sqi_run_of *r, int64_t steps)
 {
     enum { WORTH_A_THREAD = 1000000 }; /* flops: waking a thread costs about as much */
     double work = (double)r->p->flops * (double)steps * (r->back ? 2 : 1);
@@ -381,30 +441,47 @@ int32_t sqi_run_threads(const sqi_run_of *r, int64_t steps)
     return most < 1 ? 1 : most < r->t->threads ? (int32_t)most : r->t->threads;
 }
 
-static bool run_forward(sqi_run_of *r)
+bool sqi_run_workers(sqi_run_of *r, int64_t steps)
 {
-    int32_t n = sqi_run_threads(r, r->u->span.steps);
-    sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
-    if (!workers || !sqi_run_places(r) || !scratch_places(r)) return false;
-    for (int32_t i = 0; i < n; i++)
-        if (!sqi_worker_init(r, &workers[i], i)) return false;
+    const sqi_tasks *tasks = r->back ? r->back->tasks : r->p->tasks;
+    r->n_workers = threads_for(r, steps);
+    r->workers = sqi_run_take(r, (size_t)r->n_workers, sizeof *r->workers);
+    for (int32_t i = 0; r->workers && i < r->n_workers; i++)
+        if (!worker_init(r, &r->workers[i], i)) return false;
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
-        for (int32_t i = 0; i < r->p->tasks[phase].n; i++) {
-            sqi_task *k = &r->p->tasks[phase].at[i];
-            if (k->kind == SQI_DO_PRODUCT) sqi_pack(r, k);
+        for (int32_t i = 0; i < tasks[phase].n; i++) {
+            sqi_task *k = &tasks[phase].at[i];
+            if (k->kind == SQI_DO_PRODUCT) pack(r, k);
         }
-    sqi_workers_run(&r->t->workers, n, job, workers);
-    return true;
+    return r->workers != NULL;
+}
+
+void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
+{
+    int32_t n = threads_for(r, to - from);
+    r->from = from;
+    r->to = to;
+    sqi_workers_run(&r->t->workers, n < r->n_workers ? n : r->n_workers, run, r->workers);
+}
+
+bool sqi_forward_open(sqi_run_of *r)
+{
+    int64_t steps = r->u->span.steps;
+    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps);
+}
+
+void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
+{
+    for (int32_t i = 0; i < r->n_workers; i++)
+        r->workers[i].origin[SQI_OF_STRETCH] = r->u->stretch ? r->u->stretch->origin : 0;
+    sqi_run_steps(r, job, from, to);
 }
 
 bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
 {
-    sqi_run_of r = { .t = t,
-                     .u = u,
-                     .p = u->plan,
-                     .arith = &t->kern->of[t->dtype],
-                     .real = sq_dtype_size(t->dtype) };
-    bool ok = run_forward(&r);
-    sqi_arena_clear(&r.scratch, &t->pool);
+    sqi_run_of r = sqi_run_new(t, u);
+    bool ok = sqi_forward_open(&r);
+    if (ok) sqi_forward_steps(&r, 0, u->span.steps);
+    sqi_run_close(&r);
     return ok;
 }

@@ -4,30 +4,40 @@
 
 #include "graph/plan_impl.h"
 
-/* Step t of an array lies at base + t * step; scratch of a block counts from the block's first
- * step. base NULL: not wanted. */
+/* The step that an array begins with: the unroll's first, that of the KEPT arrays, the block's. */
+typedef enum sqi_origin { SQI_OF_ALL, SQI_OF_STRETCH, SQI_OF_BLOCK, SQI_N_ORIGINS } sqi_origin;
+
+/* Step t of an array lies at base + (t - origin) * step. base NULL: not wanted. */
 typedef struct sqi_place {
     char *base;
     size_t step;
-    bool of_block;
+    sqi_origin origin;
 } sqi_place;
 
-/* One direction of one unroll. */
+/* One direction of one unroll: set up once, then run over one range of steps after the other. */
 typedef struct sqi_run_of {
     sq_tape *t;
     const sqi_planned *u;
     sqi_plan *p;
     const sqi_arith *arith;
-    size_t real;             /* bytes of an element */
-    sqi_place *value, *grad; /* [n_values] */
+    size_t real;      /* bytes of an element */
+    sqi_place *value; /* [n_values] */
     sqi_arena scratch;
+    struct sqi_worker *workers;
+    int32_t n_workers;
+    int64_t from, to; /* the steps of this run */
+    char *room;       /* under a budget: memory for what is as large as the steps */
 
     const sqi_back *back; /* reverse: the rest */
+    int lane;
     sqi_wake *wake;
     void *const *gx;
-    int32_t *tap; /* [n_values] slot of a named value */
+    sqi_place *grad, *sunk; /* [n_values]; sunk: the same as the SINK sees it */
+    int32_t *tap;           /* [n_values] slot of a named value */
     bool immediate, sinks;
-    int64_t last; /* steps [span.low, last) are run */
+    int64_t last;    /* the sweep begins before this step */
+    char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
+    bool divided;    /* the steps of this run are not all of their block */
 } sqi_run_of;
 
 /* One thread of it, within a block. Its arrays are as long as any task needs. */
@@ -36,16 +46,19 @@ typedef struct sqi_worker {
     sqi_workers *others;
     int32_t i, n;
     int64_t first, last; /* steps of the block */
+    int64_t origin[SQI_N_ORIGINS];
+    const sqi_place *grad; /* the run's, or what the SINK sees */
     char *tiles;
     const void **a; /* operands of a product or call */
     int64_t *a_row;
     sqi_out *out;
     void **c; /* destinations */
     sq_shape *shapes;
+    sq_attr *drawn; /* of a call that takes random numbers */
+    void *packed;   /* reverse: left operands of weight gradients, or NULL */
     sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
     void **patches; /* addresses of the others */
     char **at;      /* streams of a chain */
-    void *packed;   /* reverse: left operands of weight gradients, or NULL */
     bool *adds;     /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
 
@@ -56,7 +69,14 @@ typedef struct sqi_window {
 
 static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t step)
 {
-    return p->base ? p->base + (size_t)(step - (p->of_block ? w->first : 0)) * p->step : NULL;
+    return p->base ? p->base + (size_t)(step - w->origin[p->origin]) * p->step : NULL;
+}
+
+/* Puts a worker at the steps first to last - 1, which are run together. */
+static inline void sqi_enter_block(sqi_worker *w, int64_t first, int64_t last)
+{
+    w->first = w->origin[SQI_OF_BLOCK] = first;
+    w->last = last;
 }
 
 /* Byte offset of a row of the batch in value v. */
@@ -66,25 +86,63 @@ static inline size_t sqi_row_offset(const sqi_worker *w, int32_t v, int64_t row)
     return x->by_row && row ? (size_t)(x->size / w->r->p->batch * row) * w->r->real : 0;
 }
 
+/* A run in either direction, to be opened. */
+sqi_run_of sqi_run_new(sq_tape *t, const sqi_planned *u);
+
 /* Memory of a run, given back at its end; NULL after posting. */
 void *sqi_run_take(sqi_run_of *r, size_t n, size_t size);
+void sqi_run_close(sqi_run_of *r);
 
-/* Memory of the worker's own; NULL after posting. */
-bool sqi_worker_init(sqi_run_of *r, sqi_worker *w, int32_t i);
+/* The same for values and gradients, so many bytes of which a block of steps needs: under a budget
+ * out of its scratch. */
+void *sqi_run_room(sqi_run_of *r, size_t bytes);
 
-/* Packs the right operands of a product unless they are packed already. */
-void sqi_pack(const sqi_run_of *r, sqi_task *k);
+/* Makes the workers that so many steps at once are worth; packs the right operands of products. */
+bool sqi_run_workers(sqi_run_of *r, int64_t steps);
+
+/* Runs a job over steps from .. to - 1. */
+void sqi_run_steps(sqi_run_of *r, sqi_job *job, int64_t from, int64_t to);
+
+/* A forward run. Under a budget the states that enter `from` lie at the KEPT arrays' origin. */
+bool sqi_forward_open(sqi_run_of *r);
+void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to);
+
+/* A reverse run; wake, lane, gx and immediate are set. Under a budget one call takes steps of one
+ * block, and the calls go backwards. */
+bool sqi_reverse_open(sqi_run_of *r);
+void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to);
+
+/* Gives memory to sums of weight gradients (sqi_partial_bytes of it): blocks may come in pieces. */
+bool sqi_reverse_divide(sqi_run_of *r, char *partials);
+
+/* Adds what reached the initial states to where it goes. */
+void sqi_reverse_end(const sqi_run_of *r);
+
+/* What value v takes of a block's room of so many steps, forward, and in reverse under a budget. */
+size_t sqi_forward_room(const sqi_plan *p, int32_t v, int64_t steps);
+size_t sqi_reverse_room(const sqi_plan *p, const sqi_back *b, int32_t v, int64_t steps);
+
+/* What each worker takes for copies of left operands where the weight gradients of so many steps are
+ * added up at once; sizes: sqi_defer_width of room. */
+size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int64_t *sizes);
+size_t sqi_defer_width(const sqi_back *b);
+
+/* Bytes of all partial sums of weight gradients. */
+size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
+
+/* Whether a block of so many steps can be reversed in pieces with the same bits. */
+bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block);
 
 /* Runs one elementwise pass. In reverse, ops that cross a step border run only with `cross`, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds);
 
+/* Looks up where KEPT arrays lie after they have moved. */
+void sqi_run_arrays(sqi_run_of *r);
+
 /* Where values lie, but for scratch; false after posting. */
 bool sqi_run_places(sqi_run_of *r);
-
-/* How many of the tape's threads so many steps are worth. */
-int32_t sqi_run_threads(const sqi_run_of *r, int64_t steps);
 
 /* Steps of the block that fall to this worker, and rows of the batch. */
 sqi_window sqi_share_steps(const sqi_worker *w, bool alone);

@@ -95,11 +95,22 @@ static void *zeroed(sq_tape *t, size_t n, size_t size)
     return block ? memset(block, 0, n * size) : NULL;
 }
 
+void *sqi_planned_take(sq_tape *t, sqi_planned *u, size_t n, size_t size, bool exact)
+{
+    bool fits = n < SIZE_MAX / 2 / (size ? size : 1);
+    sqi_arena *a = &u->home->arena;
+    void *block = !fits   ? NULL
+                  : exact ? sqi_arena_exact(a, &t->pool, n * size)
+                          : sqi_arena_alloc(a, &t->pool, n * size);
+    if (!block) return sq_post(t, SQ_ENOMEM, "out of memory for the parts of a plan"), NULL;
+    u->beside += n * size + (exact ? SQI_EXACT_HEAD : 0);
+    return block;
+}
+
 static bool make_kept(sq_tape *t, sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
-    for (int32_t v = 0; u->kept && v < p->n_values; v++) {
+    for (int32_t v = 0; v < p->n_values; v++) {
         const sqi_value *x = &p->values[v];
         size_t bytes = sqi_value_bytes(p, v), steps = (size_t)u->span.steps + (x->state >= 0);
         if (!sqi_is_operation(x) || x->room != SQI_KEPT) continue;
@@ -108,31 +119,48 @@ static bool make_kept(sq_tape *t, sqi_planned *u)
         u->kept[v] = sqi_tape_alloc(t, bytes * steps);
         if (!u->kept[v]) return false;
     }
-    return u->kept != NULL;
+    return true;
 }
 
-static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps)
+/* Whether steps are dropped: a budget, a snapshot every so often, or only values wanted. */
+static bool drops_steps(const sq_tape *t, const sq_unroll_options *o)
 {
+    return t->inference || o->budget_bytes || o->every;
+}
+
+static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
+{
+    static const char unkept[] =
+        "under a budget take what is named before the sweep, mark a state "
+        "with sq_keep_grad, or set state_grads in the options";
+    bool drops = drops_steps(t, o);
     sqi_planned *u = zeroed(t, 1, sizeof *u);
     if (!u) return NULL;
     u->plan = p;
     u->home = t->current;
     u->block = block_of(p, steps);
     u->version = t->params ? sq_params_version(t->params) + 1 : 1;
+    u->seed = t->seed;
+    u->run = t->chance;
     u->span = (sqi_span){ .steps = steps,
                           .seed = sqi_wake_seed,
+                          .value = drops ? sqi_stretch_value : NULL,
+                          .unkept = drops ? unkept : NULL,
                           .grad = sqi_wake_grad,
                           .reached = sqi_wake_reached,
-                          .reverse = sqi_plan_reverse };
+                          .reverse = drops ? sqi_stretch_reverse : sqi_plan_reverse,
+                          .push = drops ? NULL : sqi_plan_push };
     u->first_state = p->x >= 0;
     u->first_outer = u->first_state + p->n_states;
     u->outer = zeroed(t, (size_t)p->n_outer, sizeof *u->outer);
     u->tapped = zeroed(t, (size_t)p->n_named, 1);
     u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
-    return u->outer && u->tapped && u->handles && make_kept(t, u) ? u : NULL;
+    u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
+    if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
+    return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
 
-static void *operand_value(const sqi_planned *u, int32_t k)
+void *sqi_planned_operand(const sqi_planned *u, int32_t k)
 {
     const sqi_segment *s = u->home;
     return s->nodes[s->operands[s->nodes[u->span.node].first + (uint32_t)k]].value;
@@ -141,8 +169,9 @@ static void *operand_value(const sqi_planned *u, int32_t k)
 void sqi_planned_bind(sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    if (p->x >= 0) u->x = operand_value(u, 0);
-    for (int32_t j = 0; j < p->n_outer; j++) u->outer[j] = operand_value(u, u->first_outer + j);
+    if (p->x >= 0) u->x = sqi_planned_operand(u, 0);
+    for (int32_t j = 0; j < p->n_outer; j++)
+        u->outer[j] = sqi_planned_operand(u, u->first_outer + j);
 }
 
 /* The initial states go into the states' arrays. */
@@ -151,20 +180,22 @@ static void enter_states(const sqi_planned *u)
     const sqi_plan *p = u->plan;
     for (int32_t k = 0; k < p->n_states; k++) {
         size_t bytes = sqi_value_bytes(p, p->leaves[k]);
-        if (bytes) memcpy(u->kept[p->leaves[k]], operand_value(u, u->first_state + k), bytes);
+        if (bytes)
+            memcpy(u->kept[p->leaves[k]], sqi_planned_operand(u, u->first_state + k), bytes);
     }
 }
 
-sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps)
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
+                             const sq_unroll_options *o)
 {
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) ? make(t, c.p, steps) : NULL;
+    sqi_planned *u = find_operands(&c) ? make(t, c.p, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);
-        enter_states(u);
-        if (!sqi_plan_forward(t, u)) u = NULL;
+        if (!u->stretch) enter_states(u);
+        if (!(u->stretch ? sqi_stretch_forward : sqi_plan_forward)(t, u)) u = NULL;
     }
     sqi_arena_clear(&c.memory, &t->pool);
     return u;
@@ -192,28 +223,59 @@ static bool all_steps(sq_tape *t, int64_t steps, sq_shape *s)
     return true;
 }
 
+/* Where the handle of a part is remembered; NULL after posting. */
+static uint64_t *handle_at(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
+{
+    enum { RUN = 512 };
+    size_t n = (size_t)u->span.steps / RUN + 1;
+    uint64_t i = (uint64_t)(step == SQI_ALL_STEPS ? u->span.steps : step);
+    uint64_t ***pages = &u->handles[slot], **page;
+    if (!*pages) {
+        *pages = sqi_planned_take(t, u, n, sizeof **pages, false);
+        if (!*pages) return NULL;
+        memset(*pages, 0, n * sizeof **pages);
+    }
+    page = &(*pages)[i / RUN];
+    if (!*page) {
+        *page = sqi_planned_take(t, u, RUN, sizeof **page, false);
+        if (!*page) return NULL;
+        memset(*page, 0, RUN * sizeof **page);
+    }
+    return *page + i % RUN;
+}
+
+/* Where the value of a part lies, or NULL when it was dropped. */
+static void *value_at(const sqi_planned *u, int32_t slot, int64_t step)
+{
+    int32_t v = sqi_slot_value(u->plan, slot);
+    if (u->stretch) return sqi_stretch_kept(u, slot, step);
+    size_t i = (size_t)(step == SQI_ALL_STEPS ? 0 : step) + (u->plan->values[v].state >= 0);
+    return u->kept[v] + i * sqi_value_bytes(u->plan, v);
+}
+
+/* Under a budget the gradient of a state is kept where it is asked for. */
+static uint32_t flags_of(const sqi_planned *u, int32_t slot)
+{
+    const sqi_stretches *b = u->stretch;
+    bool state = slot < u->plan->n_states;
+    if (b && !b->records) return 0;
+    return SQI_NEEDS | (state ? SQI_STATE : 0) | (state && b && !b->state_grads ? 0 : SQI_KEEP);
+}
+
 sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     const sqi_plan *p = u->plan;
     int32_t v = sqi_slot_value(p, slot);
-    bool all = step == SQI_ALL_STEPS, state = p->values[v].state >= 0;
     if (slot > p->n_states) u->tapped[slot - p->n_states - 1] = true;
-    if (slot > p->n_states && state) slot = p->values[v].state;
-    if (!u->handles[slot]) {
-        size_t bytes = ((size_t)u->span.steps + 1) * sizeof **u->handles;
-        u->handles[slot] = sqi_arena_alloc(&u->home->arena, &t->pool, bytes);
-        if (!u->handles[slot])
-            return sq_post(t, SQ_ENOMEM, "out of memory for handles"), sqi_none(t);
-        memset(u->handles[slot], 0, bytes);
-    }
-    uint64_t *id = &u->handles[slot][all ? u->span.steps : step];
+    if (slot > p->n_states && p->values[v].state >= 0) slot = p->values[v].state;
+    uint64_t *id = handle_at(t, u, slot, step);
+    if (!id) return sqi_none(t);
     if (*id) return (sq_var){ t, *id };
     sq_shape shape = p->values[v].shape;
-    if (all && !all_steps(t, u->span.steps, &shape)) return sqi_none(t);
-    char *at = u->kept[v] + ((size_t)(all ? 0 : step) + state) * sqi_value_bytes(p, v);
-    uint32_t flags = SQI_NEEDS | SQI_KEEP | (slot < p->n_states ? SQI_STATE : 0);
-    sq_var part = sqi_span_part(t, u->home->ordinal, slot, step, shape, at,
-                                slot == p->n_states ? NULL : p->values[v].name, flags);
+    if (step == SQI_ALL_STEPS && !all_steps(t, u->span.steps, &shape)) return sqi_none(t);
+    const char *name = slot == p->n_states ? NULL : p->values[v].name;
+    sq_var part = sqi_span_part(t, u->home->ordinal, slot, step, shape, value_at(u, slot, step),
+                                name, flags_of(u, slot));
     *id = part.id;
     return part;
 }

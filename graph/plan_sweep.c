@@ -1,11 +1,14 @@
 /* plan_sweep.c -- the reverse run: blocks of steps from the last; in each, what was sunk, the loop
  * backwards, what was hoisted, then the weight gradients of the block.
  *
- * The gradient G_t of a state after step t has up to four sources: what was seeded at its handle,
- * what arrived at the output when the output is that state (kept apart: it is the immediate
- * gradient), what step t + 1 sends back (it crosses the border), and what its own step does with
- * it. The first that comes sets, or adds to what is there: all of it is known beforehand, so
- * threads need not tell each other. */
+ * The gradient G_t of a state after step t has up to five sources, in this order: what was seeded at
+ * its handle, what arrived at the output when the output is that state (kept apart: it is the
+ * immediate gradient), what step t + 1 sends back (it crosses the border), what was sunk (added up
+ * in scratch of its own), and what the loop of its own step does with it. The first that comes sets,
+ * or adds to what is there: all of it is known beforehand, so threads need not tell each other.
+ *
+ * The order is that of steps, whatever block a step is in. So a block may be reversed in pieces: its
+ * weight gradients are one chain of sums that the next piece goes on with (kernel law (c)). */
 #include "graph/plan_run_impl.h"
 
 #include <string.h>
@@ -14,8 +17,12 @@
 
 static bool seeded(const sqi_worker *w, int32_t slot, int64_t step)
 {
-    const unsigned char *s = w->r->wake->seeded[slot];
-    return s && s[step];
+    return sqi_wake_marked(w->r->wake, slot, step, SQI_SEEDED);
+}
+
+static char *seed_at(const sqi_worker *w, int32_t slot, int64_t step)
+{
+    return seeded(w, slot, step) ? sqi_wake_at(w->r->u, w->r->lane, slot, step) : NULL;
 }
 
 static bool output_is(const sqi_run_of *r, int32_t k)
@@ -27,10 +34,8 @@ static bool output_is(const sqi_run_of *r, int32_t k)
 static char *output_seed(const sqi_worker *w, int32_t k, int64_t step, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int32_t slot = sqi_slot_output(r->p), v = r->p->output;
-    if (!output_is(r, k) || !seeded(w, slot, step)) return NULL;
-    return r->wake->grad[slot] + (size_t)step * sqi_value_bytes(r->p, v) +
-           sqi_row_offset(w, v, at.row);
+    char *seed = output_is(r, k) ? seed_at(w, sqi_slot_output(r->p), step) : NULL;
+    return seed ? seed + sqi_row_offset(w, r->p->output, at.row) : NULL;
 }
 
 /* Whether step t sends something back into entering state k. */
@@ -51,9 +56,7 @@ static char *state_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *
 /* Something is there already when step at.step begins to send back into state k. */
 static bool has_content(const sqi_worker *w, int32_t k, int64_t step)
 {
-    const sqi_run_of *r = w->r;
-    if (step <= r->u->span.low) return false;
-    return seeded(w, k, step - 1) || (r->sinks && r->back->sunk[k] && step > w->first);
+    return step > w->r->u->span.low && seeded(w, k, step - 1);
 }
 
 /* Before the first op that writes into entering state k: whether it adds. What the output sent is
@@ -70,19 +73,31 @@ static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
     return y || there;
 }
 
-/* At the start of step at.step's reversal: the total gradient of state k is complete but for what
- * its own step does. */
-static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
+/* What the steps after at.step send into state k is there; of the last step nothing was. */
+static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at, char *g, int64_t n)
 {
     const sqi_run_of *r = w->r;
-    if (crosses(r, k) && at.step + 1 < r->last) return; /* the step after has done it */
-    sqi_window next = { at.step + 1, 1, at.row, at.n_rows };
-    int64_t n;
-    char *g = state_grad(w, k, next, &n), *y = output_seed(w, k, at.step, at);
-    bool there = seeded(w, k, at.step) || (r->sinks && r->back->sunk[k]);
+    if (crosses(r, k) && at.step + 1 < r->last) return;
+    char *y = output_seed(w, k, at.step, at);
+    bool there = seeded(w, k, at.step);
     if (y && there) r->arith->axpy(n, 1, y, g);
     else if (y) memcpy(g, y, (size_t)n * r->real);
     else if (!there) memset(g, 0, (size_t)n * r->real);
+}
+
+/* At the start of step at.step's reversal: the total gradient of state k is complete but for what
+ * the loop of its own step does. */
+static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
+{
+    const sqi_run_of *r = w->r;
+    int32_t v = r->p->leaves[k];
+    sqi_window next = { at.step + 1, 1, at.row, at.n_rows };
+    int64_t n;
+    char *g = state_grad(w, k, next, &n);
+    open_leaving(w, k, at, g, n);
+    if (!r->sinks || !r->back->sunk[k]) return;
+    const char *sunk = sqi_at_step(w, &r->sunk[v], at.step) + sqi_row_offset(w, v, at.row);
+    r->arith->axpy(n, 1, sunk, g);
 }
 
 /* ---- Tasks in reverse ---------------------------------------------------------------------- */
@@ -94,7 +109,7 @@ static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
     int64_t width = k->packed.panels.width[0], n;
     sqi_out o = { .c_row = width, .from_row = width };
     const sqi_place *place =
-        &r->grad[k->target < r->back->n_roots ? r->back->root[k->target] : k->target];
+        &w->grad[k->target < r->back->n_roots ? r->back->root[k->target] : k->target];
     if (!place->base) return o;
     char *c = sqi_at_step(w, place, at.step) + sqi_row_offset(w, k->target, at.row);
     o.c = c;
@@ -116,7 +131,7 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
     if (!w->out[0].c) return;
     for (int32_t i = 0; i < k->n; i++) {
         int32_t g = r->back->root[k->v[i]];
-        w->a[i] = sqi_at_step(w, &r->grad[g], at.step) + sqi_row_offset(w, k->v[i], at.row);
+        w->a[i] = sqi_at_step(w, &w->grad[g], at.step) + sqi_row_offset(w, k->v[i], at.row);
         w->a_row[i] = k->packed.panels.depth[i];
     }
     r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
@@ -134,7 +149,7 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     const sqi_run_of *r = w->r;
     sq_call c = sqi_call_of(w, k->v[0], at);
     int32_t u = r->p->operands[r->p->values[k->v[0]].first + k->target];
-    const sqi_place *from = &r->grad[r->back->root[k->v[0]]], *to = &r->grad[r->back->root[u]];
+    const sqi_place *from = &w->grad[r->back->root[k->v[0]]], *to = &w->grad[r->back->root[u]];
     if (!to->base) return;
     bool zero = k->sets;
     if (k->first) zero = !open_entering(w, k->crosses, at);
@@ -145,19 +160,21 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     c.op->vjp(&c, k->target);
 }
 
+/* Steps descend: what is added to outside values is one sum over all of them. */
 static void reverse_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
-    sqi_window one = { at.step, 1, at.row, at.n_rows };
-    for (; one.step < at.step + at.n_steps; one.step++) reverse_call_step(w, k, one);
+    sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
+    while (one.step-- > at.step) reverse_call_step(w, k, one);
 }
 
 static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross)
 {
+    sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
     for (int32_t i = 0; cross && i < k->chain.n_micros; i++) {
         const sqi_micro *m = &k->chain.micros[i];
         if (m->first) w->adds[m->crosses] = open_entering(w, m->crosses, at);
     }
-    sqi_run_chain(w, k, at, cross, w->adds);
+    while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
 }
 
 static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at)
@@ -180,29 +197,12 @@ static void begin_value(const sqi_worker *w, int32_t v, int64_t step)
     const sqi_run_of *r = w->r;
     size_t bytes = sqi_value_bytes(r->p, v);
     char *g = sqi_at_step(w, &r->grad[v], step);
-    int32_t slot = sqi_slot_output(r->p);
-    const char *y = v == r->p->output && seeded(w, slot, step)
-                        ? r->wake->grad[slot] + (size_t)step * bytes
-                        : NULL;
-    if (r->back->tapped[v]) {
-        if (!seeded(w, r->tap[v], step)) memset(g, 0, bytes);
-        if (y) r->arith->axpy(r->p->values[v].size, 1, y, g);
-    } else if (!y) {
-        memset(g, 0, bytes);
-    } else if (y != g) {
-        memcpy(g, y, bytes);
-    }
-}
-
-/* Before what was sunk sends into the states it read: clears what is not there yet. */
-static void begin_sunk(const sqi_worker *w, int32_t k, int64_t step)
-{
-    const sqi_run_of *r = w->r;
-    bool crossed = crosses(r, k) && step + 1 == w->last && w->last < r->last;
-    sqi_window next = { step + 1, 1, 0, r->p->batch };
-    int64_t n;
-    char *g = state_grad(w, k, next, &n);
-    if (!seeded(w, k, step) && !crossed) memset(g, 0, (size_t)n * r->real);
+    const char *y = v == r->p->output ? seed_at(w, sqi_slot_output(r->p), step) : NULL;
+    const char *own = r->back->tapped[v] ? seed_at(w, r->tap[v], step) : NULL;
+    const char *first = own ? own : y;
+    if (!first) memset(g, 0, bytes);
+    else if (first != g) memcpy(g, first, bytes);
+    if (own && y) r->arith->axpy(r->p->values[v].size, 1, y, g);
 }
 
 static void begin_block(const sqi_worker *w)
@@ -212,23 +212,27 @@ static void begin_block(const sqi_worker *w)
     for (int64_t s = at.step; s < at.step + at.n_steps; s++) {
         for (int32_t i = 0; i < r->back->n_begun; i++) begin_value(w, r->back->begun[i], s);
         for (int32_t k = 0; r->sinks && k < r->p->n_states; k++)
-            if (r->back->sunk[k]) begin_sunk(w, k, s);
+            if (r->back->sunk[k])
+                memset(sqi_at_step(w, &r->sunk[r->p->leaves[k]], s), 0,
+                       sqi_value_bytes(r->p, r->p->leaves[k]));
     }
     if (r->back->n_begun || r->sinks) sqi_workers_meet(w->others);
 }
 
-static void over_steps(const sqi_worker *w, sqi_phase phase)
+static void over_steps(sqi_worker *w, sqi_phase phase)
 {
     const sqi_back *b = w->r->back;
     sqi_window at = sqi_share_steps(w, b->alone[phase]);
     if (!b->tasks[phase].n) return;
+    w->grad = phase == SQI_SINK ? w->r->sunk : w->r->grad;
     if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at);
     sqi_workers_meet(w->others);
 }
 
-static void over_rows(const sqi_worker *w)
+static void over_rows(sqi_worker *w)
 {
     const sqi_back *b = w->r->back;
+    w->grad = w->r->grad;
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
     for (at.step = w->last - 1; at.n_rows && at.step >= w->first; at.step--) {
         for (int32_t k = 0; k < w->r->p->n_states; k++) settle_leaving(w, k, at);
@@ -248,182 +252,359 @@ static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int
 
 static int64_t last_dim(const sqi_value *v) { return v->shape.dim[v->shape.rank - 1]; }
 
-/* The gradients of weights that a block of so many rows brings: sizes and destinations. */
-static sqi_grad_product grads_of(const sqi_worker *w, const sqi_defer *d, int64_t rows)
+/* Where a defer adds: part i of left s, or with s = n_lefts the column sums of part i. */
+static int32_t target_of(const sqi_defer *d, int32_t s, int32_t i)
 {
-    const sqi_run_of *r = w->r;
-    const sqi_value *values = r->p->values;
-    int32_t l = d->n_lefts, n = d->n_parts;
-    int64_t *m = w->a_row + l, *g_row = m + l, *width = g_row + n;
-    void **c = w->c, **sums = w->c + l * n;
-    for (int32_t i = 0; i < n; i++) {
-        bool vector = !l && d->sums[i] >= 0;
-        width[i] = vector ? values[d->sums[i]].size : last_dim(&values[d->parts[i].value]);
-        g_row[i] = -width[i];
-        sums[i] = d->sums[i] < 0 ? NULL : r->grad[d->sums[i]].base;
-    }
-    for (int32_t s = 0; s < l; s++) {
-        m[s] = last_dim(&values[d->lefts[s].value]);
-        w->a_row[s] = -m[s];
-        for (int32_t i = 0; i < n; i++) {
-            int32_t to = d->to[s * n + i];
-            c[s * n + i] = to < 0 ? NULL : r->grad[to].base;
-        }
-    }
-    int64_t panels = r->arith->panels(n, width);
-    return (sqi_grad_product){ .k = rows,
-                               .n_left = l,
-                               .n_parts = n,
-                               .a = w->a,
-                               .a_row = w->a_row,
-                               .m = m,
-                               .g = w->a + l,
-                               .g_row = g_row,
-                               .n = width,
-                               .c = c,
-                               .sums = sums,
-                               .first = panels * w->i / w->n,
-                               .last = panels * (w->i + 1) / w->n };
+    return s < d->n_lefts ? d->to[s * d->n_parts + i] : d->sums[i];
 }
 
-static bool any(void *const *at, int32_t n)
+/* Lays the destinations out at w->c: the gradients themselves, or their partial sums. False when
+ * none is wanted. */
+static bool find_targets(const sqi_worker *w, int32_t number)
 {
-    bool found = false;
-    for (int32_t i = 0; i < n; i++) found |= at[i] != NULL;
-    return found;
+    const sqi_run_of *r = w->r;
+    const sqi_defer *d = &r->back->defers[number];
+    char *partial = r->divided ? r->partials[number] : NULL;
+    bool wanted = false;
+    for (int32_t s = 0; s <= d->n_lefts; s++)
+        for (int32_t i = 0; i < d->n_parts; i++) {
+            int32_t to = target_of(d, s, i);
+            char *at = to < 0 ? NULL : r->grad[to].base;
+            w->c[s * d->n_parts + i] = at && partial ? partial : at;
+            if (to >= 0 && partial) partial += sqi_aligned(sqi_value_bytes(r->p, to));
+            wanted |= at != NULL;
+        }
+    return wanted;
+}
+
+/* Columns of the parts, and of the lefts behind them. */
+static void defer_widths(const sqi_plan *p, const sqi_defer *d, int64_t *width)
+{
+    for (int32_t i = 0; i < d->n_parts; i++) {
+        bool vector = !d->n_lefts && d->sums[i] >= 0;
+        width[i] =
+            vector ? p->values[d->sums[i]].size : last_dim(&p->values[d->parts[i].value]);
+    }
+    for (int32_t s = 0; s < d->n_lefts; s++)
+        width[d->n_parts + s] = last_dim(&p->values[d->lefts[s].value]);
+}
+
+/* The product of so many rows; where they lie is told by the caller. */
+static sqi_grad_product product_of(const sqi_plan *p, const sqi_defer *d, int64_t rows,
+                                   int64_t *width)
+{
+    defer_widths(p, d, width);
+    return (sqi_grad_product){ .k = rows,
+                               .n_left = d->n_lefts,
+                               .n_parts = d->n_parts,
+                               .m = width + d->n_parts,
+                               .n = width,
+                               .last = p->kern->of[p->dtype].panels(d->n_parts, width) };
 }
 
 /* One block's share of the gradients of weights: rows from the last to the first. */
-static void run_defer(const sqi_worker *w, const sqi_defer *d)
+static void run_defer(const sqi_worker *w, int32_t number)
 {
+    const sqi_run_of *r = w->r;
+    const sqi_defer *d = &r->back->defers[number];
     int32_t l = d->n_lefts, n = d->n_parts;
+    int64_t *a_row = w->a_row, *g_row = a_row + l, *width = g_row + n;
     int64_t rows = (w->last - w->first) * d->rows;
-    sqi_grad_product p = grads_of(w, d, rows);
-    if (rows == 0 || !any(w->c, (l + 1) * n)) return;
-    for (int32_t i = 0; i < n; i++) w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows);
-    for (int32_t s = 0; s < l; s++) w->a[s] = last_row(w, d->lefts[s], p.m[s], rows);
-    if (w->r->arith->grad_scratch(&p)) p.scratch = w->packed;
-    w->r->arith->grad_product(&p);
+    if (rows == 0 || !find_targets(w, number)) return;
+    sqi_grad_product p = product_of(r->p, d, rows, width);
+    for (int32_t i = 0; i < n; i++) {
+        w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows);
+        g_row[i] = -p.n[i];
+    }
+    for (int32_t s = 0; s < l; s++) {
+        w->a[s] = last_row(w, d->lefts[s], p.m[s], rows);
+        a_row[s] = -p.m[s];
+    }
+    p.a = w->a;
+    p.a_row = a_row;
+    p.g = w->a + l;
+    p.g_row = g_row;
+    p.c = w->c;
+    p.sums = w->c + l * n;
+    p.resume = r->divided;
+    p.first = p.last * w->i / w->n;
+    p.last = p.last * (w->i + 1) / w->n;
+    if (r->arith->grad_scratch(&p)) p.scratch = w->packed;
+    r->arith->grad_product(&p);
 }
 
-/* Room for the left operands of any block's weight gradients. */
-static bool make_packed(sqi_run_of *r, sqi_worker *w)
+size_t sqi_defer_width(const sqi_back *b)
 {
     size_t most = 0;
-    for (int32_t i = 0; i < r->back->n_defers; i++) {
-        const sqi_defer *d = &r->back->defers[i];
-        sqi_grad_product p = grads_of(w, d, r->u->block * d->rows);
-        size_t bytes = r->arith->grad_scratch(&p);
+    for (int32_t j = 0; j < b->n_defers; j++) {
+        size_t n = (size_t)b->defers[j].n_lefts + (size_t)b->defers[j].n_parts;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int64_t *sizes)
+{
+    size_t most = 0;
+    for (int32_t j = 0; j < b->n_defers; j++) {
+        sqi_grad_product q = product_of(p, &b->defers[j], steps * b->defers[j].rows, sizes);
+        size_t bytes = p->kern->of[p->dtype].grad_scratch(&q);
         if (bytes > most) most = bytes;
     }
-    if (most) w->packed = sqi_run_take(r, most, 1);
-    return !most || w->packed;
+    return most;
+}
+
+/* The block that holds a step, or what the sweep sees of it. */
+static int64_t block_begin(const sqi_run_of *r, int64_t step)
+{
+    int64_t first = step / r->u->block * r->u->block, low = r->u->span.low;
+    return first < low ? low : first;
 }
 
 static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
 {
     sqi_worker *w = (sqi_worker *)context + i;
     const sqi_run_of *r = w->r;
-    int64_t block = r->u->block, low = r->u->span.low;
     w->others = others;
     w->n = n;
-    for (w->last = r->last; w->last > low; w->last = w->first) {
-        w->first = (w->last - 1) / block * block;
-        if (w->first < low) w->first = low;
+    for (int64_t end = r->to; end > r->from; end = w->first) {
+        int64_t first = block_begin(r, end - 1);
+        sqi_enter_block(w, first < r->from ? r->from : first, end);
         begin_block(w);
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
         over_steps(w, SQI_HOIST);
         for (int32_t d = 0; d < r->back->n_defers; d++) {
-            run_defer(w, &r->back->defers[d]); /* two of them may add to one weight */
+            run_defer(w, d); /* two of them may add to one weight */
             sqi_workers_meet(w->others);
         }
     }
 }
 
-/* ---- All of it ----------------------------------------------------------------------------- */
+/* ---- Where gradients lie ------------------------------------------------------------------- */
+
+static sqi_room room_of(const sqi_plan *p, const sqi_back *b, int32_t v)
+{
+    if (v >= b->n_roots) return v < b->n_made ? SQI_BLOCK : SQI_NOWHERE;
+    return p->values[v].kind == SQI_SPREAD ? SQI_NOWHERE : b->room[v];
+}
+
+static bool leaves_as_state(const sqi_value *x)
+{
+    return x->state >= 0 && x->kind != SQI_ENTERS;
+}
+
+/* Of a state the gradient entering the block's first step lies before the others. */
+size_t sqi_reverse_room(const sqi_plan *p, const sqi_back *b, int32_t v, int64_t steps)
+{
+    const sqi_value *x = &p->values[v];
+    size_t bytes = sqi_value_bytes(p, v), all = (size_t)steps * bytes;
+    sqi_room room = room_of(p, b, v);
+    if (x->kind == SQI_X || x->kind == SQI_OUTER || x->kind == SQI_ENTERS) return 0;
+    if (leaves_as_state(x)) return sqi_aligned(all + bytes) + (b->sunk[x->state] ? all : 0);
+    return room == SQI_STEP ? bytes : room == SQI_BLOCK || room == SQI_KEPT ? all : 0;
+}
+
+/* The gradients of a state, and what the SINK sees of them. */
+static bool place_state(sqi_run_of *r, int32_t v)
+{
+    int32_t k = r->p->values[v].state, in = r->p->enters[k];
+    const sqi_stretches *b = r->u->stretch;
+    size_t bytes = sqi_value_bytes(r->p, v);
+    int64_t steps = b ? b->piece : r->u->block;
+    char *g = b ? sqi_run_room(r, ((size_t)steps + 1) * bytes)
+                : sqi_wake_at(r->u, r->lane, k, SQI_NO_STEP);
+    if (!g) return false;
+    r->grad[v] = (sqi_place){ g + bytes, bytes, b ? SQI_OF_BLOCK : SQI_OF_ALL };
+    r->grad[in] = (sqi_place){ g, bytes, r->grad[v].origin };
+    r->sunk[v] = r->sunk[in] = r->grad[v];
+    if (!r->back->sunk[k]) return true;
+    r->sunk[v] = (sqi_place){ sqi_run_room(r, (size_t)steps * bytes), bytes, SQI_OF_BLOCK };
+    return r->sunk[v].base != NULL;
+}
+
+static bool place_value(sqi_run_of *r, int32_t v)
+{
+    const sqi_plan *p = r->p;
+    const sqi_value *x = &p->values[v];
+    const sqi_stretches *b = r->u->stretch;
+    sqi_room room = room_of(p, r->back, v);
+    sqi_place *at = &r->grad[v];
+    *at = (sqi_place){ .step = sqi_value_bytes(p, v) };
+    if (x->kind == SQI_X) at->base = r->gx[0];
+    else if (x->kind == SQI_OUTER)
+        *at =
+            (sqi_place){ x->room == SQI_OUTSIDE ? r->gx[r->u->first_outer + x->operand] : NULL,
+                         0, SQI_OF_ALL };
+    else if (room == SQI_KEPT && !b)
+        at->base =
+            sqi_wake_at(r->u, r->lane, r->back->tapped[v] ? r->tap[v] : sqi_slot_output(p), 0);
+    else if (room == SQI_STEP || room == SQI_BLOCK || room == SQI_KEPT) {
+        int64_t steps = b ? b->piece : r->u->block;
+        at->origin = SQI_OF_BLOCK;
+        at->base = sqi_run_room(r, (room == SQI_STEP ? 1 : (size_t)steps) * at->step);
+        if (room == SQI_STEP) at->step = 0;
+        if (!at->base) return false;
+    }
+    r->sunk[v] = *at;
+    return true;
+}
 
 /* Where gradients lie: in the wake, at the operands' sources, in scratch. */
 static bool find_places(sqi_run_of *r)
 {
     const sqi_plan *p = r->p;
-    const sqi_back *b = r->back;
     size_t n = (size_t)p->n_values;
     r->grad = sqi_run_take(r, n, sizeof *r->grad);
+    r->sunk = sqi_run_take(r, n, sizeof *r->sunk);
     r->tap = sqi_run_take(r, n, sizeof *r->tap);
-    if (!r->grad || !r->tap) return false;
+    if (!r->grad || !r->sunk || !r->tap) return false;
     for (int32_t j = 0; j < p->n_named; j++) r->tap[p->named[j]] = sqi_slot_named(p, j);
-    for (int32_t v = 0; v < p->n_values; v++) {
-        const sqi_value *x = &p->values[v];
-        sqi_room room = x->kind == SQI_SPREAD ? SQI_BLOCK
-                        : v < b->n_roots      ? b->room[v]
-                                              : SQI_NOWHERE;
-        sqi_place *at = &r->grad[v];
-        *at = (sqi_place){ .step = sqi_value_bytes(p, v) };
-        if (x->kind == SQI_X) at->base = r->gx[0];
-        else if (x->kind == SQI_OUTER) {
-            at->base = x->room == SQI_OUTSIDE ? r->gx[r->u->first_outer + x->operand] : NULL;
-            at->step = 0;
-        } else if (x->kind == SQI_ENTERS) at->base = r->wake->grad[x->state];
-        else if (x->state >= 0) at->base = r->wake->grad[x->state] + at->step;
-        else if (room == SQI_KEPT)
-            at->base = r->wake->grad[b->tapped[v] ? r->tap[v] : sqi_slot_output(p)];
-        else if (room == SQI_STEP || room == SQI_BLOCK) {
-            at->of_block = room == SQI_BLOCK;
-            at->base = sqi_run_take(r, at->of_block ? (size_t)r->u->block : 1, at->step);
-            if (!at->of_block) at->step = 0;
-            if (!at->base) return false;
-        }
-    }
+    for (int32_t v = 0; v < p->n_values; v++)
+        if (p->values[v].state < 0 && !place_value(r, v)) return false;
+    for (int32_t k = 0; k < p->n_states; k++)
+        if (!place_state(r, p->leaves[k])) return false;
     return true;
 }
 
-static bool run_reverse(sqi_run_of *r)
+/* ---- Pieces of a block --------------------------------------------------------------------- */
+
+size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b)
 {
-    int32_t n = sqi_run_threads(r, r->last - r->u->span.low);
-    sqi_worker *workers = sqi_run_take(r, (size_t)n, sizeof *workers);
-    if (!workers || !sqi_run_places(r) || !find_places(r)) return false;
-    for (int32_t i = 0; i < n; i++) {
-        if (!sqi_worker_init(r, &workers[i], i) || !make_packed(r, &workers[i])) return false;
-        workers[i].adds = sqi_run_take(r, (size_t)r->p->n_states + 1, 1);
-        if (!workers[i].adds) return false;
-    }
+    size_t bytes = 0;
+    for (int32_t j = 0; j < b->n_defers; j++)
+        for (int32_t s = 0; s <= b->defers[j].n_lefts; s++)
+            for (int32_t i = 0; i < b->defers[j].n_parts; i++) {
+                int32_t to = target_of(&b->defers[j], s, i);
+                if (to >= 0) bytes += sqi_aligned(sqi_value_bytes(p, to));
+            }
+    return bytes;
+}
+
+/* Which outside value a task's op m adds to by itself, or -1. */
+static int32_t adds_outside(const sqi_plan *p, const sqi_task *k, int32_t m)
+{
+    int32_t to = k->kind == SQI_DO_CALL    ? p->operands[p->values[k->v[0]].first + k->target]
+                 : k->kind == SQI_DO_CHAIN ? k->chain.streams[k->chain.micros[m].out].value
+                                           : k->target;
+    return p->values[to].kind == SQI_OUTER ? to : SQI_NO_VALUE;
+}
+
+/* Two tasks that add to one outside value do so block by block: first the one, then the other. */
+static bool one_adder_each(const sqi_plan *p, const sqi_back *b, int32_t outer)
+{
+    int32_t adders = 0;
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
-        for (int32_t i = 0; i < r->back->tasks[phase].n; i++) {
-            sqi_task *k = &r->back->tasks[phase].at[i];
-            if (k->kind == SQI_DO_PRODUCT) sqi_pack(r, k);
+        for (int32_t i = 0; i < b->tasks[phase].n; i++) {
+            const sqi_task *k = &b->tasks[phase].at[i];
+            bool adds = false;
+            int32_t n = k->kind == SQI_DO_CHAIN ? k->chain.n_micros : 1;
+            for (int32_t m = 0; m < n; m++) adds |= adds_outside(p, k, m) == outer;
+            adders += adds;
         }
-    r->sinks = r->back->tasks[SQI_SINK].n > 0;
-    sqi_workers_run(&r->t->workers, n, job, workers);
+    return adders <= 1;
+}
+
+bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block)
+{
+    enum { ONE_CHAIN = 1024 }; /* rows; sqi_grad_product cuts more of them into several */
+    for (int32_t d = 0; d < b->n_defers; d++)
+        if (b->defers[d].rows > ONE_CHAIN / block) return false;
+    for (int32_t j = 0; j < p->n_outer; j++)
+        if (!one_adder_each(p, b, p->outer[j])) return false;
     return true;
 }
 
-/* What reached the initial states goes to whoever gave them. */
-static void to_initial_states(const sqi_run_of *r)
+/* Adds the finished sums of a block to the gradients. */
+static void add_partials(const sqi_run_of *r)
 {
-    for (int32_t k = 0; k < r->p->n_states && r->u->span.low == 0; k++) {
-        void *to = r->gx[r->u->first_state + k];
-        if (to && r->back->crossed[k])
-            r->arith->axpy(r->p->values[r->p->leaves[k]].size, 1, r->wake->grad[k], to);
+    const sqi_worker *w = r->workers;
+    for (int32_t j = 0; j < r->back->n_defers; j++) {
+        const sqi_defer *d = &r->back->defers[j];
+        if (!find_targets(w, j)) continue;
+        for (int32_t s = 0; s <= d->n_lefts; s++)
+            for (int32_t i = 0; i < d->n_parts; i++) {
+                int32_t to = target_of(d, s, i);
+                const void *sum = w->c[s * d->n_parts + i];
+                if (sum) r->arith->axpy(r->p->values[to].size, 1, sum, r->grad[to].base);
+            }
     }
+}
+
+bool sqi_reverse_divide(sqi_run_of *r, char *at)
+{
+    r->partials = sqi_run_take(r, (size_t)r->back->n_defers, sizeof *r->partials);
+    for (int32_t j = 0; r->partials && j < r->back->n_defers; j++) {
+        sqi_back one = { .defers = &r->back->defers[j], .n_defers = 1 };
+        r->partials[j] = at;
+        at += sqi_partial_bytes(r->p, &one);
+    }
+    return r->partials != NULL;
+}
+
+/* ---- All of it ----------------------------------------------------------------------------- */
+
+/* Room for copies of left operands: of every worker, or as many as a budget counts. */
+static bool make_packed(sqi_run_of *r)
+{
+    const sqi_stretches *b = r->u->stretch;
+    size_t n = sqi_defer_width(r->back);
+    int64_t *sizes = sqi_run_take(r, n, sizeof *sizes);
+    if (!sizes) return false;
+    size_t bytes = sqi_packed_bytes(r->p, r->back, b ? b->piece : r->u->block, sizes);
+    for (int32_t i = 0; bytes && i < r->n_workers && (!b || i < b->threads); i++) {
+        r->workers[i].packed = sqi_run_room(r, bytes);
+        if (!r->workers[i].packed) return false;
+    }
+    return true;
+}
+
+bool sqi_reverse_open(sqi_run_of *r)
+{
+    const sqi_stretches *b = r->u->stretch;
+    r->last = r->wake->top + 1;
+    r->sinks = r->back->tasks[SQI_SINK].n > 0;
+    return sqi_run_places(r) && find_places(r) &&
+           sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r);
+}
+
+void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
+{
+    const sqi_stretches *b = r->u->stretch;
+    for (int32_t i = 0; i < r->n_workers; i++)
+        r->workers[i].origin[SQI_OF_STRETCH] = b ? b->origin : 0;
+    int64_t end = b ? (from / r->u->block + 1) * r->u->block : to;
+    bool begins = to == (end < r->last ? end : r->last), ends = from == block_begin(r, from);
+    r->divided = b && r->partials && !(begins && ends);
+    if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
+    sqi_run_steps(r, job, from, to);
+    if (r->divided && ends) add_partials(r);
 }
 
 bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx)
 {
     sqi_planned *u = (sqi_planned *)span;
-    sqi_run_of r = { .t = t,
-                     .u = u,
-                     .p = u->plan,
-                     .arith = &t->kern->of[t->dtype],
-                     .real = sq_dtype_size(t->dtype),
-                     .wake = &u->wake[lane],
-                     .gx = gx,
-                     .immediate = immediate };
+    sqi_run_of r = sqi_run_new(t, u);
     sqi_planned_bind(u);
-    r.last = r.wake->top + 1;
+    r.wake = &u->wake[lane];
+    r.lane = lane;
+    r.gx = gx;
+    r.immediate = immediate;
     r.back = sqi_plan_back(t, u->plan, r.wake->tapped);
-    bool ok = r.back && sqi_wake_ready(t, u, lane) && run_reverse(&r);
-    if (ok) to_initial_states(&r);
-    sqi_arena_clear(&r.scratch, &t->pool);
+    bool ok = r.back && sqi_wake_ready(t, u, lane) && sqi_reverse_open(&r);
+    if (ok) sqi_reverse_steps(&r, span->low, r.last);
+    if (ok) sqi_reverse_end(&r);
+    sqi_run_close(&r);
     return ok;
+}
+
+/* What reached the initial states goes to whoever gave them. */
+void sqi_reverse_end(const sqi_run_of *r)
+{
+    for (int32_t k = 0; k < r->p->n_states && r->u->span.low == 0; k++) {
+        void *to = r->gx[r->u->first_state + k];
+        if (to && r->back->crossed[k])
+            r->arith->axpy(r->p->values[r->p->leaves[k]].size, 1, r->grad[r->p->enters[k]].base,
+                           to);
+    }
 }

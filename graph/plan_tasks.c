@@ -226,6 +226,8 @@ static void keep_for_reverse(sqi_plan *p, int32_t i)
         if (v->kind == SQI_PRODUCT) {
             const sqi_term *m = &p->terms[v->first + k];
             if (p->values[m->right].needs) keep(p, m->left);
+        } else if (v->kind == SQI_CALL && v->op->flags & SQ_LINEAR) {
+            continue;
         } else if (v->kind == SQI_CALL) {
             keep(p, in[k]);
             keep(p, i);

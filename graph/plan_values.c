@@ -82,6 +82,7 @@ static bool read_operation(sq_tape *t, sqi_plan *p, const sqi_segment *s, const 
     v->n = n->n;
     v->attr = copy_attr(t, p, n->attr);
     if (!v->attr) return false;
+    if (n->op->flags & SQ_RANDOM && n->attr->draw.when == SQ_PER_STEP) v->phase = SQI_HOIST;
     for (int32_t k = 0; k < n->n; k++) {
         int32_t x = (int32_t)s->operands[n->first + (uint32_t)k];
         if (p->values[x].phase > v->phase) v->phase = p->values[x].phase;

@@ -1,30 +1,69 @@
 /* plan_wake.c -- what a sweep brings to a span and leaves there: seeds and gradients by slot.
  *
  * A slot is a state, the output, or a named value; a part is one step of a slot. What arrives from
- * outside is added to the part's place in the slot's array, which is zeroed at its first touch.
- * Arrays are made when they are first needed and stay with the segment. */
+ * outside is added to the part's place in the slot's pages, which is zeroed at its first touch.
+ * Pages are made when they are first needed and stay with the segment: one for all steps, which a
+ * sweep then works in, or, where an unroll does not keep all steps, small ones for what was sent or
+ * asked for. */
 #include "graph/plan_impl.h"
 
 #include <string.h>
 
-static void *home_alloc(sq_tape *t, sqi_planned *u, size_t n, size_t size)
-{
-    void *block = n < SIZE_MAX / 2 / (size ? size : 1)
-                      ? sqi_arena_alloc(&u->home->arena, &t->pool, n * size)
-                      : NULL;
-    if (!block) return sq_post(t, SQ_ENOMEM, "out of memory for the gradients of a plan"), NULL;
-    return block;
-}
-
 static void *home_zeroed(sq_tape *t, sqi_planned *u, size_t n, size_t size)
 {
-    void *block = home_alloc(t, u, n, size);
+    void *block = sqi_planned_take(t, u, n, size, false);
     return block ? memset(block, 0, n * size) : NULL;
 }
 
 static size_t slot_bytes(const sqi_planned *u, int32_t slot)
 {
     return sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
+}
+
+/* Whether the gradients of all steps of a slot lie behind each other. */
+static bool is_whole(const sqi_planned *u, int32_t slot)
+{
+    const sqi_stretches *b = u->stretch;
+    int32_t output = sqi_slot_output(u->plan);
+    return !b || (slot < output ? b->state_grads : slot == output && b->outputs);
+}
+
+/* The page table of a slot; false after posting. */
+static bool pages_open(sq_tape *t, sqi_planned *u, int lane, int32_t slot)
+{
+    enum { PAGE_BYTES = 4096 };
+    sqi_pages *g = &u->wake[lane].grad[slot];
+    int64_t bytes = (int64_t)slot_bytes(u, slot);
+    if (g->page) return true;
+    g->n = u->span.steps + (slot < u->plan->n_states);
+    g->run = is_whole(u, slot) ? g->n : bytes && bytes < PAGE_BYTES ? PAGE_BYTES / bytes : 1;
+    g->page = home_zeroed(t, u, (size_t)((g->n + g->run - 1) / g->run), sizeof *g->page);
+    return g->page != NULL;
+}
+
+static int64_t index_of(const sqi_planned *u, int32_t slot, int64_t step)
+{
+    return step + (slot < u->plan->n_states);
+}
+
+/* The page that holds a part; false after posting. */
+static bool part_open(sq_tape *t, sqi_planned *u, int lane, int32_t slot, int64_t step)
+{
+    if (!pages_open(t, u, lane, slot)) return false;
+    sqi_pages *g = &u->wake[lane].grad[slot];
+    int64_t p = index_of(u, slot, step) / g->run;
+    int64_t left = g->n - p * g->run, n = left < g->run ? left : g->run;
+    bool exact = u->stretch && g->run == g->n;
+    if (!g->page[p]) g->page[p] = sqi_planned_take(t, u, (size_t)n, slot_bytes(u, slot), exact);
+    return g->page[p] != NULL;
+}
+
+char *sqi_wake_at(const sqi_planned *u, int lane, int32_t slot, int64_t step)
+{
+    const sqi_pages *g = &u->wake[lane].grad[slot];
+    int64_t i = index_of(u, slot, step);
+    char *page = g->page ? g->page[i / g->run] : NULL;
+    return page ? page + (size_t)(i % g->run) * slot_bytes(u, slot) : NULL;
 }
 
 /* Arrays of a lane, and a new sweep's clean start; false after posting. */
@@ -34,14 +73,14 @@ static bool wake_open(sq_tape *t, sqi_planned *u, int lane)
     size_t n = (size_t)sqi_n_slots(u->plan), named = (size_t)u->plan->n_named;
     if (!w->grad) {
         w->grad = home_zeroed(t, u, n, sizeof *w->grad);
-        w->seeded = home_zeroed(t, u, n, sizeof *w->seeded);
+        w->marks = home_zeroed(t, u, n, sizeof *w->marks);
         w->any = home_zeroed(t, u, n, 1);
         w->tapped = home_zeroed(t, u, named, 1);
-        if (!w->grad || !w->seeded || !w->any || !w->tapped) return w->grad = NULL, false;
+        if (!w->grad || !w->marks || !w->any || !w->tapped) return w->grad = NULL, false;
     }
     if (w->stamp == t->sweep[lane]) return true;
     for (size_t i = 0; i < n; i++)
-        if (w->any[i]) memset(w->seeded[i], 0, (size_t)u->span.steps);
+        if (w->any[i]) memset(w->marks[i], 0, (size_t)u->span.steps);
     memset(w->any, 0, n);
     memcpy(w->tapped, u->tapped, named);
     w->top = SQI_NO_STEP;
@@ -49,41 +88,43 @@ static bool wake_open(sq_tape *t, sqi_planned *u, int lane)
     return true;
 }
 
-static bool slot_open(sq_tape *t, sqi_planned *u, int lane, int32_t slot)
+static bool marks_open(sq_tape *t, sqi_planned *u, int lane, int32_t slot)
 {
     sqi_wake *w = &u->wake[lane];
-    size_t steps = (size_t)u->span.steps + (slot < u->plan->n_states);
-    if (!w->grad[slot]) w->grad[slot] = home_alloc(t, u, steps, slot_bytes(u, slot));
-    return w->grad[slot] != NULL;
-}
-
-static char *part_at(const sqi_planned *u, int lane, int32_t slot, int64_t step)
-{
-    size_t index = (size_t)step + (slot < u->plan->n_states);
-    return u->wake[lane].grad[slot] + index * slot_bytes(u, slot);
+    if (!w->marks[slot]) w->marks[slot] = home_zeroed(t, u, (size_t)u->span.steps, 1);
+    w->any[slot] |= w->marks[slot] != NULL;
+    return w->marks[slot] != NULL;
 }
 
 static void seed_step(sqi_planned *u, int lane, int32_t slot, int64_t step, bool zero)
 {
     sqi_wake *w = &u->wake[lane];
-    if (zero && !w->seeded[slot][step])
-        memset(part_at(u, lane, slot, step), 0, slot_bytes(u, slot));
-    w->seeded[slot][step] = 1;
+    if (zero && !sqi_wake_marked(w, slot, step, SQI_SEEDED))
+        memset(sqi_wake_at(u, lane, slot, step), 0, slot_bytes(u, slot));
+    w->marks[slot][step] |= SQI_SEEDED;
     if (step > w->top) w->top = step;
 }
 
 void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step, bool zero)
 {
     sqi_planned *u = (sqi_planned *)span;
-    sqi_wake *w = &u->wake[lane];
-    if (!wake_open(t, u, lane) || !slot_open(t, u, lane, slot)) return NULL;
-    if (!w->seeded[slot]) w->seeded[slot] = home_zeroed(t, u, (size_t)span->steps, 1);
-    if (!w->seeded[slot]) return NULL;
-    w->any[slot] = true;
     bool all = step == SQI_ALL_STEPS;
-    for (int64_t i = all ? 0 : step; i < (all ? span->steps : step + 1); i++)
+    int64_t first = all ? 0 : step;
+    if (!wake_open(t, u, lane) || !part_open(t, u, lane, slot, first) ||
+        !marks_open(t, u, lane, slot))
+        return NULL;
+    for (int64_t i = first; i < (all ? span->steps : step + 1); i++)
         seed_step(u, lane, slot, i, zero);
-    return part_at(u, lane, slot, all ? 0 : step);
+    return sqi_wake_at(u, lane, slot, first);
+}
+
+/* Whether the last sweep kept the gradient of a part. */
+static bool was_kept(const sqi_planned *u, const sqi_wake *w, int32_t slot, int64_t step)
+{
+    int32_t output = sqi_slot_output(u->plan);
+    if (slot > output && !w->tapped[slot - output - 1]) return false;
+    return slot == output || is_whole(u, slot) ||
+           sqi_wake_marked(w, slot, step, SQI_SEEDED | SQI_WANTED);
 }
 
 const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int32_t slot,
@@ -94,16 +135,17 @@ const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int3
     int32_t output = sqi_slot_output(u->plan);
     *kept = true;
     if (!w->grad || w->stamp != t->sweep[lane]) return NULL;
-    if (slot > output) *kept = w->tapped[slot - output - 1];
-    if (!*kept || !w->grad[slot] || step > w->top) return NULL;
+    *kept = was_kept(u, w, slot, step);
+    if (!*kept || step > w->top) return NULL;
     if (slot == output && !w->any[slot]) return NULL;
     if (step == SQI_ALL_STEPS) {
         for (int64_t s = 0; s < span->steps; s++)
-            if (!w->seeded[slot][s]) memset(part_at(u, lane, slot, s), 0, slot_bytes(u, slot));
-        return part_at(u, lane, slot, 0);
+            if (!sqi_wake_marked(w, slot, s, SQI_SEEDED))
+                memset(sqi_wake_at(u, lane, slot, s), 0, slot_bytes(u, slot));
+        return sqi_wake_at(u, lane, slot, 0);
     }
-    if (slot == output && !w->seeded[slot][step]) return NULL;
-    return part_at(u, lane, slot, step);
+    if (slot == output && !sqi_wake_marked(w, slot, step, SQI_SEEDED)) return NULL;
+    return sqi_wake_at(u, lane, slot, step);
 }
 
 bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane)
@@ -113,14 +155,37 @@ bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane)
     return w->grad && w->stamp == t->sweep[lane] && w->top >= span->low;
 }
 
-bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane)
+/* Where all steps are kept, a sweep works in the slot's own array. */
+static bool works_in(const sqi_planned *u, int lane, int32_t slot)
 {
     const sqi_plan *p = u->plan;
-    for (int32_t slot = 0; slot < sqi_n_slots(p); slot++) {
-        int32_t v = sqi_slot_value(p, slot), j = slot - p->n_states - 1;
-        bool wanted = slot < p->n_states ||
-                      (j < 0 ? v >= 0 && p->values[v].state < 0 : u->wake[lane].tapped[j]);
-        if (wanted && !slot_open(t, u, lane, slot)) return false;
+    int32_t v = sqi_slot_value(p, slot), j = slot - p->n_states - 1;
+    if (u->stretch) return slot < p->n_states && u->stretch->state_grads;
+    return slot < p->n_states ||
+           (j < 0 ? v >= 0 && p->values[v].state < 0 : u->wake[lane].tapped[j]);
+}
+
+/* Whether the gradient of a part is asked for: of a named value by taking its handle, of a state by
+ * a mark or a ledger. */
+static bool is_wanted(const sq_tape *t, const sqi_planned *u, int lane, const sqi_node *n)
+{
+    if (n->op != &sqi_op_part || n->flags & SQI_DEAD) return false;
+    if ((int32_t)n->source > sqi_slot_output(u->plan)) return true;
+    bool listed = lane == SQI_LANE_PROBE && n->listed && n->listed == t->ledgers;
+    return (int32_t)n->source < u->plan->n_states && (n->flags & SQI_KEEP || listed);
+}
+
+bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane)
+{
+    for (int32_t slot = 0; slot < sqi_n_slots(u->plan); slot++)
+        if (works_in(u, lane, slot) && !part_open(t, u, lane, slot, 0)) return false;
+    for (uint32_t i = u->span.node + 1; u->stretch && i < u->home->n_nodes; i++) {
+        const sqi_node *n = &u->home->nodes[i];
+        int32_t slot = (int32_t)n->source;
+        int64_t step = sqi_part_step(n);
+        if (!is_wanted(t, u, lane, n)) continue;
+        if (!part_open(t, u, lane, slot, step) || !marks_open(t, u, lane, slot)) return false;
+        u->wake[lane].marks[slot][step] |= SQI_WANTED;
     }
     return true;
 }

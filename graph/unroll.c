@@ -9,8 +9,8 @@
  * T steps cost O(T). */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
-#include "graph/plan_impl.h"
-#include "graph/unroll.h"
+#include "graph/moment_impl.h"
+#include "graph/unroll_impl.h"
 #include "ops/ops.h"
 
 #include <stdio.h>
@@ -23,9 +23,12 @@ struct sq_unrolled {
     sq_var outputs;
     const char *why;      /* it ran eagerly */
     sqi_planned *planned; /* NULL: eagerly */
+    sqi_budget *budget;   /* eagerly, without keeping the steps */
+    sqi_segment *home;    /* of step 0, or of all */
+    bool nested;          /* its steps begin steps themselves */
     uint64_t first;       /* ordinal of step 0 */
     sq_var *output;       /* eagerly: [T] */
-    sq_var *state;        /* [T+1][n_states], initial states first; planned: those alone */
+    sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
     int32_t n_states;
 };
 
@@ -127,30 +130,36 @@ static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
 
 /* ---- The steps ----------------------------------------------------------------------------- */
 
-static sq_var input_at(sq_var x, int64_t i)
+sq_var sqi_input_at(sq_var x, int64_t i)
 {
     if (!has_value(x)) return x;
     sq_shape s = sq_shape_of(x);
     return sq_reshape(sq_slice(x, 0, i, 1), sq_mat(s.dim[1], s.dim[2]));
 }
 
-/* Closes a step whose cell returned y: its states get gradients and nodes of their own. */
-static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch, uint32_t first)
+bool sqi_step_close(sq_tape *t, const sq_cell *cell, sq_var *state, sq_var *y, int64_t batch,
+                    uint32_t first)
 {
-    sq_tape *t = u->tape;
-    sq_var *state = u->state + (i + 1) * u->n_states;
     bool settled = false; /* whether y has been found among the states */
     if (t->error.status) return false;
-    for (int32_t k = 0; k < u->n_states; k++) {
-        if (!check_state(t, &u->cell, k, state[k], batch)) return false;
-        bool is_output = !settled && state[k].id == y.id;
+    for (int32_t k = 0; k < cell->n_states; k++) {
+        if (!check_state(t, cell, k, state[k], batch)) return false;
+        bool is_output = !settled && state[k].id == y->id;
         state[k] = with_gradient(t, own_node(t, state, k, first));
         sqi_declare_state(state[k]);
-        if (is_output) y = state[k];
+        if (is_output) *y = state[k];
         settled |= is_output;
     }
-    u->output[i] = has_value(y) ? sq_keep_grad(sq_reshape(y, sq_shape_of(y))) : y;
+    if (has_value(*y)) *y = sq_keep_grad(sq_reshape(*y, sq_shape_of(*y)));
     return !t->error.status;
+}
+
+static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch, uint32_t first)
+{
+    sq_var *state = u->state + (i + 1) * u->n_states;
+    bool ok = sqi_step_close(u->tape, &u->cell, state, &y, batch, first);
+    u->output[i] = y;
+    return ok;
 }
 
 static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
@@ -159,7 +168,7 @@ static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
     sq_var *state = u->state + (i + 1) * u->n_states;
     for (int32_t k = 0; k < u->n_states; k++) state[k] = state[k - u->n_states];
     sq_begin_step(t);
-    x = input_at(x, i);
+    x = sqi_input_at(x, i);
     uint32_t first = t->current->n_nodes;
     sq_var y = u->cell.step(t, u->cell.self, x, state);
     return finish_step(u, y, i, batch, first);
@@ -202,7 +211,7 @@ static sq_var enter(sq_unrolled *u, sq_var x, first_step *f)
 {
     sq_tape *t = u->tape;
     sq_var *state = u->state + u->n_states;
-    x = input_at(x, 0);
+    x = sqi_input_at(x, 0);
     for (int32_t k = 0; k < u->n_states; k++)
         state[k] = sq_reshape(u->state[k], sq_shape_of(u->state[k]));
     if (t->error.status) return x;
@@ -224,6 +233,9 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
     sq_tape *t = u->tape;
     sq_var *state = u->state + u->n_states;
     sq_begin_step(t);
+    if (t->error.status) return false;
+    u->home = t->current;
+    t->holding++;
     if (!eager) sqi_trace_begin(t);
     x = enter(u, x, f);
     sq_var y = t->error.status ? sqi_none(t) : u->cell.step(t, u->cell.self, x, state);
@@ -256,6 +268,9 @@ static bool cannot_plan(const sq_unrolled *u)
 static sq_var all_outputs(const sq_unrolled *u)
 {
     if (!u->steps) return sq_zeros(u->tape, sq_vec(0));
+    if (u->budget)
+        return u->budget->has_output ? sqi_budget_part(u->budget, u->n_states, SQI_ALL_STEPS)
+                                     : sqi_none(NULL);
     if (!u->planned) return sq_stack(u->output, (int32_t)u->steps);
     if (u->planned->plan->output < 0) return sqi_none(NULL); /* as an eager stack of nothing */
     return sqi_planned_part(u->tape, u->planned, sqi_slot_output(u->planned->plan),
@@ -274,22 +289,36 @@ static sq_var gather_outputs(const sq_unrolled *u, sq_outputs how)
     return sqi_none(t);
 }
 
-static bool all_steps(sq_unrolled *u, sq_var x, int64_t batch, sq_mode mode, sqi_arena *memory)
+static bool has_budget(const sq_unroll_options *o) { return o->budget_bytes || o->every; }
+
+static bool forgets_steps(const sq_unrolled *u, const sq_unroll_options *o)
 {
-    first_step f = { .trace = { .batch = batch } };
-    if (!u->steps) u->why = "there are no steps";
-    else if (!first_step_room(u->tape, &f, u->n_states, memory)) return false;
-    else if (!trace_step(u, x, batch, mode == SQ_EAGER || !batch, &f)) return false;
-    if (u->steps) u->first = u->tape->current->ordinal;
-    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps);
-    else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
-    for (int64_t i = 1; u->why && i < u->steps; i++)
-        if (!one_step(u, x, i, batch)) return false;
-    sq_end_step(u->tape);
+    return u->tape->inference ? u->steps > 1 : has_budget(o);
+}
+
+/* The place of all steps, which are then run without a trace. */
+static bool begin_without_trace(sq_unrolled *u)
+{
+    sq_begin_step(u->tape);
+    u->home = u->tape->current;
+    u->why = "SQ_EAGER was asked for";
     return !u->tape->error.status;
 }
 
-/* ---- The record of an unroll --------------------------------------------------------------- */
+/* Runs the steps without keeping them. The first, if it was recorded, gives its place to all. A
+ * cell whose step begins steps itself cannot be run so: for inference it keeps them after all. */
+static bool without_keeping(sq_unrolled *u, sq_var x, int64_t batch, const sq_unroll_options *o)
+{
+    sq_tape *t = u->tape;
+    if (t->current != u->home) {
+        if (t->inference) return true;
+        return sqi_begin(t, "unroll") &&
+               sq_post(t, SQ_EVALUE, "a cell that begins steps itself cannot have a budget");
+    }
+    sqi_segment_bury(t, u->home);
+    u->budget = sqi_budget_unroll(t, &u->cell, x, u->state, u->steps, batch, o);
+    return u->budget != NULL;
+}
 
 /* Bytes of a record with the outputs and states of so many steps behind it. */
 static size_t record_bytes(const sq_cell *cell, int64_t steps)
@@ -304,17 +333,60 @@ static void lay_out(sq_unrolled *u, int64_t steps)
     u->state = u->output + steps;
 }
 
+/* Begins with a record of one step; one that keeps a variable of every step grows before the second.
+ * NULL after posting. */
+static sq_unrolled *grow_record(const sq_unrolled *u, sqi_arena *memory)
+{
+    sq_tape *t = u->tape;
+    sq_unrolled *all = sqi_arena_alloc(memory, &t->pool, record_bytes(&u->cell, u->steps));
+    if (!all)
+        return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)u->steps), NULL;
+    *all = *u;
+    lay_out(all, u->steps);
+    all->output[0] = u->output[0];
+    memcpy(all->state, u->state, 2 * (size_t)u->n_states * sizeof *u->state);
+    return all;
+}
+
+/* Runs them; *record moves when it has to grow. */
+static bool all_steps(sq_unrolled **record, sq_var x, int64_t batch, const sq_unroll_options *o,
+                      sqi_arena *memory)
+{
+    sq_unrolled *u = *record;
+    sq_mode mode = o->mode;
+    first_step f = { .trace = { .batch = batch } };
+    if (!u->steps) u->why = "there are no steps";
+    else if (!first_step_room(u->tape, &f, u->n_states, memory)) return false;
+    else if (mode == SQ_EAGER && has_budget(o) && !u->tape->inference) {
+        if (!begin_without_trace(u)) return false;
+    } else if (!trace_step(u, x, batch, mode == SQ_EAGER || !batch, &f)) return false;
+    if (u->steps) u->first = u->tape->current->ordinal;
+    u->nested = u->steps && u->tape->current != u->home;
+    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, o);
+    else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
+    if (u->why && u->steps && forgets_steps(u, o) && !without_keeping(u, x, batch, o)) return false;
+    bool grows = u->why && !u->budget && u->steps > 1;
+    if (grows && !(u = *record = grow_record(u, memory))) return false;
+    for (int64_t i = 1; u->why && !u->budget && i < u->steps; i++)
+        if (!one_step(u, x, i, batch)) return false;
+    sq_end_step(u->tape);
+    return !u->tape->error.status;
+}
+
+/* ---- The record of an unroll --------------------------------------------------------------- */
+
 /* Steps are recorded with the record in memory of its own; at the end it moves to the segment
  * after the last step, so that it lives as long as that one. */
 static sq_unrolled *keep_record(const sq_unrolled *u)
 {
-    int64_t steps = u->planned ? 0 : u->steps;
+    bool lean = u->planned || u->budget;
+    int64_t steps = lean ? 0 : u->steps;
     size_t bytes = record_bytes(&u->cell, steps), head = sizeof *u;
     sq_unrolled *kept = sqi_tape_alloc(u->tape, bytes);
     if (!kept) return NULL;
     *kept = *u;
     lay_out(kept, steps);
-    const void *from = u->planned ? (const void *)u->state : (const void *)u->output;
+    const void *from = lean ? (const void *)u->state : (const void *)u->output;
     memcpy(kept->output, from, bytes - head);
     return kept;
 }
@@ -326,13 +398,12 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
         !find_sizes(t, cell, x, state0, o, &steps, &batch))
         return NULL;
-    sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, steps));
-    if (!u)
-        return sq_post(t, SQ_ENOMEM, "out of memory for %lld steps", (long long)steps), NULL;
+    sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
+    if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
-    lay_out(u, steps);
+    lay_out(u, steps > 0);
     if (!initial_states(u, state0, batch)) return NULL;
-    if (!all_steps(u, x, batch, o->mode, memory)) return NULL;
+    if (!all_steps(&u, x, batch, o, memory)) return NULL;
     sq_unrolled *kept = keep_record(u);
     if (kept) kept->outputs = gather_outputs(kept, o->outputs);
     return t->error.status ? NULL : kept;
@@ -345,7 +416,11 @@ const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq
     sqi_arena memory = { .newest = NULL };
     if (!sqi_begin(t, "unroll") || !sqi_trace_compute(t, "unrolls a cell")) return NULL;
     const char *outer = t->untraced; /* of the cell whose step this may be */
+    int32_t holding = t->holding;
+    sqi_chance before = sqi_run_begin(t);
     const sq_unrolled *u = unroll(t, cell, x, state0, options ? options : &defaults, &memory);
+    sqi_run_end(t, &before);
+    t->holding = holding;
     if (t->error.status) t->tracing = false;
     t->untraced = outer;
     sqi_arena_clear(&memory, &t->pool);
@@ -361,6 +436,7 @@ sq_var sq_unrolled_outputs(const sq_unrolled *u) { return u ? u->outputs : nothi
 sq_var sq_unrolled_output(const sq_unrolled *u, int64_t i)
 {
     if (!u || i < 0 || i >= u->steps) return nothing(u);
+    if (u->budget) return sqi_budget_part(u->budget, u->n_states, i);
     if (!u->planned) return u->output[i];
     int32_t slot = sqi_slot_output(u->planned->plan);
     return u->planned->plan->output < 0 ? nothing(u)
@@ -372,6 +448,7 @@ sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k)
     bool there = u && i >= -1 && i < u->steps && k >= 0 && k < u->n_states;
     if (!there) return nothing(u);
     if (u->planned && i >= 0) return sqi_planned_part(u->tape, u->planned, k, i);
+    if (u->budget && i >= 0) return sqi_budget_part(u->budget, k, i);
     return u->state[(i + 1) * u->n_states + k];
 }
 
@@ -389,14 +466,22 @@ static sq_var named_node(const sq_unrolled *u, int64_t i, const char *name)
 sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name)
 {
     if (!u || i < 0 || i >= u->steps || !name) return nothing(u);
-    if (!u->planned) return named_node(u, i, name);
-    int32_t slot = sqi_planned_named(u->planned, name);
+    if (!u->planned && !u->budget) return named_node(u, i, name);
+    int32_t slot = u->budget ? sqi_budget_named(u->budget, name)
+                             : sqi_planned_named(u->planned, name);
+    if (u->budget) return slot < 0 ? nothing(u) : sqi_budget_part(u->budget, slot, i);
     return slot < 0 ? nothing(u) : sqi_planned_part(u->tape, u->planned, slot, i);
 }
 
 sq_mode sq_unroll_mode(const sq_unrolled *u)
 {
     return !u ? SQ_AUTO : u->planned ? SQ_PLAN : SQ_EAGER;
+}
+
+sq_unrolled_memory sq_unroll_memory(const sq_unrolled *u)
+{
+    if (u && u->planned) return sqi_planned_memory(u->planned);
+    return u && u->budget ? sqi_budget_memory(u->budget) : (sq_unrolled_memory){ .budgeted = false };
 }
 
 void sq_unrolled_last(const sq_unrolled *u, sq_var *states)
@@ -421,4 +506,9 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
     if (u->planned) return sqi_plan_explain(u->planned, buf, n);
     int length = snprintf(buf, n, "eager: %s\n", u->why);
     return length < 0 ? 0 : (size_t)length;
+}
+
+sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
+{
+    return (sqi_inside){ &u->cell, u->planned, u->budget, u->nested };
 }

@@ -36,10 +36,17 @@ typedef struct sq_unroll_options {
 
     /* Memory (checkpoint.h). With one of these, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch; inputs, weights, outputs, input gradients and gradients asked for are
-     * counted apart (sq_unroll_memory). */
-    int64_t budget_bytes; /* > 0: this much. Too little for one step is an error telling the least */
-    int64_t every;        /* > 0: a snapshot every so many steps; SQ_EVERY_SQRT: sqrt(T) */
+     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, and the sums of
+     * their gradients over one block of steps), outputs, input gradients and gradients asked for
+     * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
+     * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
+     * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
+     * before it are run again for it. A plan runs some steps at once; where a gradient is a sum
+     * that cannot be interrupted (more than 1024 rows in a block of steps, an outside value that
+     * several operations use row by row) the least is a block of steps, not one. */
+    int64_t
+        budget_bytes; /* > 0: this much. Too little for one step is an error telling the least */
+    int64_t every;    /* > 0: a snapshot every so many steps; SQ_EVERY_SQRT: sqrt(T) */
     sq_checkpoint_policy policy;
     bool state_grads; /* keep the gradients of all states; without a budget they always are */
 } sq_unroll_options;
@@ -50,10 +57,10 @@ enum { SQ_EVERY_SQRT = -1 };
 typedef struct sq_unrolled_memory {
     bool budgeted;
     sq_checkpoint_cost predicted;
-    int64_t extra_steps;      /* actual */
-    int64_t peak_bytes;       /* actual: snapshots, saved stretch and scratch */
-    int64_t beside_bytes;     /* outputs, asked-for gradients: not of the budget */
-    double schedule_seconds;  /* making the schedule */
+    int64_t extra_steps;     /* actual */
+    int64_t peak_bytes;      /* actual: snapshots, saved stretch and scratch */
+    int64_t beside_bytes;    /* outputs, asked-for gradients: not of the budget */
+    double schedule_seconds; /* making the schedule */
 } sq_unrolled_memory;
 
 typedef struct sq_unrolled sq_unrolled;

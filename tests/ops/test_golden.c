@@ -56,10 +56,11 @@ Test(golden, float_agrees_with_pytorch_in_double)
     for (int i = 0; i < COUNT(golden_ops); i++) check(&golden_ops[i], SQ_F32, 1e-5);
 }
 
+/* Random numbers are nobody else's: test_dropout.c has their formula. */
 Test(golden, no_op_is_left_out)
 {
     for (const sq_op *const *op = sq_op_table(); *op; op++) {
-        int cases = 0;
+        int cases = (*op)->flags & SQ_RANDOM ? 1 : 0;
         for (int i = 0; i < COUNT(golden_ops); i++)
             cases += strcmp(golden_ops[i].name, (*op)->name) == 0;
         cr_expect(cases > 0, "%s has no golden value", (*op)->name);

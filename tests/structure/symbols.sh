@@ -5,7 +5,8 @@
 # external name begins with sq_ or sqi_, so that a static link cannot clash with a user's names.
 # Takes: memory through malloc, calloc, realloc, aligned_alloc and free alone (the tests wrap
 # these); it never prints, exits or aborts. snprintf writes to memory and is fine; assertions may
-# abort through their own function.
+# abort through their own function. Files are touched by core/io_load.c and core/io_save.c alone,
+# through the system's calls: stdio is forbidden there as everywhere.
 set -eu
 shared=$1 archive=$2 nm=$3
 
@@ -24,5 +25,15 @@ forbidden=$forbidden'mmap|sbrk|brk|rand|srand|random|drand48|strtok|setlocale|ti
 bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' |
       grep -E " (__)?($forbidden)(_chk)?(@.*)?\$" || true)
 [ -z "$bad" ] || { echo "the library calls what it must not:"; echo "$bad"; exit 1; }
+
+files='open|openat|creat|read|pread|readv|write|pwrite|writev|lseek|close|fsync|fdatasync|ftruncate|'
+files=$files'truncate|rename|renameat|unlink|unlinkat|remove|link|symlink|mkdir|rmdir|stat|fstat|lstat|'
+files=$files'fopen|fdopen|freopen|fclose|fread|fscanf|fgets|fgetc|getc|tmpfile|mkstemp|mkdtemp|opendir'
+bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' |
+      grep -E " (__)?($files)(64)?(_2|_chk)?(@.*)?\$" | grep -vE ':io_(load|save)\.[^:]*: ' || true)
+[ -z "$bad" ] || { echo "only core/io_load.c and core/io_save.c may touch files:"; echo "$bad"; exit 1; }
+streams='fopen|fdopen|freopen|fclose|fread|fscanf|fgets|fgetc|getc|tmpfile'
+bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' | grep -E " ($streams)(64)?(@.*)?\$" || true)
+[ -z "$bad" ] || { echo "the library uses stdio's files:"; echo "$bad"; exit 1; }
 
 echo "$(echo "$exported" | wc -l) symbols exported"

@@ -39,6 +39,13 @@ bool rc_plain(const random_cell *c)
     return true;
 }
 
+bool rc_draws(const random_cell *c)
+{
+    for (int i = 0; i < c->n_nodes; i++)
+        if (c->node[i].kind == &rc_dropout || c->node[i].kind == &rc_noise) return true;
+    return false;
+}
+
 int rc_named(const random_cell *c, const char *name)
 {
     for (int i = c->n_nodes - 1; i >= 0; i--)

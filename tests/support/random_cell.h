@@ -71,6 +71,9 @@ bool rc_mixes(const random_cell *c);
 /* Whether a plan may be demanded: nothing in it is odd. */
 bool rc_plain(const random_cell *c);
 
+/* Whether it takes random numbers: a row then depends on its place, and a step on its run. */
+bool rc_draws(const random_cell *c);
+
 /* The newest node of that name, or -1; the names are "a" to "f". */
 int rc_named(const random_cell *c, const char *name);
 
@@ -106,7 +109,8 @@ extern const rc_kind rc_x, rc_state, rc_weight, rc_invariant, rc_map1, rc_map1p,
     rc_map3, rc_matmul, rc_matmul_nt, rc_matmul_tn, rc_affine, rc_concat, rc_slice, rc_pad,
     rc_sum_axis, rc_sum_to, rc_broadcast, rc_softmax, rc_log_softmax, rc_max_axis, rc_max_share,
     rc_reshape, rc_swap_last, rc_transpose, rc_stack, rc_detach, rc_full, rc_constant, rc_sum,
-    rc_squared_error, rc_bce, rc_own_cubic, rc_own_scale, rc_own_centre, rc_layer_norm;
+    rc_squared_error, rc_bce, rc_own_cubic, rc_own_scale, rc_own_centre, rc_layer_norm,
+    rc_dropout, rc_noise;
 
 /* The elementwise tables, read from ops.def. */
 typedef struct rc_map {

@@ -497,6 +497,19 @@ static int make_layer_norm(maker *m)
     return chance(m, .4) ? map2(m, "add", y, weight(m, sq_vec(w), 1)) : y;
 }
 
+/* Of a row, or of the vector of weights it is multiplied by. */
+static int make_random(maker *m)
+{
+    int row = squash(m, pick_row(m), 2), a = row;
+    if (chance(m, .2)) a = weight(m, sq_vec(last_dim(shape_at(m, row))), 1);
+    bool mask = chance(m, .8), sequence = mask && chance(m, .4);
+    int y = op1(m, mask ? &rc_dropout : &rc_noise, a, shape_at(m, a), 2 * at(m, a)->bound + 1);
+    m->c->node[y].k[0] = sequence ? SQ_PER_SEQUENCE : SQ_PER_STEP;
+    m->c->node[y].p[0] = mask ? rng_in(&m->r, 0, .5) : .2;
+    m->c->node[y].varies |= !sequence;
+    return a == row ? y : map2(m, "mul", row, y);
+}
+
 static int make_own(maker *m)
 {
     int a = squash(m, pick_row(m), 2);
@@ -575,6 +588,7 @@ static const struct {
     { 4, make_cube },          { 3, make_detach },
     { 3, make_layer_norm },    { 4, make_own },
     { 3, make_mixture },       { 2, make_odd },
+    { 4, make_random },
 };
 
 static int make_something(maker *m)

@@ -263,6 +263,8 @@ KIND(own_cubic, "own_cubic", own(&own_cubic, c, n))
 KIND(own_scale, "own_scale", own(&own_scale, c, n))
 KIND(own_centre, "own_centre", own(&own_centre, c, n))
 KIND(layer_norm, "layer_norm", sq_layer_norm(V(0), n->p[0]))
+KIND(dropout, "dropout", sq_dropout(V(0), n->p[0], (sq_drawn)n->k[0]))
+KIND(noise, "noise", sq_noise(V(0), n->p[0]))
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 

@@ -253,9 +253,11 @@ static bool asked_for(const random_cell *c, int64_t step, int name)
 
 static void unroll(rc_run *r, const sq_var *states)
 {
-    sq_unroll_options o = {
-        .outputs = r->c->outputs, .mode = r->s.mode, .steps = r->s.T, .batch = r->s.B
-    };
+    sq_unroll_options o = r->s.memory;
+    o.outputs = r->c->outputs;
+    o.mode = r->s.mode;
+    o.steps = r->s.T;
+    o.batch = r->s.B;
     r->cell = rc_cell(&r->bound);
     r->u = sq_unroll(r->t, &r->cell, r->x, states, &o);
     for (int64_t i = 0; i < r->s.T; i++) {

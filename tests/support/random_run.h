@@ -55,6 +55,8 @@ typedef struct rc_setup {
     const int *rows; /* which row stands at each place of the batch; NULL: 0, 1, ... */
     double ulp;      /* everything that goes in is changed by so much, up or down */
     bool late;       /* states and outputs are asked for after the sweep only */
+    sq_unroll_options
+        memory; /* budget_bytes, every, policy and state_grads are taken from it */
 } rc_setup;
 
 typedef struct rc_run {

@@ -7,7 +7,7 @@
 
 #include "model.h"
 #include "options.h"
-#include "say.h"
+#include "../common/say.h"
 #include "sunspots.h"
 #include "team.h"
 

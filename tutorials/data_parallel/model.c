@@ -5,7 +5,7 @@
 #include "model.h"
 
 #include "options.h"
-#include "say.h"
+#include "../common/say.h"
 
 void model_init(model *m, uint64_t seed)
 {

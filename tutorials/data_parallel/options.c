@@ -6,7 +6,7 @@
 
 #include "options.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <errno.h>
 #include <stddef.h>

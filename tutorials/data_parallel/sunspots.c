@@ -4,7 +4,7 @@
  * has one for files of any making. */
 #include "sunspots.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <errno.h>
 #include <math.h>

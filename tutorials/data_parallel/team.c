@@ -25,7 +25,7 @@
  * each other meet once per update. */
 #include "team.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <pthread.h>
 #include <stdlib.h>

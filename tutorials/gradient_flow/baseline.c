@@ -4,7 +4,7 @@
  * invented autoregression for these very numbers. */
 #include "baseline.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <math.h>
 #include <stdio.h>

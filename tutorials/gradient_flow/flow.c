@@ -9,7 +9,7 @@
  * which here is zero everywhere but at the last step. */
 #include "flow.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "options.h"
 #include "output.h"
 #include "report.h"
-#include "say.h"
+#include "../common/say.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * below and a row in both tables. The model knows nothing of training. */
 #include "model.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 
 #include "output.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include "series.h"
 
-#include "say.h"
+#include "../common/say.h"
 
 #include <errno.h>
 #include <math.h>

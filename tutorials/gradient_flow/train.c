@@ -9,7 +9,7 @@
 #include "train.h"
 
 #include "progress.h"
-#include "say.h"
+#include "../common/say.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,9 @@
 /* say.c -- one sentence, then the end.
  *
  * A program may do this; a library may not, which is why seqgrad posts its errors on the tape
- * and leaves the dying to its callers. */
+ * and leaves the dying to its callers. Only the main thread says anything: other threads leave
+ * their mistakes on their tapes, which keep the first one until it is asked for. The build tells
+ * the program's name as PROGRAM. */
 #include "say.h"
 
 #include <stdarg.h>
@@ -10,7 +12,7 @@
 
 static void __attribute__((format(printf, 1, 0))) sentence(const char *fmt, va_list args)
 {
-    fputs("gradient_flow: ", stderr);
+    fputs(PROGRAM ": ", stderr);
     vfprintf(stderr, fmt, args);
 }
 

@@ -1,4 +1,4 @@
-/* say.h -- how this program fails: one clear sentence on stderr, and an exit status.
+/* say.h -- how a tutorial fails: one clear sentence on stderr, and an exit status.
  *
  * 1 is a problem with data, files or memory; 2 is a command line that makes no sense. */
 #ifndef SAY_H
@@ -8,7 +8,7 @@
 
 enum { EXIT_PROBLEM = 1, EXIT_USAGE = 2 };
 
-/* "gradient_flow: <sentence>" and exit with 1. */
+/* "program: <sentence>" and exit with 1. */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same with "(see --help)" and exit status 2. */

@@ -1,0 +1,285 @@
+/* test_budget_eager.c -- eager unrolls under a budget: steps are dropped and called again, and
+ * every gradient has the bits of the unroll that keeps them all.
+ *
+ * What is compared is everything that can be read: values, gradients of weights, inputs, initial
+ * states, outside values, states, outputs and named values. */
+#include "tests/support/random_run.h"
+
+/* ---- Random cells -------------------------------------------------------------------------- */
+
+static rc_setup setup(const random_cell *c, sq_dtype dtype, sq_unroll_options memory)
+{
+    memory.state_grads = true;
+    return (rc_setup){ .dtype = dtype,
+                       .mode = SQ_EAGER,
+                       .T = c->T * 3,
+                       .B = c->B,
+                       .data = c->seed,
+                       .late = c->seed & 1,
+                       .memory = memory };
+}
+
+/* What an unroll takes, or, when its budget is too small, the least that it tells. */
+static int64_t memory_of(const random_cell *c, rc_setup s)
+{
+    rc_run r;
+    rc_open(&r, c, s);
+    rc_feed(&r);
+    rc_unroll(&r);
+    int64_t bytes = sq_unroll_memory(r.u).peak_bytes;
+    const char *told = strstr(sq_message(r.t), "one step takes ");
+    if (told) bytes = strtoll(told + strlen("one step takes "), NULL, 10);
+    rc_close(&r);
+    return bytes;
+}
+
+/* A budget between the least and all of it, or snapshots every so often. */
+static sq_unroll_options some_memory(const random_cell *c, rng *z, double slack)
+{
+    sq_unroll_options o = { .policy = rng_below(z, 4) ? SQ_MIXED : SQ_REVOLVE };
+    int kind = rng_below(z, 8);
+    if (kind == 0) o.every = SQ_EVERY_SQRT;
+    if (kind == 1) o.every = 1 + rng_below(z, (int)c->T * 3 + 1);
+    if (kind < 2) return o;
+    int64_t full = memory_of(c, setup(c, SQ_F64, (sq_unroll_options){ .every = 1000 }));
+    int64_t least = memory_of(c, setup(c, SQ_F64, (sq_unroll_options){ .budget_bytes = 1 }));
+    double part = kind == 2 ? 0 : rng_in(z, 0, 1);
+    if (full > least) least += (int64_t)((double)(full - least) * part * part);
+    o.budget_bytes = (int64_t)(slack * (double)least);
+    return o;
+}
+
+/* A program over one run that writes down what it reads. */
+typedef void script(rc_run *r, trace *t);
+
+static bool run(const random_cell *c, rc_setup s, script *does, trace *t, char *why, size_t n)
+{
+    rc_run r;
+    rc_open(&r, c, s);
+    does(&r, t);
+    sq_unrolled_memory m = sq_unroll_memory(r.u);
+    bool ok = rc_is_well(&r, why, n);
+    bool fits = !s.memory.budget_bytes || m.peak_bytes <= s.memory.budget_bytes;
+    if (ok && !fits)
+        snprintf(why, n, "%lld bytes under a budget of %lld", (long long)m.peak_bytes,
+                 (long long)s.memory.budget_bytes);
+    rc_close(&r);
+    return ok && fits;
+}
+
+/* The same program with all steps kept, and three times with less memory. */
+static bool agrees_with(const random_cell *c, script *does, double slack, char *why, size_t n)
+{
+    rng z = { c->seed };
+    trace want = { .n = 0 };
+    bool ok = true;
+    if (!c->T) return true;
+    sq_dtype dtype = SQ_F64;
+    ok = run(c, setup(c, dtype, (sq_unroll_options){ .every = 0 }), does, &want, why, n);
+    for (int i = 0; ok && i < 3; i++) {
+        trace got = { .n = 0 };
+        rc_setup s = setup(c, dtype, some_memory(c, &z, slack));
+        ok = run(c, s, does, &got, why, n) && trace_equal(&got, &want, why, n);
+        size_t used = strlen(why);
+        if (!ok)
+            snprintf(why + used, n - used, " (budget %lld, every %lld, policy %d)",
+                     (long long)s.memory.budget_bytes, (long long)s.memory.every,
+                     (int)s.memory.policy);
+        trace_free(&got);
+    }
+    trace_free(&want);
+    return ok;
+}
+
+static bool agrees(const random_cell *c, script *does, char *why, size_t n)
+{
+    return agrees_with(c, does, 1, why, n);
+}
+
+static void sweep_once(rc_run *r, trace *t)
+{
+    rc_feed(r);
+    rc_unroll(r);
+    rc_read_values(r, t);
+    if (sq_backward(rc_loss(r, 1)) == SQ_OK) rc_read_grads(r, t);
+    rc_read_values(r, t);
+}
+
+static bool one_sweep(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, sweep_once, why, n);
+}
+
+Test(eager_budget, has_the_bits_of_all_steps_kept, .timeout = 120)
+{
+    rc_over("budget", 1, FEWER(120), 1e3, one_sweep);
+}
+
+/* Three losses of the same unroll, gradients adding up. */
+static void sweep_thrice(rc_run *r, trace *t)
+{
+    rc_feed(r);
+    rc_unroll(r);
+    sq_var loss[3];
+    for (int i = 0; i < 3; i++) loss[i] = rc_loss(r, (uint64_t)i);
+    for (int i = 0; i < 3; i++)
+        if (sq_backward(loss[i]) == SQ_OK) rc_read_grads(r, t);
+}
+
+static bool three_sweeps(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, sweep_thrice, why, n);
+}
+
+Test(eager_budget, sweeps_repeat, .timeout = 120)
+{
+    rc_over("sweeps", 300, FEWER(50), 1e3, three_sweeps);
+}
+
+/* From states and outputs of inner steps, with any seed. */
+static void sweep_inner(rc_run *r, trace *t)
+{
+    rc_feed(r);
+    rc_unroll(r);
+    rng z = { r->c->seed };
+    for (int i = 0; i < 3; i++) {
+        int64_t step = rng_below(&z, (int)r->s.T);
+        int k = rng_below(&z, r->c->n_states);
+        sq_var y = i == 1 ? sq_unrolled_output(r->u, step) : sq_unrolled_state(r->u, step, k);
+        if (rc_sweep_from(y, (uint64_t)i) == SQ_OK) rc_read_grads(r, t);
+    }
+}
+
+static bool inner_sweeps(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, sweep_inner, why, n);
+}
+
+Test(eager_budget, sweeps_begin_at_any_step, .timeout = 120)
+{
+    rc_over("inner sweeps", 500, FEWER(50), 1e3, inner_sweeps);
+}
+
+/* Other weights, and another seed and run, between the way forward and the sweep. */
+static void update_between(rc_run *r, trace *t)
+{
+    rc_feed(r);
+    sq_tape_set_seed(r->t, 5);
+    rc_unroll(r);
+    sq_var loss = rc_loss(r, 1);
+    rc_set_weights(r, 77);
+    sq_tape_set_seed(r->t, 6);
+    sq_tape_set_run(r->t, 99);
+    if (sq_backward(loss) == SQ_OK) rc_read_grads(r, t);
+    rc_read_values(r, t);
+}
+
+static bool updates(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, update_between, why, n);
+}
+
+Test(eager_budget, goes_back_to_the_weights_and_numbers_it_used, .timeout = 120)
+{
+    rc_over("updates", 700, FEWER(50), 1e3, updates);
+}
+
+/* A cut at an inner step takes inputs and outside values with it, then another window follows. */
+static void cut_and_go_on(rc_run *r, trace *t)
+{
+    rng z = { r->c->seed };
+    sq_begin_step(r->t);
+    sq_end_step(r->t);
+    rc_feed(r);
+    rc_unroll(r);
+    int64_t keep = 1 + rng_below(&z, (int)r->s.T);
+    r->low = r->s.T - keep;
+    sq_var loss = rc_loss(r, 1);
+    if (sq_cut(r->t, keep, NULL, 0) != SQ_OK) return;
+    r->x_leaf = r->x = (sq_var){ 0 };
+    for (int i = 0; i < RC_INVARIANTS; i++) r->invariant_leaf[i] = (sq_var){ 0 };
+    for (int k = 0; k < RC_STATES; k++) r->state_leaf[k] = (sq_var){ 0 };
+    if (sq_backward(loss) == SQ_OK)
+        for (int32_t id = 0; id < 1; id++) trace_weights(t, r->t);
+    for (int64_t i = r->low; i < r->s.T; i++)
+        for (int k = 0; k < r->c->n_states; k++) {
+            trace_value(t, "state", sq_unrolled_state(r->u, i, k));
+            trace_grad(t, "dL/d state", sq_unrolled_state(r->u, i, k));
+        }
+}
+
+static bool cuts(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, cut_and_go_on, why, n);
+}
+
+Test(eager_budget, may_be_cut_inside, .timeout = 120)
+{
+    rc_over("cuts", 900, FEWER(60), 1e3, cuts);
+}
+
+/* Two windows, the second from the last states of the first; the sweep goes through both. */
+static void two_windows(rc_run *r, trace *t)
+{
+    sq_var last[RC_STATES];
+    rc_feed(r);
+    rc_unroll(r);
+    sq_var loss = rc_loss(r, 1);
+    sq_unrolled_last(r->u, last);
+    rc_unroll_from(r, last, 5);
+    loss = sq_add(loss, rc_loss(r, 2));
+    if (sq_backward(loss) == SQ_OK) rc_read_grads(r, t);
+}
+
+static bool windows(const random_cell *c, char *why, size_t n)
+{
+    return agrees_with(c, two_windows, 1.5, why, n); /* the second has larger steps */
+}
+
+Test(eager_budget, follow_each_other, .timeout = 120)
+{
+    rc_over("windows", 1100, FEWER(40), 1e3, windows);
+}
+
+/* The ledger's totals and immediate gradients. */
+static void take_ledger(rc_run *r, trace *t)
+{
+    rc_feed(r);
+    rc_unroll(r);
+    sq_ledger *l = sq_ledger_new(r->u, rc_loss(r, 1), &(sq_ledger_options){ .values = true });
+    for (int64_t i = 0; l && i < r->s.T; i++)
+        for (int k = 0; k < r->c->n_states; k++) {
+            double both[2] = { sq_ledger_total(l, i, k), sq_ledger_immediate(l, i, k) };
+            trace_numbers(t, "ledger", both, sq_vec(2));
+        }
+    sq_ledger_free(l);
+}
+
+static bool ledgers(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, take_ledger, why, n);
+}
+
+Test(eager_budget, fill_a_ledger, .timeout = 120)
+{
+    rc_over("ledger", 1300, FEWER(40), 1e3, ledgers);
+}
+
+/* For inference: the same values, whatever is asked for. */
+static void infer(rc_run *r, trace *t)
+{
+    sq_tape_set_inference(r->t, r->s.memory.every == 0 && !r->s.memory.budget_bytes);
+    rc_feed(r);
+    rc_unroll(r);
+    rc_read_values(r, t);
+}
+
+static bool infers(const random_cell *c, char *why, size_t n)
+{
+    return agrees(c, infer, why, n);
+}
+
+Test(eager_budget, have_the_values_of_inference, .timeout = 120)
+{
+    rc_over("inference", 1500, FEWER(40), 1e3, infers);
+}

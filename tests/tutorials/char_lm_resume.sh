@@ -1,0 +1,72 @@
+#!/bin/sh
+# char_lm interrupted: a training that goes on from a save ends in the same file, byte for byte, as
+# one that was never interrupted; Ctrl-C saves; a full disk loses neither training nor old save.
+#
+#     sh char_lm_resume.sh PROGRAM SCRATCH-DIR
+program=$1
+mkdir -p "$2" && cd "$2" || exit 1
+rm -f ./*
+
+failed=0
+fail() { echo "FAILED: $1"; failed=1; }
+run() {
+    "$program" "$@" >out 2>err || { fail "$*: status $?"; cat err; }
+}
+
+# 900 bytes to train on in 4 streams of 225: 14 updates of 16 steps a pass.
+awk 'BEGIN { for (i = 0; i < 1000; i++) printf "%c", 97 + i * i % 23 }' >squares.txt
+for settings in '' '--embed 0 --cell gru --layers 2 --k2 5' '--cell lnlstm --dropout 0.4 --clip 0.1'; do
+    first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 16 --quiet $settings"
+    run $first --updates 40 --save whole.st
+    for stop in 1 9 14 33; do # in the first pass, at its end, in the third
+        run $first --updates $stop --save part.st
+        run train squares.txt --quiet --resume part.st --updates 40
+        cmp whole.st part.st || fail "$settings stopped at $stop"
+    done
+done
+
+# Settings that may change do so, and a save goes where --save says.
+run train squares.txt --quiet --resume part.st --updates 41 --rate 0.01 --save faster.st
+cmp -s whole.st faster.st && fail "nothing changed"
+[ "$("$program" sample faster.st --quiet --length 9 | wc -c)" = 10 ] || fail "faster.st"
+
+# Ctrl-C after the first validation. A pipe to read it from; what follows must be read too.
+mkfifo told
+interrupted="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 16 --save stopped.st"
+for signal in INT TERM; do
+    rm -f stopped.st
+    "$program" $interrupted --updates 1000000 --validate 1 >told 2>err &
+    pid=$!
+    exec 3<told
+    while read -r line <&3; do
+        case $line in validation*) break ;; esac
+    done
+    kill -$signal $pid
+    cat <&3 >out
+    exec 3<&-
+    wait $pid
+    status=$?
+    [ $status = $((128 + $(kill -l $signal 2>/dev/null | grep -x '[0-9]*' || case $signal in INT) echo 2 ;; *) echo 15 ;; esac))) ] ||
+        fail "$signal: status $status"
+    n=$(sed -n 's/^stopped after update \([0-9]*\); saved to stopped.st; go on with --resume stopped.st$/\1/p' out)
+    [ -n "$n" ] || { fail "$signal: says nothing"; cat out err; n=1; }
+    run train squares.txt --resume stopped.st --updates $((n + 3)) --quiet
+    run $interrupted --updates $((n + 3)) --quiet --save whole.st
+    cmp whole.st stopped.st || fail "$signal: stopped at $n"
+done
+
+# A disk without room, by a limit on the size of files: the old save stays whole.
+cp stopped.st before.st
+(
+    trap '' XFSZ
+    ulimit -f 4
+    "$program" $interrupted --updates 8 --validate 4 >out 2>err
+)
+status=$?
+[ $status = 1 ] || fail "a full disk: status $status"
+grep -q '^char_lm: .*stopped.st.*; the training goes on$' err || { fail "a full disk on the way"; cat err; }
+tail -1 err | grep -q '^char_lm: .*stopped.st' || { fail "a full disk at the end"; cat err; }
+cmp before.st stopped.st || fail "a full disk: the old save"
+ls ./*.tmp ./*.probe 2>/dev/null && fail "a full disk: leftovers"
+
+exit $failed
