@@ -8,6 +8,7 @@
  * long the tape. The gradients inside a span are the span's affair. */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
+#include "core/watch_impl.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ typedef struct sweep {
     int lane;
     bool immediate;
     int64_t first; /* steps before it are not entered */
+    sqi_watch *watch, *seen; /* the segment's, and the last one met */
+    uint32_t at;      /* the node at work */
 } sweep;
 
 /* ---- Where gradients lie ----------------------------------------------------------------- */
@@ -37,11 +40,18 @@ bool sqi_grads_ready(sq_tape *t)
     return true;
 }
 
-static void *weight_grad(const sq_tape *t, const sqi_node *use)
+/* What a node of segment g sends to a weight. In a probe there is a place for it only when somebody
+ * collects the parts; a span hands in those of its own steps. */
+static void *weight_grad(const sweep *s, const sqi_segment *g, const sqi_node *use)
 {
+    sq_tape *t = s->t;
+    sqi_parts *p = t->parts;
     sq_weight w = { (int32_t)use->source };
     size_t offset = (size_t)sqi_weight_entry_of(t->params, w)->offset;
-    return (char *)t->grads + offset * sq_dtype_size(t->dtype);
+    void *flat = s->lane == SQI_LANE_USER ? t->grads : p ? p->whole : NULL;
+    if (flat) return (char *)flat + offset * sq_dtype_size(t->dtype);
+    bool inside = g->span && s->at <= g->span->node;
+    return p && !inside ? p->open(p, t, w, sqi_last_step(g)) : NULL;
 }
 
 /* Leaves accumulate over sweeps in the user's lane: their stamp is the last zeroing. */
@@ -83,6 +93,7 @@ static void *slot_open(sweep *s, sqi_segment *g, sqi_node *n)
 static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
 {
     sq_tape *t = s->t;
+    const sqi_segment *from = g;
     if (n->op == &sqi_op_import) {
         uint64_t source = n->source;
         n = sqi_node_find(t, source);
@@ -90,7 +101,7 @@ static void *outer_grad(sweep *s, sqi_segment *g, sqi_node *n)
         if (!(n->flags & SQI_NEEDS)) return NULL; /* it stands in for what was cut */
         g = sqi_segment_find(t, sqi_ordinal(source));
     }
-    if (n->op == &sqi_op_use) return s->lane == SQI_LANE_USER ? weight_grad(t, n) : NULL;
+    if (n->op == &sqi_op_use) return weight_grad(s, from, n);
     if (n->op == &sqi_op_leaf && s->lane != SQI_LANE_USER && !is_state(t, n)) return NULL;
     if (n->op == &sqi_op_part)
         return g->span->seed(g->span, t, s->lane, (int32_t)n->source, sqi_part_step(n), true);
@@ -131,7 +142,9 @@ static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
                   .kern = t->kern };
     for (int32_t k = 0; k < n->n; k++) {
         t->call_gx[k] = grad_at(s, g, in[k]);
-        if (t->call_gx[k]) n->op->vjp(&c, k);
+        if (!t->call_gx[k]) continue;
+        n->op->vjp(&c, k);
+        if (s->watch && !sqi_watch_gradient(t, g, i, k)) return;
     }
 }
 
@@ -151,14 +164,18 @@ static void reverse_span(sweep *s, sqi_segment *g)
 
 static bool reverse_segment(sweep *s, sqi_segment *g, uint32_t from)
 {
+    s->watch = s->lane == SQI_LANE_USER ? g->watch : NULL;
+    if (s->watch) s->seen = s->watch;
     for (uint32_t i = from; i >= 1 && !s->t->error.status; i--) {
         const sqi_node *n = &g->nodes[i];
         bool reached = n->flags & SQI_NEEDS && n->grad[s->lane].stamp == s->t->sweep[s->lane];
+        s->at = i;
         if (g->span && i == g->span->node) reverse_span(s, g);
         if (!reached || !n->n || n->op == &sqi_op_detach) continue;
         if (n->op->vjp) reverse_node(s, g, i);
         else sq_post(s->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated", n->op->name);
     }
+    if (s->watch && !s->t->error.status) sqi_watch_states(s->t, g);
     sqi_arena_clear(&s->t->scratch, &s->t->pool);
     return !s->t->error.status;
 }
@@ -225,6 +242,7 @@ static sq_status run(sweep *s, sq_var y, const float *f, const double *d)
     } else if (ok) {
         reverse_segment(s, g, sqi_index(y.id));
     }
+    if (s->seen && !t->error.status) sqi_watch_weights(t, s->seen);
     sqi_arena_clear(&t->scratch, &t->pool);
     if (t->error.status && s->lane == SQI_LANE_USER) t->grads_invalid = true;
     t->doing = NULL;
@@ -246,7 +264,8 @@ static sq_status backward(sq_var y, const float *f, const double *d, int64_t fir
 {
     sq_tape *t = y.tape;
     if (!sqi_begin(t, "backward")) return t ? t->error.status : SQ_EVAR;
-    if (!sqi_has_gradients(t) || !sqi_in_line(t) || !sqi_trace_compute(t, "sweeps"))
+    if (!sqi_has_gradients(t) || !sqi_in_line(t) || !sqi_trace_compute(t, "sweeps") ||
+        !sqi_watch_settle(t))
         return t->error.status;
     const sqi_node *n = sqi_node_of(t, y, "the loss");
     if (!n) return t->error.status;
@@ -317,6 +336,17 @@ sq_status sqi_probe(sq_var loss, bool immediate)
     if (!sqi_has_gradients(t)) return t->error.status;
     return run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE, .immediate = immediate }, loss, NULL,
                NULL);
+}
+
+sq_status sqi_probe_from(sq_var y, const double *seed, sqi_parts *parts)
+{
+    sq_tape *t = y.tape;
+    assert(t && sqi_node_find(t, y.id));
+    if (!sqi_has_gradients(t)) return t->error.status;
+    t->parts = parts;
+    run(&(sweep){ .t = t, .lane = SQI_LANE_PROBE }, y, NULL, seed);
+    t->parts = NULL;
+    return t->error.status;
 }
 
 const void *sqi_probe_grad(sq_var v)

@@ -20,7 +20,23 @@ void sqi_list_states(sq_tape *t, const sq_var *states, int64_t n);
  * listed, is dropped, so that each state receives what its own step does to the loss. */
 sq_status sqi_probe(sq_var loss, bool immediate);
 
-/* The gradient of v in the last probe; NULL stands for zeros. v must be a state. */
+/* Where the weight gradients of a probe go: told apart by step, or all together. Steps are those of
+ * the tape, -1 outside; a sweep tells them from the newest to the oldest, and between them of what
+ * lies outside. */
+typedef struct sqi_parts {
+    void *whole; /* not NULL: a flat block that every use adds to, as in sq_backward */
+    /* Memory to add to what a step sends to a weight; NULL after posting. */
+    void *(*open)(struct sqi_parts *p, sq_tape *t, sq_weight w, int64_t step);
+    /* Whether the norm of that part will do, provided that it is told at once and whole. */
+    bool (*by_norm)(const struct sqi_parts *p, sq_weight w, int64_t step);
+    void (*norm)(struct sqi_parts *p, sq_weight w, int64_t step, double norm);
+} sqi_parts;
+
+/* A probe of any variable: dL/dy = seed, in double, or ones. parts may be NULL. */
+sq_status sqi_probe_from(sq_var y, const double *seed, sqi_parts *parts);
+
+/* The gradient of v in the last probe; NULL stands for zeros. v must be a state, or what a name or
+ * sq_keep_grad keeps the gradient of. */
 const void *sqi_probe_grad(sq_var v);
 
 #endif

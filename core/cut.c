@@ -92,6 +92,44 @@ static void forget(sq_tape *t, border b)
     if (b.low) sqi_span_cut(t->live[0], b.low);
 }
 
+/* The kept segment's import of that source, or 0. */
+static uint64_t import_of(const sqi_segment *s, uint64_t source)
+{
+    for (uint32_t i = 1; i < s->n_nodes; i++)
+        if (s->nodes[i].op == &sqi_op_import && s->nodes[i].source == source)
+            return sqi_id(s->ordinal, i);
+    return 0;
+}
+
+/* Steps beside the line (rerun.c) do not copy what dies: home, which imports the same, does, and
+ * stands in for it. */
+static void lean_on_home(const sq_tape *t, border b)
+{
+    for (uint32_t i = 0; i < t->n_aside; i++)
+        for (uint32_t j = 1; j < t->aside[i]->n_nodes; j++) {
+            sqi_node *n = &t->aside[i]->nodes[j];
+            bool loses = n->op == &sqi_op_import && sqi_ordinal(n->source) < SQI_ASIDE &&
+                         dies(t, n->source, b);
+            uint64_t at = 0;
+            for (uint32_t k = 0; loses && k < t->n_live && !at; k++)
+                if (t->live[k]->ordinal >= b.kept && t->live[k]->span)
+                    at = import_of(t->live[k], n->source);
+            if (at) n->source = at;
+        }
+}
+
+/* What was adopted lies elsewhere now. */
+static void look_again(const sq_tape *t)
+{
+    for (uint32_t i = 0; i < t->n_aside; i++)
+        for (uint32_t j = 1; j < t->aside[i]->n_nodes; j++) {
+            sqi_node *n = &t->aside[i]->nodes[j];
+            const sqi_node *source =
+                n->op == &sqi_op_import ? sqi_node_find(t, n->source) : NULL;
+            if (source) n->value = source->value;
+        }
+}
+
 /* Everything that can fail, then the cut. */
 static sq_status cut_at(sq_tape *t, border b, sq_var *carry, int32_t n)
 {
@@ -100,12 +138,14 @@ static sq_status cut_at(sq_tape *t, border b, sq_var *carry, int32_t n)
         if (!sqi_segment_open(t, -1)) return t->error.status;
     }
     if (!carry_over(t, carry, n, b)) return t->error.status;
-    for (uint32_t i = 0; i < t->n_live + t->n_aside; i++) {
-        sqi_segment *s = i < t->n_live ? t->live[i] : t->aside[i - t->n_live];
+    lean_on_home(t, b);
+    for (uint32_t i = 0; i < t->n_live; i++) {
+        sqi_segment *s = t->live[i];
         if (s->ordinal < b.kept || s->oldest_import >= b.kept + (b.low > 0)) continue;
         if (!adopt(t, s, b)) return t->error.status;
         s->oldest_import = b.kept;
     }
+    look_again(t);
     forget(t, b);
     return SQ_OK;
 }
@@ -137,6 +177,5 @@ bool sqi_forget_older(sq_tape *t)
     const sqi_segment *newest = t->live[i - 1];
     uint64_t reached = newest->oldest_import;
     uint64_t kept = reached < newest->ordinal ? reached : newest->ordinal;
-    return kept <= t->live[0]->ordinal ||
-           cut_at(t, (border){ .kept = kept }, NULL, 0) == SQ_OK;
+    return kept <= t->live[0]->ordinal || cut_at(t, (border){ .kept = kept }, NULL, 0) == SQ_OK;
 }

@@ -5,6 +5,7 @@
  * An import is made once per segment and source; a weight imported into a step becomes a use of
  * that step, so that every step's share of dL/dW has an entry of its own. */
 #include "core/tape_impl.h"
+#include "core/watch_impl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -259,6 +260,7 @@ bool sqi_node_compute(sq_tape *t, sqi_node *node, const sqi_node *x0)
                                   .x = t->call_x,
                                   .y = node->value,
                                   .kern = t->kern });
+    if (t->watch) sqi_watch_value(t, node);
     return true;
 }
 
@@ -387,9 +389,8 @@ sq_var sq_use(sq_tape *t, sq_weight w)
         sq_post(t, SQ_EWEIGHT, "the params have no weight %d", (int)w.id);
     } else {
         bool again = t->rerun && t->rerun->home->n_versions;
-        return var_at(t, use(t, w,
-                             again ? t->rerun->home->versions[0]
-                                   : sqi_params_current(t->params)));
+        return var_at(
+            t, use(t, w, again ? t->rerun->home->versions[0] : sqi_params_current(t->params)));
     }
     return sqi_none(t);
 }

@@ -12,6 +12,7 @@
  * it.
  * What would move time or sweep has no place in such a step. */
 #include "core/tape_impl.h"
+#include "core/watch_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ sqi_segment *sqi_aside_open(sq_tape *t, int64_t step, size_t hint)
     s->step = step;
     s->oldest_import = UINT64_MAX;
     s->arena.hint = hint;
+    s->watch = sqi_watch_share(t->watch);
     t->chance = t->rerun->run;
     t->current = t->aside[t->n_aside++] = s;
     return s;
@@ -64,6 +66,8 @@ void sqi_rerun_begin(sq_tape *t, sqi_rerun *r)
     r->tracing = t->tracing;
     r->now = t->chance;
     r->seed_now = t->seed;
+    r->watch = t->watch;
+    t->watch = r->home->watch;
     t->rerun = r;
     t->tracing = false;
     t->seed = r->seed;
@@ -77,13 +81,15 @@ void sqi_rerun_end(sq_tape *t, sqi_rerun *r)
     t->tracing = r->tracing;
     t->chance = r->now;
     t->seed = r->seed_now;
+    t->watch = r->watch;
 }
 
 bool sqi_in_line(sq_tape *t)
 {
-    return !t->rerun || sq_post(t, SQ_EVALUE,
-                                "has no place inside a step of an unroll that does not keep its "
-                                "steps: one under a byte budget, or for inference");
+    return !t->rerun ||
+           sq_post(t, SQ_EVALUE,
+                   "has no place inside a step of an unroll that does not keep its "
+                   "steps: one under a byte budget, or for inference");
 }
 
 /* ---- What comes from outside -------------------------------------------------------------- */
@@ -146,5 +152,6 @@ void sqi_segment_bury(sq_tape *t, sqi_segment *s)
         *n = (sqi_node){ .op = &sqi_op_constant, .attr = &sqi_no_attr, .flags = SQI_DEAD };
     }
     s->oldest_import = UINT64_MAX;
+    s->leaves = NULL;
     sqi_arena_free(&s->arena, &t->pool);
 }

@@ -144,7 +144,8 @@ static bool push_node(sweep *s, const sqi_segment *g, sqi_node *n)
 static bool push_span(sweep *s, sqi_span *span)
 {
     if (span->push) return span->push(span, s->t, &s->kept);
-    return sq_post(s->t, SQ_EGRAD, "an unroll under a byte budget cannot be differentiated forward");
+    return sq_post(s->t, SQ_EGRAD,
+                   "an unroll under a byte budget cannot be differentiated forward");
 }
 
 /* What was asked for in this segment. */
@@ -215,8 +216,8 @@ sq_status sq_jvp(const sq_var *x, const double *const *dx, int32_t n, const sq_v
     sq_tape *t = x && n > 0 ? x[0].tape : y && m > 0 ? y[0].tape : NULL;
     if (!sqi_begin(t, "jvp")) return t ? t->error.status : SQ_EVAR;
     sweep s = { .t = t, .x = x, .y = y, .dy = dy, .n = n, .m = m };
-    if (sqi_has_gradients(t) && sqi_in_line(t) && sqi_trace_compute(t, "sweeps") && check(t, x, dx, n, "x") &&
-        check(t, y, dy, m, "y"))
+    if (sqi_has_gradients(t) && sqi_in_line(t) && sqi_trace_compute(t, "sweeps") &&
+        check(t, x, dx, n, "x") && check(t, y, dy, m, "y"))
         run(&s, dx);
     sqi_arena_clear(&s.scratch, &t->pool);
     sqi_arena_clear(&s.kept, &t->pool);

@@ -13,7 +13,7 @@
 
 SQ_BEGIN_DECLS
 
-/* dy[j] = sum over i of (dy[j]/dx[i]) dx[i]: the change of every y when each x[i] moves along dx[i].
+/* dy[j] = sum over i of (dy[j]/dx[i]) dx[i]: the change of every y as each x[i] moves along dx[i].
  *
  * x[i] is any variable: a leaf, a constant too, a state, a result (the change is then added to what
  * comes down to it from the other x), or a weight variable: then every use of that weight on the

@@ -3,6 +3,7 @@
  * A tape always has a root and a current segment, so recording never asks whether it may.
  * Segments and their arrays are recycled through a free list, their arenas through the pool. */
 #include "core/tape_impl.h"
+#include "core/watch_impl.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -51,10 +52,15 @@ bool sq_post(sq_tape *t, sq_status status, const char *fmt, ...)
     return false;
 }
 
-sq_status sq_tape_status(const sq_tape *t) { return t ? t->error.status : SQ_ENOMEM; }
+sq_status sq_tape_status(const sq_tape *t)
+{
+    if (t) sqi_watch_settle((sq_tape *)(uintptr_t)t);
+    return t ? t->error.status : SQ_ENOMEM;
+}
 
 const char *sq_message(const sq_tape *t)
 {
+    if (t) sqi_watch_settle((sq_tape *)(uintptr_t)t);
     return t ? t->error.text : sq_status_text(SQ_ENOMEM);
 }
 
@@ -104,8 +110,12 @@ void sqi_segment_release(sq_tape *t, sqi_segment *s)
     for (uint32_t i = 0; i < s->n_versions; i++) sqi_version_release(t->params, s->versions[i]);
     size_t used = s->arena.used;
     sqi_arena_clear(&s->arena, &t->pool);
-    if (!s->span && s->ordinal < SQI_ASIDE) t->hints[hint_kind(t, s)] = used; /* one step's worth, not a whole span's */
+    if (!s->span && s->ordinal < SQI_ASIDE)
+        t->hints[hint_kind(t, s)] = used; /* one step's worth, not a whole span's */
     s->span = NULL;
+    sqi_watch_drop(s->watch);
+    s->watch = NULL;
+    s->leaves = NULL;
     s->n_nodes = s->n_operands = s->n_versions = 0;
     s->next_free = t->free_segments;
     t->free_segments = s;
@@ -160,6 +170,7 @@ static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
     s->step = step;
     s->oldest_import = UINT64_MAX;
     s->arena.hint = t->hints[kind];
+    s->watch = sqi_watch_share(t->watch);
     bool between_still = kind == HINT_BETWEEN && t->current && t->current->step < 0;
     if (!between_still) t->chance.taken = 0;
     t->current = s;
@@ -168,6 +179,7 @@ static void segment_place(sq_tape *t, sqi_segment *s, int64_t step, int kind)
 
 bool sqi_segment_open(sq_tape *t, int64_t step)
 {
+    if (!sqi_watch_settle(t)) return false;
     if (!sqi_grow(t, &t->live, &t->live_room, (uint64_t)t->n_live + 1, sizeof *t->live))
         return false;
     sqi_segment *s = sqi_segment_take(t);
@@ -253,6 +265,7 @@ void sq_tape_free(sq_tape *t)
         segment_free(s);
     }
     sqi_pool_free(&t->pool);
+    sqi_watch_drop(t->watch);
     free(t->live);
     free(t->aside);
     free(t->grads);
@@ -268,6 +281,7 @@ void sq_tape_reset(sq_tape *t)
     if (!t || !sqi_in_line(t)) return;
     release_all(t);
     sqi_error_clear(&t->error);
+    sqi_watch_forget(t);
     t->next_step = 0;
     t->chance = (sqi_chance){ .serial = ++t->runs };
     t->swept = false;
@@ -312,7 +326,8 @@ bool sqi_has_gradients(sq_tape *t)
 
 void sq_begin_step(sq_tape *t)
 {
-    if (!sqi_begin(t, "begin_step") || !sqi_in_line(t) || !sqi_trace_compute(t, "begins a step"))
+    if (!sqi_begin(t, "begin_step") || !sqi_in_line(t) ||
+        !sqi_trace_compute(t, "begins a step"))
         return;
     if (t->inference && !t->holding && !sqi_forget_older(t)) return;
     if (sqi_segment_open(t, t->next_step)) t->next_step++;

@@ -111,6 +111,30 @@ SQ_API int32_t sq_tape_threads(const sq_tape *t);
 SQ_API void sq_tape_set_inference(sq_tape *t, bool on);
 SQ_API bool sq_tape_inference(const sq_tape *t);
 
+/* Looks at everything that is recorded and swept from here on, and stops at the first number that
+ * is infinite or none, or the first gradient of a state that is too large, with a sentence
+ * (SQ_ENONFINITE) that tells where it came up:
+ *     backward, step 37 of 200, layer 1, gate f, exp [32,256], input -3.1..88.9: gradient grew 4.2x
+ *     per step since step 52 and is inf at [3,17]
+ * direction; step; layer, for cells whose states are named "1.h"; the first named value (sq_name)
+ * that the number leads to, or the state; the operation, its operands and their range; how norms
+ * grew step by step up to there. A number from outside (a weight, an input) is told as such. Values
+ * are told at the end of their step, or when the status is asked for; a sweep stops at once, and
+ * what it added to the gradients of weights is invalid until sq_zero_grads.
+ * |dL/dh_t| is the norm of the total gradient of each state after step t; in a loop by hand, where
+ * nothing says what a state is, of all together that later steps take from step t.
+ * Nothing that is computed changes by a bit. sq_unroll_options has the same for one unroll; unrolls on
+ * a watched tape are watched, too. NULL or all-zero ends it; sq_tape_reset does not.
+ * Fails: SQ_EVALUE a number is negative or none; SQ_ENOMEM.
+ * Cost: eagerly, reading every result once; as a plan (graph/plan.h), see there. */
+typedef struct sq_watch {
+    bool nonfinite;
+    double limit;  /* > 0: |dL/dh_t| above it */
+    double growth; /* > 0: |dL/dh_t| above growth * |dL/dh_(t+steps)| */
+    int64_t steps; /* of growth; 0 stands for 1 */
+} sq_watch;
+SQ_API void sq_tape_set_watch(sq_tape *t, const sq_watch *watch);
+
 /* ---- Time ------------------------------------------------------------------------------- */
 
 /* Begins the next time step: what is recorded from here on belongs to it. Steps count 0, 1, ... */

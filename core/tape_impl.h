@@ -111,6 +111,8 @@ typedef struct sqi_span {
     bool (*push)(struct sqi_span *span, sq_tape *t, sqi_arena *memory);
 } sqi_span;
 
+typedef struct sqi_watch sqi_watch;
+
 typedef struct sqi_segment {
     uint64_t ordinal;
     int64_t step;   /* -1: root, or between steps */
@@ -123,6 +125,8 @@ typedef struct sqi_segment {
     sqi_version **versions; /* references held */
     uint32_t n_versions, version_room;
     uint64_t oldest_import; /* smallest ordinal imported from outside the root */
+    sqi_watch *watch;       /* what is looked for in it, or NULL; a reference (watch.c) */
+    const uint32_t *leaves; /* watched: the nodes that leave as the states of an unroll, or NULL */
     struct sqi_segment *next_free;
 } sqi_segment;
 
@@ -169,6 +173,7 @@ typedef struct sqi_rerun {
     const char *doing;
     sqi_chance now;
     uint64_t seed_now;
+    sqi_watch *watch;
     bool tracing;
 } sqi_rerun;
 
@@ -183,6 +188,7 @@ struct sq_tape {
     int32_t holding;      /* > 0: an unroll whose steps begin steps themselves needs them all */
     bool tracing;         /* operations of this step are recorded without arithmetic */
     const char *untraced; /* why the last tracing ended early, or NULL */
+    sqi_watch *watch; /* what is looked for in all that is recorded now, or NULL */
     int32_t naming; /* so many operands, past the segment's last, are known to a message */
 
     sqi_segment *root, *current;
@@ -213,6 +219,7 @@ struct sq_tape {
     void *grads;                 /* flat weight gradients */
     int64_t n_grads;
     bool grads_invalid;
+    struct sqi_parts *parts; /* of the probe at work: where gradients of weights go, or NULL */
 
     sqi_use *uses; /* by weight id: the newest use */
     uint32_t use_room;

@@ -7,12 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Off the tape: the cell's own array of widths may be gone. */
+static int64_t width_of(const sq_unrolled *u, int32_t k)
+{
+    sq_var last = sq_unrolled_state(u, sq_unrolled_steps(u) - 1, k);
+    const sqi_node *n = sqi_node_find(last.tape, last.id);
+    return n ? n->shape.dim[1] : 0;
+}
+
 int64_t sq_jacobian_size(const sq_unrolled *u, int32_t state)
 {
-    if (!u || state < SQ_JOINTLY || state >= sq_unrolled_n_states(u)) return 0;
-    const sq_cell *cell = sqi_unrolled_inside(u).cell;
-    int64_t size = state >= 0 ? cell->width[state] : 0;
-    for (int32_t k = 0; state < 0 && k < cell->n_states; k++) size += cell->width[k];
+    int32_t n = sq_unrolled_n_states(u);
+    if (state < SQ_JOINTLY || state >= n) return 0;
+    int64_t size = state >= 0 ? width_of(u, state) : 0;
+    for (int32_t k = 0; state < 0 && k < n; k++) size += width_of(u, k);
     return size;
 }
 
@@ -49,8 +57,8 @@ bool sqi_jacobian_begin(const sq_unrolled *u, const char *doing, int64_t t, int6
     if (state < SQ_JOINTLY || state >= sq_unrolled_n_states(u))
         return sq_post(tape, SQ_ERANGE, "the cell has no state %d", (int)state);
     if (t < -1 || t >= steps)
-        return sq_post(tape, SQ_ERANGE, "there is no step %lld in an unroll of %lld", (long long)t,
-                       (long long)steps);
+        return sq_post(tape, SQ_ERANGE, "there is no step %lld in an unroll of %lld",
+                       (long long)t, (long long)steps);
     return check_row(u, t, row);
 }
 
@@ -110,7 +118,8 @@ static int64_t normalise(int64_t n, double *x)
 static bool walk_back(walk *w, int64_t step, double *gx)
 {
     sqi_moment m;
-    bool ok = sqi_moment_open(&m, w->u, step) && sqi_moment_pull(&m, w->row, w->n, w->g, w->next, gx);
+    bool ok =
+        sqi_moment_open(&m, w->u, step) && sqi_moment_pull(&m, w->row, w->n, w->g, w->next, gx);
     sqi_moment_close(&m);
     if (!ok) return false;
     double *g = w->next;
@@ -134,12 +143,13 @@ static void hand_out(int64_t n, int64_t exponent, double *m, double *log_scale)
     for (int64_t i = 0; i < n; i++) m[i] = ldexp(m[i], by);
 }
 
-static bool check_order(const sq_unrolled *u, int64_t t, int64_t k, int64_t lowest, const double *m)
+static bool check_order(const sq_unrolled *u, int64_t t, int64_t k, int64_t lowest,
+                        const double *m)
 {
     sq_tape *tape = sq_unrolled_tape(u);
     if (k < lowest || k > t)
-        return sq_post(tape, SQ_ERANGE, "k = %lld does not lie in %lld .. t = %lld", (long long)k,
-                       (long long)lowest, (long long)t);
+        return sq_post(tape, SQ_ERANGE, "k = %lld does not lie in %lld .. t = %lld",
+                       (long long)k, (long long)lowest, (long long)t);
     return m || sq_post(tape, SQ_EVALUE, "the array for the result is NULL");
 }
 
@@ -171,15 +181,15 @@ static bool input_width(const sq_unrolled *u, int64_t step, int64_t *width)
     return none ? sq_post(m.t, SQ_EVALUE, "the cell got no input") : ok;
 }
 
-sq_status sq_jacobian_input(const sq_unrolled *u, int64_t t, int64_t k, int64_t row, int32_t state,
-                            double *m, double *log_scale)
+sq_status sq_jacobian_input(const sq_unrolled *u, int64_t t, int64_t k, int64_t row,
+                            int32_t state, double *m, double *log_scale)
 {
     walk w;
     int64_t width, before;
     if (!u) return SQ_EVAR;
     sq_tape *tape = sq_unrolled_tape(u);
-    if (!sqi_jacobian_begin(u, "jacobian_input", t, row, state) || !check_order(u, t, k, 0, m) ||
-        !input_width(u, k, &width))
+    if (!sqi_jacobian_begin(u, "jacobian_input", t, row, state) ||
+        !check_order(u, t, k, 0, m) || !input_width(u, k, &width))
         return tape->error.status;
     bool ok = walk_begin(&w, u, row, state);
     for (int64_t step = t; ok && step > k; step--) ok = walk_back(&w, step, NULL);
@@ -195,7 +205,8 @@ sq_status sq_jacobian_log_norms(const sq_unrolled *u, int64_t t, int64_t row, in
     walk w;
     if (!u) return SQ_EVAR;
     sq_tape *tape = sq_unrolled_tape(u);
-    if (!sqi_jacobian_begin(u, "jacobian_log_norms", t, row, state) || !check_order(u, t, t, -1, log_norm))
+    if (!sqi_jacobian_begin(u, "jacobian_log_norms", t, row, state) ||
+        !check_order(u, t, t, -1, log_norm))
         return tape->error.status;
     bool ok = walk_begin(&w, u, row, state);
     int64_t offset = offset_of(u, state);
@@ -221,7 +232,8 @@ bool sqi_frame_step(sqi_frame *f, const sq_unrolled *u, int64_t step, int64_t ro
     int64_t size = f->size;
     memset(f->next, 0, (size_t)(size * size) * sizeof *f->next);
     for (int64_t i = 0; i < size; i++) f->next[i * size + i] = 1;
-    bool ok = sqi_moment_open(&m, u, step) && sqi_moment_pull(&m, row, size, f->next, f->j, NULL);
+    bool ok =
+        sqi_moment_open(&m, u, step) && sqi_moment_pull(&m, row, size, f->next, f->j, NULL);
     sqi_moment_close(&m);
     if (!ok) return false;
     sqi_transpose(size, size, f->j, f->next);

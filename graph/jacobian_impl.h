@@ -6,9 +6,9 @@
 #include "graph/moment_impl.h"
 
 typedef struct sqi_frame {
-    int64_t n, size; /* n directions of `size` numbers */
-    double *q;       /* [n,size] */
-    double *r;       /* [n,n] room for the triangle */
+    int64_t n, size;  /* n directions of `size` numbers */
+    double *q;        /* [n,size] */
+    double *r;        /* [n,n] room for the triangle */
     double *j, *next; /* [size,size] */
 } sqi_frame;
 

@@ -1,4 +1,4 @@
-/* lyapunov.c -- Lyapunov exponents: how fast a frame of directions grows, turned upright as it goes. */
+/* lyapunov.c -- how fast a frame of directions grows, turned upright as it goes. */
 #include "graph/jacobian.h"
 #include "graph/jacobian_impl.h"
 
@@ -109,7 +109,10 @@ sq_status sq_lyapunov_add(sq_lyapunov *l, const sq_unrolled *u, int64_t row)
 
 /* ---- Reading it --------------------------------------------------------------------------- */
 
-int32_t sq_lyapunov_count(const sq_lyapunov *l) { return l && l->begun ? (int32_t)l->frame.n : 0; }
+int32_t sq_lyapunov_count(const sq_lyapunov *l)
+{
+    return l && l->begun ? (int32_t)l->frame.n : 0;
+}
 int64_t sq_lyapunov_points(const sq_lyapunov *l) { return l ? l->points : 0; }
 
 double sq_lyapunov_exponent(const sq_lyapunov *l, int32_t i)

@@ -5,10 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-static double dot(int64_t n, const double *a, const double *b)
+double sqi_dot(int64_t n, const double *a, const double *b)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    enum { PARTS = 8 };
+    double part[PARTS] = { 0 }, sum = 0;
+    int64_t i = 0;
+    for (; i + PARTS <= n; i += PARTS)
+        for (int p = 0; p < PARTS; p++) part[p] += a[i + p] * b[i + p];
+    for (; i < n; i++) sum += a[i] * b[i];
+    for (int p = 0; p < PARTS; p++) sum += part[p];
     return sum;
 }
 
@@ -52,7 +57,7 @@ static double length(int64_t n, const double *x)
 static void project(int64_t n, int64_t m, const double *q, double *x, double *r)
 {
     for (int64_t j = 0; j < n; j++) {
-        double along = dot(m, q + j * m, x);
+        double along = sqi_dot(m, q + j * m, x);
         add(m, -along, q + j * m, x);
         r[j] += along;
     }
@@ -126,13 +131,13 @@ void sqi_scaled_multiply(const double *t, sqi_scaled *a, double *work)
     memcpy(a->scale, scale, (size_t)a->n * sizeof *scale);
 }
 
-/* Rotates rows p and q, p the larger, until they are orthogonal. With ratio = e^(scale q - scale p) <= 1
- * the angle is about ratio: its tangent and that over the ratio are found without either leaving
- * the range of a double. False: they were orthogonal. */
+/* Rotates rows p and q, p the larger, until they are orthogonal. The angle is about
+ * ratio = e^(scale q - scale p) <= 1: its tangent, and that over the ratio, are found without either
+ * leaving the range of a double. False: they were orthogonal. */
 static bool rotate(sqi_scaled *a, int64_t p, int64_t q)
 {
     double *x = a->v + p * a->m, *y = a->v + q * a->m;
-    double xx = dot(a->m, x, x), yy = dot(a->m, y, y), xy = dot(a->m, x, y);
+    double xx = sqi_dot(a->m, x, x), yy = sqi_dot(a->m, y, y), xy = sqi_dot(a->m, x, y);
     if (fabs(xy) <= DBL_EPSILON * sqrt(xx * yy)) return false;
     double ratio = exp(a->scale[q] - a->scale[p]);
     double z = (xx - ratio * ratio * yy) / (2 * xy);
@@ -151,7 +156,7 @@ static bool rotate(sqi_scaled *a, int64_t p, int64_t q)
 static double log_length(const sqi_scaled *a, int64_t i)
 {
     const double *x = a->v + i * a->m;
-    return a->scale[i] + log(sqrt(dot(a->m, x, x)));
+    return a->scale[i] + log(sqrt(sqi_dot(a->m, x, x)));
 }
 
 void sqi_scaled_singular(sqi_scaled *a, double *out)

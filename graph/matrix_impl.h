@@ -5,6 +5,9 @@
 
 #include "core/export.h"
 
+/* sum of a[i] b[i], in eight partial sums */
+double sqi_dot(int64_t n, const double *a, const double *b);
+
 /* C[m,n] = A[m,k] B[k,n] */
 void sqi_multiply(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c);
 

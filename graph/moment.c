@@ -8,7 +8,9 @@ void *sqi_moment_take(sqi_moment *m, size_t n, size_t size)
 {
     bool fits = n < SIZE_MAX / 2 / (size ? size : 1);
     void *at = fits ? sqi_arena_alloc(&m->memory, &m->t->pool, n * size) : NULL;
-    if (!at) return sq_post(m->t, SQ_ENOMEM, "out of memory for step %lld", (long long)m->step), NULL;
+    if (!at)
+        return sq_post(m->t, SQ_ENOMEM, "out of memory for step %lld", (long long)m->step),
+               NULL;
     return n && size ? memset(at, 0, n * size) : at;
 }
 
@@ -72,7 +74,8 @@ static bool find_eager(sqi_moment *m, const sq_var *entering)
         m->enters[k] = import_of(m->s, entering[k].id);
         for (int32_t j = 0; j < k; j++)
             if (m->enters[k] && m->enters[j] == m->enters[k])
-                return sq_post(m->t, SQ_EVALUE, "states %d and %d begin as one variable: give each its own",
+                return sq_post(m->t, SQ_EVALUE,
+                               "states %d and %d begin as one variable: give each its own",
                                (int)j, (int)k);
     }
     m->x = input_node(m->s, m->step);
@@ -118,7 +121,7 @@ static bool stand(sqi_moment *m)
 }
 
 /* Runs it again; what the budget knows of itself stays as it was. */
-static bool open_again(sqi_moment *m, const sq_unrolled *u)
+static bool open_again(sqi_moment *m)
 {
     sqi_budget *b = m->budget;
     int64_t at = b->at, ran = b->ran, peak = b->memory.peak_bytes;
@@ -127,8 +130,7 @@ static bool open_again(sqi_moment *m, const sq_unrolled *u)
     if (!entering || !m->again.leave || (m->step && !stand(m))) return false;
     sqi_rerun_begin(m->t, &b->again);
     sqi_present(b, m->stand, m->step);
-    for (int32_t k = 0; k < m->n_states; k++)
-        entering[k] = m->step ? b->state[k] : sq_unrolled_state(u, -1, k);
+    for (int32_t k = 0; k < m->n_states; k++) entering[k] = b->state[k];
     bool ok = sqi_aside_run(b, &m->again);
     sqi_rerun_end(m->t, &b->again);
     b->at = at, b->ran = ran, b->memory.peak_bytes = peak;
@@ -242,7 +244,8 @@ static bool check_states(sq_tape *t, const sq_unrolled *u, int64_t step)
 {
     for (int64_t i = step - 1; i <= step; i++)
         for (int32_t k = 0; k < sq_unrolled_n_states(u); k++)
-            if (!sqi_node_of(t, sq_unrolled_state(u, i, k), "a state of the unroll")) return false;
+            if (!sqi_node_of(t, sq_unrolled_state(u, i, k), "a state of the unroll"))
+                return false;
     return true;
 }
 
@@ -250,11 +253,15 @@ bool sqi_moment_open(sqi_moment *m, const sq_unrolled *u, int64_t step)
 {
     sqi_inside in = sqi_unrolled_inside(u);
     sq_tape *t = sq_unrolled_tape(u);
-    *m = (sqi_moment){ .t = t, .step = step, .n_states = in.cell->n_states, .budget = in.budget };
+    *m = (sqi_moment){
+        .t = t, .step = step, .n_states = sq_unrolled_n_states(u), .budget = in.budget
+    };
     if (in.nested)
-        return sq_post(t, SQ_EVALUE, "a step of this cell begins steps itself: it has no Jacobian as one step");
+        return sq_post(
+            t, SQ_EVALUE,
+            "a step of this cell begins steps itself: it has no Jacobian as one step");
     if (!check_states(t, u, step)) return false;
     if (in.planned) return sqi_moment_planned(m, t, in.planned, step, NULL, 0);
     m->batch = sqi_node_find(t, sq_unrolled_state(u, step, 0).id)->shape.dim[0];
-    return in.budget ? open_again(m, u) : open_eager(m, u);
+    return in.budget ? open_again(m) : open_eager(m, u);
 }

@@ -1,11 +1,11 @@
-/* moment_impl.h -- one recorded step of an unroll, with all its values, to be differentiated by itself.
+/* moment_impl.h -- one recorded step of an unroll, with all its values, to be differentiated alone.
  *
- *     states k of step t-1 -- enters[k] --.
- *     x_t                  -- x ----------+-- the step's own nodes -- leaves[k] -- states k of step t
+ *     state k of step t-1 -- enters[k] --.
+ *     x_t                 -- x ----------+-- nodes of the step -- leaves[k] -- state k of step t
  *
- * An eager step is all there; under a byte budget it is run again beside the line. Of a planned one the tape keeps the trace (which op, of what) and the
- * states; what lies between is computed again from these, op by op, with the weights and the random
- * numbers of the run. */
+ * An eager step is all there; under a byte budget it is run again beside the line. Of a planned one
+ * the tape keeps the trace (which op, of what) and the states; what lies between is computed again
+ * from these, op by op, with the weights and the random numbers of the run. */
 #ifndef SQ_GRAPH_MOMENT_IMPL_H
 #define SQ_GRAPH_MOMENT_IMPL_H
 
@@ -14,10 +14,10 @@
 
 /* What an unroll knows of itself; unroll.c. */
 typedef struct sqi_inside {
-    const sq_cell *cell;
     sqi_planned *planned; /* NULL: eagerly */
     sqi_budget *budget;   /* eagerly, its steps not kept */
     bool nested;          /* its steps begin steps themselves */
+    int64_t first;        /* the tape's step that its first one is */
 } sqi_inside;
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u);
 
@@ -25,15 +25,15 @@ typedef struct sqi_moment {
     sq_tape *t;
     const sqi_segment *s;
     const sqi_planned *planned;
-    int64_t step;  /* of the unroll */
+    int64_t step; /* of the unroll */
     int64_t batch;
     int32_t n_states;
-    uint32_t n;               /* nodes [1, n) of the segment may matter */
-    void **value;             /* [n] */
-    const sq_attr **attr;     /* [n] */
-    bool *wanted;             /* [n] on the way to a state that leaves, or asked for */
+    uint32_t n;                /* nodes [1, n) of the segment may matter */
+    void **value;              /* [n] */
+    const sq_attr **attr;      /* [n] */
+    bool *wanted;              /* [n] on the way to a state that leaves, or asked for */
     uint32_t *enters, *leaves; /* [n_states]; enters[k] = 0: the step does not read state k */
-    uint32_t x;               /* 0: none */
+    uint32_t x;                /* 0: none */
     sqi_arena memory;
     sqi_budget *budget; /* whose step it is, run again from the states of `stand` */
     sqi_aside_step again;

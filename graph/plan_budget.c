@@ -485,9 +485,10 @@ static void close_piece(const walk *w, int64_t first, int64_t end)
 static void reverse(walk *w, int64_t from, int64_t to)
 {
     int64_t low = greatest(from, w->low), block = w->u->block;
+    int64_t piece = sqi_parts_single(&w->reverse) ? 1 : w->b->piece;
     assert(w->b->origin <= low && w->b->at >= least(to, w->last));
     for (int64_t end = least(to, w->last), first; end > low; end = first) {
-        first = greatest(greatest(low, end - w->b->piece), (end - 1) / block * block);
+        first = greatest(greatest(low, end - piece), (end - 1) / block * block);
         open_piece(w, first, end);
         sqi_reverse_steps(&w->reverse, first, end);
         close_piece(w, first, end);

@@ -13,8 +13,8 @@
 typedef struct part {
     uint32_t node;
     int32_t slot;
-    int64_t step;  /* or SQI_ALL_STEPS */
-    bool moved;    /* from outside */
+    int64_t step; /* or SQI_ALL_STEPS */
+    bool moved;   /* from outside */
     char *tangent;
 } part;
 
@@ -27,8 +27,8 @@ typedef struct push {
     uint32_t n_parts;
     uint32_t *named; /* nodes of the output and of the named values */
     int32_t n_named;
-    char **state;   /* [n_states] the tangent that enters, or NULL */
-    char **room[2]; /* [n_states] where it lies, in turns */
+    char **state; /* [n_states] the tangent that enters, or NULL */
+    char **room;  /* [n_states] where it lies */
     sqi_arena memory;
     sqi_moment m;
     char **dx; /* [m.n] tangents of the step, or NULL */
@@ -36,7 +36,8 @@ typedef struct push {
 
 static void *take(push *f, size_t n, size_t size)
 {
-    void *at = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&f->memory, &f->t->pool, n * size) : NULL;
+    void *at =
+        n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&f->memory, &f->t->pool, n * size) : NULL;
     if (!at) return sq_post(f->t, SQ_ENOMEM, "out of memory for tangents"), NULL;
     return n ? memset(at, 0, n * size) : at;
 }
@@ -107,7 +108,8 @@ static void add_moved(const push *f, int32_t slot, char *to)
 static bool is_moved(const push *f, int32_t slot)
 {
     for (uint32_t i = 0; i < f->n_parts; i++)
-        if (f->parts[i].moved && f->parts[i].slot == slot && part_at(f, &f->parts[i])) return true;
+        if (f->parts[i].moved && f->parts[i].slot == slot && part_at(f, &f->parts[i]))
+            return true;
     return false;
 }
 
@@ -214,7 +216,7 @@ static bool leave(push *f)
     for (int32_t k = 0; k < f->p->n_states; k++) {
         const char *own = f->dx[f->m.leaves[k]];
         size_t bytes = sqi_value_bytes(f->p, f->p->leaves[k]);
-        f->state[k] = own ? f->room[f->m.step & 1][k] : NULL;
+        f->state[k] = own ? f->room[k] : NULL;
         if (own && bytes) memcpy(f->state[k], own, bytes);
     }
     return true;
@@ -236,24 +238,22 @@ static bool one_step(push *f, int64_t step)
 
 /* ---- All steps ---------------------------------------------------------------------------- */
 
-/* Room for the states' tangents, and those of the initial states. */
+/* Room for the states' tangents, and those of the initial states: what a cut took moves nothing. */
 static bool begin(push *f)
 {
     const sqi_plan *p = f->p;
     f->state = take(f, (size_t)p->n_states, sizeof *f->state);
     f->named = take(f, (size_t)p->n_named + 1, sizeof *f->named);
-    for (int turn = 0; turn < 2; turn++) {
-        f->room[turn] = take(f, (size_t)p->n_states, sizeof **f->room);
-        for (int32_t k = 0; f->room[turn] && k < p->n_states; k++)
-            f->room[turn][k] = take(f, sqi_value_bytes(p, p->leaves[k]), 1);
-    }
+    f->room = take(f, (size_t)p->n_states, sizeof *f->room);
+    for (int32_t k = 0; f->room && k < p->n_states; k++)
+        f->room[k] = take(f, sqi_value_bytes(p, p->leaves[k]), 1);
     if (f->t->error.status) return false;
     for (int32_t slot = p->n_states; slot < sqi_n_slots(p); slot++)
         if (sqi_slot_value(p, slot) >= 0) f->named[f->n_named++] = slot_node(f, slot);
     for (int32_t k = 0; !f->u->span.low && k < p->n_states; k++) {
         const void *dx = sqi_tangent_of(f->t, span_operand(f, f->u->first_state + k));
         if (!dx) continue;
-        f->state[k] = f->room[1][k];
+        f->state[k] = f->room[k];
         f->arith->axpy(p->values[p->leaves[k]].size, 1, dx, f->state[k]);
     }
     return true;
@@ -265,7 +265,8 @@ bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory)
     push f = { .t = t, .u = u, .p = u->plan, .arith = &t->kern->of[t->dtype] };
     bool ok = find_parts(&f, memory) && (!anything_moves(&f) || begin(&f));
     if (ok && f.state)
-        for (int64_t step = span->low; ok && step < span->steps; step++) ok = one_step(&f, step);
+        for (int64_t step = span->low; ok && step < span->steps; step++)
+            ok = one_step(&f, step);
     sqi_arena_clear(&f.memory, &t->pool);
     return ok;
 }

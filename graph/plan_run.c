@@ -387,7 +387,8 @@ static void find_place(sqi_run_of *r, int32_t v)
     if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, SQI_OF_ALL };
     else if (x->kind == SQI_ENTERS) at->base = r->u->kept[r->p->leaves[x->state]];
     else if (x->kind == SQI_OUTER) *at = (sqi_place){ r->u->outer[x->operand], 0, SQI_OF_ALL };
-    else if (x->room == SQI_KEPT) at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
+    else if (x->room == SQI_KEPT && r->u->kept[v])
+        at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
 }
 
 bool sqi_run_places(sqi_run_of *r)

@@ -38,6 +38,7 @@ typedef struct sqi_run_of {
     int64_t last;    /* the sweep begins before this step */
     char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
     bool divided;    /* the steps of this run are not all of their block */
+    struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
 
 /* One thread of it, within a block. Its arrays are as long as any task needs. */
@@ -114,6 +115,21 @@ void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to);
 
 /* Gives memory to sums of weight gradients (sqi_partial_bytes of it): blocks may come in pieces. */
 bool sqi_reverse_divide(sqi_run_of *r, char *partials);
+
+/* The weight gradients of the steps w->first to w->last - 1 of one deferred product. */
+void sqi_run_defer(const sqi_worker *w, int32_t number);
+
+/* How many tasks add to an outside value by themselves. */
+int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
+
+/* plan_parts.c: where a probe collects the parts of weights, r->gx is replaced so that they stay
+ * apart, and sqi_parts_block takes the place of the deferred products of a block, which has one step
+ * only if sqi_parts_single. Opened before gradients are placed, made ready once there are workers;
+ * both are false after posting and do nothing elsewhere. */
+bool sqi_parts_open(sqi_run_of *r);
+bool sqi_parts_ready(sqi_run_of *r);
+bool sqi_parts_single(const sqi_run_of *r);
+void sqi_parts_block(sqi_worker *w);
 
 /* Adds what reached the initial states to where it goes. */
 void sqi_reverse_end(const sqi_run_of *r);

@@ -303,7 +303,7 @@ static sqi_grad_product product_of(const sqi_plan *p, const sqi_defer *d, int64_
 }
 
 /* One block's share of the gradients of weights: rows from the last to the first. */
-static void run_defer(const sqi_worker *w, int32_t number)
+void sqi_run_defer(const sqi_worker *w, int32_t number)
 {
     const sqi_run_of *r = w->r;
     const sqi_defer *d = &r->back->defers[number];
@@ -358,6 +358,7 @@ size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int
 static int64_t block_begin(const sqi_run_of *r, int64_t step)
 {
     int64_t first = step / r->u->block * r->u->block, low = r->u->span.low;
+    if (sqi_parts_single(r)) return step;
     return first < low ? low : first;
 }
 
@@ -374,8 +375,9 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
         over_steps(w, SQI_HOIST);
-        for (int32_t d = 0; d < r->back->n_defers; d++) {
-            run_defer(w, d); /* two of them may add to one weight */
+        if (r->parts) sqi_parts_block(w);
+        for (int32_t d = 0; !r->parts && d < r->back->n_defers; d++) {
+            sqi_run_defer(w, d); /* two of them may add to one weight */
             sqi_workers_meet(w->others);
         }
     }
@@ -491,7 +493,7 @@ static int32_t adds_outside(const sqi_plan *p, const sqi_task *k, int32_t m)
 }
 
 /* Two tasks that add to one outside value do so block by block: first the one, then the other. */
-static bool one_adder_each(const sqi_plan *p, const sqi_back *b, int32_t outer)
+int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer)
 {
     int32_t adders = 0;
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
@@ -502,7 +504,7 @@ static bool one_adder_each(const sqi_plan *p, const sqi_back *b, int32_t outer)
             for (int32_t m = 0; m < n; m++) adds |= adds_outside(p, k, m) == outer;
             adders += adds;
         }
-    return adders <= 1;
+    return adders;
 }
 
 bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block)
@@ -511,7 +513,7 @@ bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block)
     for (int32_t d = 0; d < b->n_defers; d++)
         if (b->defers[d].rows > ONE_CHAIN / block) return false;
     for (int32_t j = 0; j < p->n_outer; j++)
-        if (!one_adder_each(p, b, p->outer[j])) return false;
+        if (sqi_plan_adders(p, b, p->outer[j]) > 1) return false;
     return true;
 }
 
@@ -564,8 +566,9 @@ bool sqi_reverse_open(sqi_run_of *r)
     const sqi_stretches *b = r->u->stretch;
     r->last = r->wake->top + 1;
     r->sinks = r->back->tasks[SQI_SINK].n > 0;
-    return sqi_run_places(r) && find_places(r) &&
-           sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r);
+    return sqi_parts_open(r) && sqi_run_places(r) && find_places(r) &&
+           sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
+           sqi_parts_ready(r);
 }
 
 void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
@@ -575,7 +578,7 @@ void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
         r->workers[i].origin[SQI_OF_STRETCH] = b ? b->origin : 0;
     int64_t end = b ? (from / r->u->block + 1) * r->u->block : to;
     bool begins = to == (end < r->last ? end : r->last), ends = from == block_begin(r, from);
-    r->divided = b && r->partials && !(begins && ends);
+    r->divided = b && r->partials && !r->parts && !(begins && ends);
     if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
     sqi_run_steps(r, job, from, to);
     if (r->divided && ends) add_partials(r);

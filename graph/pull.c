@@ -27,8 +27,12 @@ typedef struct pull {
 
 static void *take(pull *f, size_t n, size_t size)
 {
-    void *at = n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&f->memory, &f->m->t->pool, n * size) : NULL;
-    if (!at) return sq_post(f->m->t, SQ_ENOMEM, "out of memory for %lld directions", (long long)f->at_once), NULL;
+    void *at =
+        n < SIZE_MAX / 2 / size ? sqi_arena_alloc(&f->memory, &f->m->t->pool, n * size) : NULL;
+    if (!at)
+        return sq_post(f->m->t, SQ_ENOMEM, "out of memory for %lld directions",
+                       (long long)f->at_once),
+               NULL;
     return n ? memset(at, 0, n * size) : at;
 }
 
@@ -43,12 +47,12 @@ static uint32_t operand(const pull *f, const sqi_node *n, int32_t k)
 
 static bool has_rows(const pull *f, sq_shape s) { return s.rank && s.dim[0] == f->m->batch; }
 
-/* Ops that move numbers about or work along one axis, and leave the first axis alone where this says so. */
+/* Ops that move numbers about or work along one axis: whether they leave the first axis alone. */
 static bool keeps_rows(const pull *f, const sqi_node *n)
 {
-    static const sq_op *const along[] = { &sq_op_slice,       &sq_op_concat,   &sq_op_pad,
-                                          &sq_op_softmax,     &sq_op_log_softmax, &sq_op_sum_axis,
-                                          &sq_op_max_axis,    &sq_op_max_share };
+    static const sq_op *const along[] = { &sq_op_slice,    &sq_op_concat,      &sq_op_pad,
+                                          &sq_op_softmax,  &sq_op_log_softmax, &sq_op_sum_axis,
+                                          &sq_op_max_axis, &sq_op_max_share };
     sq_shape x = node(f, operand(f, n, 0))->shape;
     if (!has_rows(f, x) || !has_rows(f, n->shape)) return false;
     for (size_t i = 0; i < sizeof along / sizeof *along; i++)
@@ -73,7 +77,8 @@ static bool rowwise(const pull *f, const sqi_node *n)
         uint32_t x = operand(f, n, k);
         sq_shape s = node(f, x)->shape;
         if (!f->moves[x]) continue;
-        if (!has_rows(f, s) || s.rank != n->shape.rank || (k && is_product(n->op))) return false;
+        if (!has_rows(f, s) || s.rank != n->shape.rank || (k && is_product(n->op)))
+            return false;
     }
     return true;
 }
@@ -117,7 +122,8 @@ static const void *value_of(pull *f, uint32_t i, bool rows)
     size_t bytes = row_bytes(f, i);
     char *to = take(f, (size_t)f->at_once, bytes ? bytes : 1);
     const char *from = (const char *)f->m->value[i] + (size_t)f->row * bytes;
-    for (int64_t s = 0; to && bytes && s < f->at_once; s++) memcpy(to + (size_t)s * bytes, from, bytes);
+    for (int64_t s = 0; to && bytes && s < f->at_once; s++)
+        memcpy(to + (size_t)s * bytes, from, bytes);
     return f->laid[i] = to;
 }
 
@@ -136,7 +142,8 @@ static char *open(pull *f, uint32_t i)
 }
 
 /* A call of an op that draws: row by row, each direction meeting the numbers of the row it is of. */
-static void draw_by_row(const pull *f, sq_call c, const sq_op *op, int32_t k, uint32_t y, uint32_t x)
+static void draw_by_row(const pull *f, sq_call c, const sq_op *op, int32_t k, uint32_t y,
+                        uint32_t x)
 {
     sq_shape xs = shape_of(f, x, true, 1);
     char *gx = c.gx[k];
@@ -162,7 +169,8 @@ static bool pull_node(pull *f, uint32_t i)
     sq_shape *xs = take(f, (size_t)n->n, sizeof *xs);
     const void *y = reads ? value_of(f, i, f->apart) : NULL;
     if (!n->op->vjp)
-        return sq_post(f->m->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated", n->op->name);
+        return sq_post(f->m->t, SQ_EGRAD, "%s has no vjp: it cannot be differentiated",
+                       n->op->name);
     if (!x || !gx || !xs || (reads && !y)) return false;
     for (int32_t k = 0; k < n->n; k++) {
         uint32_t in = operand(f, n, k);
@@ -184,7 +192,8 @@ static bool pull_node(pull *f, uint32_t i)
     memcpy(&c.y, &y, sizeof y);
     for (int32_t k = 0; k < n->n; k++) {
         if (!gx[k]) continue;
-        if (f->apart && n->op->flags & SQ_RANDOM) draw_by_row(f, c, n->op, k, i, operand(f, n, k));
+        if (f->apart && n->op->flags & SQ_RANDOM)
+            draw_by_row(f, c, n->op, k, i, operand(f, n, k));
         else n->op->vjp(&c, k);
     }
     return true;
@@ -259,7 +268,8 @@ int64_t sqi_moment_input(const sqi_moment *m)
     return m->x ? m->s->nodes[m->x].shape.dim[1] : 0;
 }
 
-bool sqi_moment_pull(sqi_moment *m, int64_t row, int64_t n, const double *g, double *gh, double *gx)
+bool sqi_moment_pull(sqi_moment *m, int64_t row, int64_t n, const double *g, double *gh,
+                     double *gx)
 {
     pull f = { .m = m,
                .arith = &m->t->kern->of[m->t->dtype],

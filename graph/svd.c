@@ -1,8 +1,8 @@
 /* svd.c -- singular values by one-sided Jacobi.
  *
  * The rows of W (of A or of its transpose, whichever has fewer) are rotated in pairs until all are
- * orthogonal; G = the product of the rotations. Then W = G A, its rows are sigma_i v_i, and the rows of G
- * are u_i. */
+ * orthogonal; G = the product of the rotations. Then W = G A, its rows are sigma_i v_i, and the
+ * rows of G are u_i. */
 #include "graph/jacobian.h"
 #include "graph/matrix_impl.h"
 
@@ -30,8 +30,8 @@ static void turn(int64_t n, double c, double s, double *x, double *y)
 /* False: rows p and q were orthogonal. */
 static bool rotate(const svd *d, int64_t p, int64_t q)
 {
-    double *x = d->w + p * d->c, *y = d->w + q * d->c, xx = 0, yy = 0, xy = 0;
-    for (int64_t j = 0; j < d->c; j++) xx += x[j] * x[j], yy += y[j] * y[j], xy += x[j] * y[j];
+    double *x = d->w + p * d->c, *y = d->w + q * d->c;
+    double xx = sqi_dot(d->c, x, x), yy = sqi_dot(d->c, y, y), xy = sqi_dot(d->c, x, y);
     if (xy == 0 || fabs(xy) <= DBL_EPSILON * sqrt(xx) * sqrt(yy)) return false;
     double z = (xx - yy) / (2 * xy);
     double t = copysign(1, z) / (fabs(z) + hypot(1, z)), c = 1 / sqrt(1 + t * t);
@@ -50,11 +50,11 @@ static void diagonalise(svd *d)
             for (int64_t q = p + 1; q < d->r; q++) turned |= rotate(d, p, q);
     }
     for (int64_t i = 0; i < d->r; i++) {
-        double sum = 0;
+        const double *x = d->w + i * d->c;
         int64_t at = i;
-        for (int64_t j = 0; j < d->c; j++) sum += d->w[i * d->c + j] * d->w[i * d->c + j];
-        d->size[i] = sqrt(sum);
-        for (; at > 0 && d->size[d->order[at - 1]] < d->size[i]; at--) d->order[at] = d->order[at - 1];
+        d->size[i] = sqrt(sqi_dot(d->c, x, x));
+        for (; at > 0 && d->size[d->order[at - 1]] < d->size[i]; at--)
+            d->order[at] = d->order[at - 1];
         d->order[at] = i;
     }
 }
@@ -63,11 +63,10 @@ static void diagonalise(svd *d)
  * that is orthogonal to the others. */
 static void long_vectors(svd *d, double *unit, double *to)
 {
-    double none = d->r ? d->size[d->order[0]] * DBL_EPSILON * (double)d->c : 0;
     for (int64_t i = 0; i < d->r; i++) {
         const double *x = d->w + d->order[i] * d->c;
         double size = d->size[d->order[i]], *y = unit + i * d->c;
-        if (size <= none || size == 0) sqi_fresh_direction(i, d->c, unit, y);
+        if (size == 0) sqi_fresh_direction(i, d->c, unit, y);
         else
             for (int64_t j = 0; j < d->c; j++) y[j] = x[j] / size;
     }
@@ -91,14 +90,14 @@ static bool fill(svd *d, const double *a, bool wide, double *most)
     }
     if (wide) memcpy(d->w, a, (size_t)size * sizeof *a);
     else sqi_transpose(d->c, d->r, a, d->w);
-    for (int64_t i = 0; i < size && *most > 0; i++) d->w[i] /= *most;
+    for (int64_t i = 0; i<size && * most> 0; i++) d->w[i] /= *most;
     memset(d->g, 0, (size_t)(d->r * d->r) * sizeof *d->g);
     for (int64_t i = 0; i < d->r; i++) d->g[i * d->r + i] = 1;
     return true;
 }
 
-static sq_status decompose(svd *d, const double *a, bool wide, double *unit, double *s, double *u,
-                           double *v)
+static sq_status decompose(svd *d, const double *a, bool wide, double *unit, double *s,
+                           double *u, double *v)
 {
     double most;
     if (!fill(d, a, wide, &most)) return SQ_ENONFINITE;

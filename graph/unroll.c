@@ -9,6 +9,7 @@
  * T steps cost O(T). */
 #include "core/backward_impl.h"
 #include "core/tape_impl.h"
+#include "core/watch_impl.h"
 #include "graph/moment_impl.h"
 #include "graph/unroll_impl.h"
 #include "ops/ops.h"
@@ -159,7 +160,7 @@ static bool finish_step(sq_unrolled *u, sq_var y, int64_t i, int64_t batch, uint
     sq_var *state = u->state + (i + 1) * u->n_states;
     bool ok = sqi_step_close(u->tape, &u->cell, state, &y, batch, first);
     u->output[i] = y;
-    return ok;
+    return ok && sqi_watch_step(u->tape, state, NULL);
 }
 
 static bool one_step(sq_unrolled *u, sq_var x, int64_t i, int64_t batch)
@@ -291,6 +292,13 @@ static sq_var gather_outputs(const sq_unrolled *u, sq_outputs how)
 
 static bool has_budget(const sq_unroll_options *o) { return o->budget_bytes || o->every; }
 
+static bool budget_is_sane(sq_tape *t, const sq_unroll_options *o)
+{
+    return (o->budget_bytes >= 0 && o->every >= SQ_EVERY_SQRT) ||
+           sq_post(t, SQ_ERANGE, "a budget of %lld bytes, snapshots every %lld steps",
+                   (long long)o->budget_bytes, (long long)o->every);
+}
+
 static bool forgets_steps(const sq_unrolled *u, const sq_unroll_options *o)
 {
     return u->tape->inference ? u->steps > 1 : has_budget(o);
@@ -364,7 +372,8 @@ static bool all_steps(sq_unrolled **record, sq_var x, int64_t batch, const sq_un
     u->nested = u->steps && u->tape->current != u->home;
     if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, o);
     else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
-    if (u->why && u->steps && forgets_steps(u, o) && !without_keeping(u, x, batch, o)) return false;
+    if (u->why && u->steps && forgets_steps(u, o) && !without_keeping(u, x, batch, o))
+        return false;
     bool grows = u->why && !u->budget && u->steps > 1;
     if (grows && !(u = *record = grow_record(u, memory))) return false;
     for (int64_t i = 1; u->why && !u->budget && i < u->steps; i++)
@@ -396,14 +405,20 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
 {
     int64_t steps, batch;
     if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
-        !find_sizes(t, cell, x, state0, o, &steps, &batch))
+        !find_sizes(t, cell, x, state0, o, &steps, &batch) || !budget_is_sane(t, o))
         return NULL;
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     lay_out(u, steps > 0);
     if (!initial_states(u, state0, batch)) return NULL;
-    if (!all_steps(&u, x, batch, o, memory)) return NULL;
+    sqi_watch *outer;
+    sq_watch watch = { o->watch_nonfinite, o->watch_limit, o->watch_growth, o->watch_steps };
+    if (!sqi_watch_begin(t, &watch, steps, cell->n_states, cell->state_names, &outer))
+        return NULL;
+    bool ok = all_steps(&u, x, batch, o, memory);
+    sqi_watch_end(t, outer);
+    if (!ok) return NULL;
     sq_unrolled *kept = keep_record(u);
     if (kept) kept->outputs = gather_outputs(kept, o->outputs);
     return t->error.status ? NULL : kept;
@@ -467,8 +482,8 @@ sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name)
 {
     if (!u || i < 0 || i >= u->steps || !name) return nothing(u);
     if (!u->planned && !u->budget) return named_node(u, i, name);
-    int32_t slot = u->budget ? sqi_budget_named(u->budget, name)
-                             : sqi_planned_named(u->planned, name);
+    int32_t slot =
+        u->budget ? sqi_budget_named(u->budget, name) : sqi_planned_named(u->planned, name);
     if (u->budget) return slot < 0 ? nothing(u) : sqi_budget_part(u->budget, slot, i);
     return slot < 0 ? nothing(u) : sqi_planned_part(u->tape, u->planned, slot, i);
 }
@@ -481,7 +496,8 @@ sq_mode sq_unroll_mode(const sq_unrolled *u)
 sq_unrolled_memory sq_unroll_memory(const sq_unrolled *u)
 {
     if (u && u->planned) return sqi_planned_memory(u->planned);
-    return u && u->budget ? sqi_budget_memory(u->budget) : (sq_unrolled_memory){ .budgeted = false };
+    return u && u->budget ? sqi_budget_memory(u->budget)
+                          : (sq_unrolled_memory){ .budgeted = false };
 }
 
 void sq_unrolled_last(const sq_unrolled *u, sq_var *states)
@@ -510,5 +526,5 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
 
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
 {
-    return (sqi_inside){ &u->cell, u->planned, u->budget, u->nested };
+    return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0 };
 }

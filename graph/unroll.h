@@ -41,13 +41,26 @@ typedef struct sq_unroll_options {
      * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
      * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
      * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
-     * before it are run again for it. A plan runs some steps at once; where a gradient is a sum
+     * before it are run again for it.
+     * Eagerly the cell's step is called again, in the sweep or for a value: the cell and what it
+     * points to must live as long, and every call must record the same (another trace is an error
+     * that names the step; random numbers and weights are those of the first time). The budget is for
+     * the largest step seen; where steps grow, all are run once more. Such a step cannot begin steps
+     * or sweep, and its variables are reached by name only, if all steps record the same.
+     * A plan runs some steps at once; where a gradient is a sum
      * that cannot be interrupted (more than 1024 rows in a block of steps, an outside value that
      * several operations use row by row) the least is a block of steps, not one. */
     int64_t
         budget_bytes; /* > 0: this much. Too little for one step is an error telling the least */
     int64_t every;    /* > 0: a snapshot every so many steps; SQ_EVERY_SQRT: sqrt(T) */
     sq_checkpoint_policy policy;
+    /* As sq_tape_set_watch, for this unroll: the first value that is infinite or no number, or such a
+     * gradient in a later sweep, stops the run with a sentence; so does a state's total gradient with
+     * a norm above watch_limit, or above watch_growth times what it was watch_steps later. */
+    bool watch_nonfinite;
+    double watch_limit, watch_growth;
+    int64_t watch_steps;
+
     bool state_grads; /* keep the gradients of all states; without a budget they always are */
 } sq_unroll_options;
 

@@ -1,6 +1,7 @@
 /* unroll_aside.c -- one step of an unroll that does not keep its steps: called, measured, checked
  * against what it recorded before, and dropped. */
 #include "core/backward_impl.h"
+#include "core/watch_impl.h"
 #include "graph/unroll_impl.h"
 #include "ops/ops.h"
 
@@ -43,8 +44,8 @@ void sqi_present(sqi_budget *b, const sqi_segment *stand, int64_t at)
 {
     b->at = at;
     for (int32_t k = 0; k < b->n_states; k++)
-        b->state[k] = stand ? (sq_var){ b->tape, sqi_id(stand->ordinal, (uint32_t)k + 1) }
-                            : b->state0[k];
+        b->state[k] =
+            stand ? (sq_var){ b->tape, sqi_id(stand->ordinal, (uint32_t)k + 1) } : b->state0[k];
 }
 
 /* ---- What a step takes -------------------------------------------------------------------- */
@@ -73,7 +74,8 @@ size_t sqi_step_bytes(const sqi_step_sizes *sizes)
 static size_t held_by(const sqi_segment *s)
 {
     size_t bytes = outside_arena(s->n_nodes, s->n_operands);
-    for (const sqi_chunk *c = s->arena.newest; c; c = c->next) bytes += sqi_chunk_bytes(c->size);
+    for (const sqi_chunk *c = s->arena.newest; c; c = c->next)
+        bytes += sqi_chunk_bytes(c->size);
     return bytes;
 }
 
@@ -91,10 +93,13 @@ void sqi_count_held(sqi_budget *b, sqi_aside_step *step)
 /* Gradients that are kept lie in the step's arena, others in scratch memory. */
 static sqi_step_sizes measure(const sq_tape *t, const sqi_segment *s)
 {
-    sqi_step_sizes z = { .arena = s->arena.used, .nodes = s->n_nodes, .operands = s->n_operands };
+    sqi_step_sizes z = { .arena = s->arena.used,
+                         .nodes = s->n_nodes,
+                         .operands = s->n_operands };
     for (uint32_t i = 1; i < s->n_nodes; i++) {
         const sqi_node *n = &s->nodes[i];
-        if (!(n->flags & SQI_NEEDS) || n->op == &sqi_op_import || n->op == &sqi_op_use) continue;
+        if (!(n->flags & SQI_NEEDS) || n->op == &sqi_op_import || n->op == &sqi_op_use)
+            continue;
         size_t bytes = aligned(sqi_bytes(t, &n->shape));
         if (n->flags & SQI_KEEP) z.arena += bytes;
         else z.scratch += bytes;
@@ -154,9 +159,10 @@ static bool same_as_before(sqi_budget *b, const sqi_segment *s, int64_t i, uint3
     if (j && b->print[j - 1].print == print) return true;
     if (seen) {
         t->doing = "unroll";
-        return sq_post(t, SQ_EVALUE,
-                       "the cell recorded something else than the first time: what is run again "
-                       "must do the same again");
+        return sq_post(
+            t, SQ_EVALUE,
+            "the cell recorded something else than the first time: what is run again "
+            "must do the same again");
     }
     if (!sqi_grow(t, &b->print, &b->print_room, need, sizeof *b->print)) return false;
     b->print[b->n_print++] = (sqi_print){ i, print };
@@ -235,7 +241,8 @@ static bool record(sqi_budget *b, sqi_aside_step *to)
     if (!b->told) b->sizes.arena = borrowed(b, to->s, first);
     to->output = b->has_output ? sqi_index(y.id) : 0;
     for (int32_t k = 0; k < b->n_states; k++) to->leave[k] = sqi_index(b->state[k].id);
-    return same_as_before(b, to->s, b->at, first) && (b->whole || use_at_home(b, to->s));
+    return same_as_before(b, to->s, b->at, first) && (b->whole || use_at_home(b, to->s)) &&
+           sqi_watch_step(t, NULL, to->leave);
 }
 
 bool sqi_aside_run(sqi_budget *b, sqi_aside_step *to)

@@ -27,7 +27,8 @@ static char *grad_memory(sqi_budget *b, char **at, size_t n, size_t bytes)
     return *at;
 }
 
-void *sqi_budget_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step, bool zero)
+void *sqi_budget_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,
+                      bool zero)
 {
     sqi_budget *b = (sqi_budget *)span;
     bool all = step == SQI_ALL_STEPS;
@@ -54,7 +55,8 @@ const void *sqi_budget_grad(const sqi_span *span, const sq_tape *t, int lane, in
     *kept = true;
     if (b->stamp[lane] != t->sweep[lane]) return NULL;
     if (all) return stacked ? b->outputs_grad[lane] : NULL;
-    const sqi_asked *a = b->slot[slot].step ? b->slot[slot].step[step] : NULL;
+    const sqi_slot_of *s = &b->slot[slot];
+    const sqi_asked *a = step == span->steps - 1 ? &s->last : s->step ? s->step[step] : NULL;
     if (a && a->stamp[lane] == t->sweep[lane]) return a->grad[lane];
     if (stacked) return b->outputs_grad[lane] + (size_t)step * b->slot[slot].bytes;
     *kept = output || step > b->top[lane];
@@ -120,7 +122,9 @@ static bool lay_seeds(reversal *r, const sqi_aside_step *step, int64_t i, bool l
     for (int32_t slot = 0; slot < b->n_slots; slot++) {
         const sqi_asked *a = sent(r, slot, i);
         bool carried = last && slot < b->n_states && b->carried[slot];
-        const char *from = carried ? sqi_state_at(b, b->carry, slot) : a ? a->grad[r->lane] : NULL;
+        const char *from = carried ? sqi_state_at(b, b->carry, slot)
+                           : a     ? a->grad[r->lane]
+                                   : NULL;
         if (slot == b->n_states || !from) continue;
         uint32_t node = sqi_slot_node(b, step, slot);
         if (!(step->s->nodes[node].flags & SQI_NEEDS)) continue;
@@ -165,8 +169,7 @@ static bool open_holder(reversal *r, int64_t from)
     for (int32_t k = 0; k < b->n_states; k++) {
         const sqi_asked *a = from ? sent(r, k, from - 1) : NULL;
         sqi_node *n = &b->holder->nodes[k + 1];
-        n->grad[r->lane] =
-            (sqi_slot){ .at = sqi_state_at(b, b->held_grads, k), .owned = true };
+        n->grad[r->lane] = (sqi_slot){ .at = sqi_state_at(b, b->held_grads, k), .owned = true };
         if (a && !lay(r, b->holder, (uint32_t)k + 1, a->grad[r->lane])) return false;
     }
     return true;

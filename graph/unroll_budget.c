@@ -20,7 +20,8 @@ void *sqi_budget_take(sqi_budget *b, size_t n, size_t size)
     sq_tape *t = b->tape;
     bool fits = !size || n <= SIZE_MAX / 4 / size;
     void *at = fits ? sqi_arena_alloc(&b->again.home->arena, &t->pool, n * size) : NULL;
-    if (!at) return sq_post(t, SQ_ENOMEM, "out of memory for %zu times %zu bytes", n, size), NULL;
+    if (!at)
+        return sq_post(t, SQ_ENOMEM, "out of memory for %zu times %zu bytes", n, size), NULL;
     return memset(at, 0, n * size);
 }
 
@@ -29,8 +30,8 @@ void *sqi_budget_take(sqi_budget *b, size_t n, size_t size)
 sqi_asked *sqi_asked_of(sqi_budget *b, int32_t slot, int64_t step, bool make)
 {
     sqi_slot_of *s = &b->slot[slot];
-    if (!s->step && make)
-        s->step = sqi_budget_take(b, (size_t)b->span.steps, sizeof *s->step);
+    if (step == b->span.steps - 1) return &s->last;
+    if (!s->step && make) s->step = sqi_budget_take(b, (size_t)b->span.steps, sizeof *s->step);
     if (!s->step) return NULL;
     if (!s->step[step] && make) s->step[step] = sqi_budget_take(b, 1, sizeof **s->step);
     return s->step[step];
@@ -83,9 +84,8 @@ static size_t fixed_bytes(const sqi_budget *b)
 
 static int64_t every_of(const sqi_budget *b)
 {
-    int64_t root = (int64_t)(sqrt((double)b->span.steps) + .5);
-    if (b->options.every == SQ_EVERY_SQRT) return root > 1 ? root : 1;
-    return b->options.every;
+    bool root = b->options.every == SQ_EVERY_SQRT;
+    return root ? (int64_t)ceil(sqrt((double)b->span.steps)) : b->options.every;
 }
 
 static double seconds(void)
@@ -103,7 +103,8 @@ static bool make_block(sqi_budget *b, const sq_checkpoint_cost *cost)
     size_t states = b->states_bytes, n = (size_t)b->n_states;
     size_t bytes = 3 * states + SQI_ALIGN;
     b->block = aligned_alloc(SQI_ALIGN, bytes);
-    if (!b->block) return sq_post(t, SQ_ENOMEM, "out of memory for states of %zu bytes", states);
+    if (!b->block)
+        return sq_post(t, SQ_ENOMEM, "out of memory for states of %zu bytes", states);
     t->array_bytes += bytes;
     b->block_bytes = bytes;
     b->held_values = b->block;

@@ -52,7 +52,8 @@ typedef struct sqi_slot_of {
     sq_shape shape;
     size_t bytes;
     bool needs;       /* a gradient flows to it */
-    sqi_asked **step; /* [steps], or NULL: nothing was asked for */
+    sqi_asked last;   /* of the last step */
+    sqi_asked **step; /* [steps] of the others, or NULL: nothing was asked for */
 } sqi_slot_of;
 
 /* Sizes of the largest step. */

@@ -60,6 +60,12 @@ static void pad(axes *s)
     *s = out;
 }
 
+/* The bits of a number, and those of its exponent: all set where it is not finite. */
+typedef uint32_t bits_f32;
+typedef uint64_t bits_f64;
+static const bits_f32 exponent_f32 = UINT32_C(0x7f800000);
+static const bits_f64 exponent_f64 = UINT64_C(0x7ff0000000000000);
+
 #define SQI_TMPL "core/kernels/arith_tmpl.h"
 #include "core/both_tmpl.h"
 
@@ -71,7 +77,7 @@ static void pad(axes *s)
             SQI_OF_ISA(sqi_panels_bytes_##d##_), SQI_OF_ISA(sqi_pack_##d##_),             \
             SQI_OF_ISA(sqi_product_##d##_), SQI_OF_ISA(sqi_grad_scratch_##d##_),          \
             SQI_OF_ISA(sqi_grad_product_##d##_), move_##d, fill_##d, axpy_##d, sumsq_##d, \
-            from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                            \
+            finite_##d, from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                            \
     }
 
 const sq_kernels SQI_OF_ISA(sqi_kernels_) = {

@@ -170,6 +170,20 @@ static double OF_REAL(sumsq)(int64_t n, const void *x)
     return SUM8(p, );
 }
 
+static bool OF_REAL(finite)(int64_t n, const void *x)
+{
+    const real *from = x;
+    const OF_REAL(bits) all = OF_REAL(exponent);
+    OF_REAL(bits) most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        OF_REAL(bits) b;
+        memcpy(&b, from + i, sizeof b);
+        b &= all;
+        most = b > most ? b : most;
+    }
+    return most != all;
+}
+
 #define CONVERT(name, from_type, to_type, x_type, y_type)         \
     static void OF_REAL(name)(int64_t n, x_type x, y_type y)      \
     {                                                             \

@@ -1,4 +1,4 @@
-/* test_tangent.c -- forward mode is the transpose of reverse mode: for every op, through loops by hand,
+/* test_tangent.c -- forward mode is the transpose of reverse mode: for every op, by hand, through
  * unrolls and cuts; and it changes nothing. */
 #include "tests/ops/op_case.h"
 #include "tests/support/random_run.h"
@@ -259,12 +259,17 @@ static void check_mixed(sq_mode mode, double *forward)
     ASSERT_HEALTHY(t);
     sq_var y[] = { sq_unrolled_outputs(u), sq_unrolled_named(u, 3, "z"),
                    sq_unrolled_named(u, 4, "gate"), sq_unrolled_state(u, 4, 0) };
-    sq_var in[] = { xs, leaf, sq_use(t, self.U), sq_unrolled_named(u, 1, "z"),
-                    sq_unrolled_named(u, 2, "gate"), sq_unrolled_output(u, 3) };
+    sq_var in[] = { xs,
+                    leaf,
+                    sq_use(t, self.U),
+                    sq_unrolled_named(u, 1, "z"),
+                    sq_unrolled_named(u, 2, "gate"),
+                    sq_unrolled_output(u, 3) };
     double largest = 0;
     *forward = forward_side(in, COUNT(in), y, COUNT(y), &largest);
     expect_transposed(in, COUNT(in), y, COUNT(y), 1e-12, "mixed");
-    for (int i = 0; i < COUNT(in); i++) expect_transposed(in + i, 1, y, COUNT(y), 1e-12, "mixed");
+    for (int i = 0; i < COUNT(in); i++)
+        expect_transposed(in + i, 1, y, COUNT(y), 1e-12, "mixed");
     sq_tape_free(t);
     sq_params_free(p);
 }
@@ -293,7 +298,8 @@ static void check_versions(sq_mode mode)
     r.u = sq_unroll(r.t, &r.n.cell, more, carry, &(sq_unroll_options){ .mode = mode });
     take_weights(&r);
     y[0] = sq_unrolled_state(r.u, T - 1, 0);
-    for (int i = 0; i < r.n_w; i++) expect_transposed(&r.w[i], 1, y, 1, 1e-12, "a weight of two versions");
+    for (int i = 0; i < r.n_w; i++)
+        expect_transposed(&r.w[i], 1, y, 1, 1e-12, "a weight of two versions");
     expect_transposed(&r.x, 1, y, 1, 1e-12, "x of the first window");
     sq_var last = sq_unrolled_state(r.u, T - 2, 0);
     cr_assert(sq_cut(r.t, 3, &last, 1) == SQ_OK);
@@ -305,8 +311,28 @@ static void check_versions(sq_mode mode)
     run_free(&r);
 }
 
+/* The initial state outlives the cut of the steps that it moved. */
+static void check_cut(sq_mode mode)
+{
+    run r;
+    run_new(&r, SQ_F64, mode);
+    sq_var y = sq_unrolled_state(r.u, T - 1, 0);
+    cr_assert(sq_cut(r.t, 2, &y, 1) == SQ_OK);
+    expect_transposed(&r.x, 1, &y, 1, 1e-12, "x of what is left");
+    for (int k = 0; k < 2; k++) {
+        double v[B * H], d[B * H], *dy = d;
+        fill(v, B * H, 71, -1, 1);
+        cr_assert(sq_jvp(&r.h0[k], (const double *[]){ v }, 1, &y, &dy, 1) == SQ_OK);
+        for (int i = 0; i < B * H; i++)
+            cr_expect(d[i] == 0, "the initial state moves something");
+    }
+    run_free(&r);
+}
+
 Test(unroll, versions_and_cuts)
 {
+    check_cut(SQ_EAGER);
+    check_cut(SQ_PLAN);
     check_versions(SQ_EAGER);
     check_versions(SQ_PLAN);
 }
@@ -325,7 +351,8 @@ static int run_movers(const rc_run *r, sq_var *x)
     for (int i = 0; i < r->c->n_invariants; i++)
         if (r->invariant_leaf[i].id) x[n++] = r->invariant_leaf[i];
     for (int32_t i = 1; i <= sq_params_count(r->params); i++)
-        if (!sq_weight_frozen(r->params, (sq_weight){ i })) x[n++] = sq_use(r->t, (sq_weight){ i });
+        if (!sq_weight_frozen(r->params, (sq_weight){ i }))
+            x[n++] = sq_use(r->t, (sq_weight){ i });
     return n;
 }
 
@@ -336,12 +363,18 @@ static bool is_transposed(const random_cell *c, char *why, size_t n)
     bool ok = c->T > 0;
     for (int i = 0; i < c->n_nodes; i++) { /* users' ops without forward mode */
         const rc_kind *kind = c->node[i].kind;
-        if (kind == &rc_own_cubic || kind == &rc_own_scale || kind == &rc_own_centre) return true;
+        if (kind == &rc_own_cubic || kind == &rc_own_scale || kind == &rc_own_centre)
+            return true;
     }
     n_random += ok;
     for (int mode = SQ_AUTO; ok && mode <= SQ_EAGER; mode++) {
         rc_run r;
-        rc_open(&r, c, (rc_setup){ .dtype = SQ_F64, .mode = (sq_mode)mode, .T = c->T, .B = c->B, .data = c->seed });
+        rc_open(&r, c,
+                (rc_setup){ .dtype = SQ_F64,
+                            .mode = (sq_mode)mode,
+                            .T = c->T,
+                            .B = c->B,
+                            .data = c->seed });
         rc_feed(&r);
         rc_unroll(&r);
         sq_var x[MOST_MOVERS], y[2 * RC_STATES + 1];
@@ -376,6 +409,8 @@ Test(observing, changes_no_gradient)
         sq_var state = sq_unrolled_state(r.u, 2, 1), y = sq_unrolled_state(r.u, T - 1, 0);
         BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(r.u))));
         double *grads = grads_copy(r.t);
+        sq_ledger *first =
+            sq_ledger_new(r.u, sq_sum(sq_square(sq_unrolled_outputs(r.u))), NULL);
         cr_assert(sq_grad_copy(state, before) == SQ_OK);
         cr_assert(sq_jvp(&r.x, (const double *[]){ v }, 1, &y, &dy, 1) == SQ_OK);
         cr_assert(sq_grad_copy(state, after) == SQ_OK);
@@ -384,16 +419,38 @@ Test(observing, changes_no_gradient)
         /* A probe after it starts afresh. */
         sq_ledger *l = sq_ledger_new(r.u, sq_sum(sq_square(sq_unrolled_outputs(r.u))), NULL);
         EXPECT_NEAR(sq_ledger_total(l, 2, 1), sq_grad_norm(state), 1e-12, "the ledger");
+        for (int i = 0; i < 2 * T; i++)
+            cr_expect(sq_ledger_total(l, i / 2, i % 2) == sq_ledger_total(first, i / 2, i % 2));
         sq_ledger_free(l);
+        sq_ledger_free(first);
         ASSERT_HEALTHY(r.t);
         free(grads);
         run_free(&r);
     }
 }
 
+Test(mistakes, a_budget_has_no_forward_mode)
+{
+    net n;
+    double x[4 * B * I] = { 0 }, d[B * H], *dy = d;
+    const double *dx = x;
+    net_new(&n, SQ_F64, I, H, 5);
+    sq_tape *t = sq_tape_new(SQ_F64, n.params);
+    sq_var xs = sq_leaf(t, sq_shape3(4, B, I), x);
+    const sq_unrolled *u =
+        sq_unroll(t, &n.cell, xs, NULL, &(sq_unroll_options){ .mode = SQ_EAGER, .every = 2 });
+    sq_var y = sq_unrolled_state(u, 3, 0);
+    cr_expect(sq_jvp(&xs, &dx, 1, &y, &dy, 1) == SQ_EGRAD);
+    EXPECT_TEXT(sq_message(t),
+                "jvp: an unroll under a byte budget cannot be differentiated forward");
+    sq_tape_free(t);
+    net_free(&n);
+}
+
 /* ---- Mistakes ----------------------------------------------------------------------------- */
 
-static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr, sq_shape *out)
+static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
+                       sq_shape *out)
 {
     (void)t, (void)n, (void)attr;
     *out = in[0];

@@ -1,5 +1,5 @@
-/* test_jacobian.c -- dh_t/dh_k and dh_t/dx_k against central differences, for every cell of cells/ and for
- * random ones; singular values against NumPy; long products against 3000 digits. */
+/* test_jacobian.c -- dh_t/dh_k and dh_t/dx_k against central differences, for every cell of cells/
+ * and for random ones; singular values against NumPy; long products against 3000 digits. */
 #include "tests/support/random_run.h"
 
 #include "tests/golden/jacobian.h"
@@ -21,16 +21,24 @@ typedef struct any {
 static sq_cell make_cell(int which, any *w, sq_params *p)
 {
     switch (which) {
-    case 0: case 1: case 2:
+    case 0:
+    case 1:
+    case 2:
         (void)sq_rnn_init(&w->rnn, p, "r", I, H, (sq_rnn_activation)which, 3);
         return sq_rnn_cell(&w->rnn);
     case 3: (void)sq_lstm_init(&w->lstm, p, "l", I, H, 3); return sq_lstm_cell(&w->lstm);
-    case 4: case 5:
-        (void)sq_gru_init(&w->gru, p, "g", I, H, which == 4 ? SQ_RESET_AFTER : SQ_RESET_BEFORE, 3);
+    case 4:
+    case 5:
+        (void)sq_gru_init(&w->gru, p, "g", I, H, which == 4 ? SQ_RESET_AFTER : SQ_RESET_BEFORE,
+                          3);
         return sq_gru_cell(&w->gru);
     case 6: (void)sq_mgu_init(&w->mgu, p, "m", I, H, 3); return sq_mgu_cell(&w->mgu);
-    case 7: (void)sq_peephole_init(&w->peephole, p, "p", I, H, 3); return sq_peephole_cell(&w->peephole);
-    case 8: (void)sq_lnlstm_init(&w->lnlstm, p, "n", I, H, 3); return sq_lnlstm_cell(&w->lnlstm);
+    case 7:
+        (void)sq_peephole_init(&w->peephole, p, "p", I, H, 3);
+        return sq_peephole_cell(&w->peephole);
+    case 8:
+        (void)sq_lnlstm_init(&w->lnlstm, p, "n", I, H, 3);
+        return sq_lnlstm_cell(&w->lnlstm);
     default:
         (void)sq_gru_init(&w->gru, p, "g", I, H, SQ_RESET_AFTER, 3);
         (void)sq_lstm_init(&w->top, p, "t", H, 2, 4);
@@ -53,7 +61,8 @@ static void evaluate(sq_params *p, const sq_cell *cell, const double *x, double 
     const sq_unrolled *u = sq_unroll(t, cell, xs, h, &(sq_unroll_options){ .mode = SQ_EAGER });
     for (int k = 0; k < cell->n_states; k++) {
         double all[B * H];
-        cr_assert(sq_copy(sq_unrolled_state(u, to - from, k), all) == SQ_OK, "%s", sq_message(t));
+        cr_assert(sq_copy(sq_unrolled_state(u, to - from, k), all) == SQ_OK, "%s",
+                  sq_message(t));
         memcpy(out, all + cell->width[k], (size_t)cell->width[k] * sizeof *out);
         out += cell->width[k];
     }
@@ -61,8 +70,9 @@ static void evaluate(sq_params *p, const sq_cell *cell, const double *x, double 
 }
 
 /* Column `column` of a matrix of differences: what moves lies at *at. */
-static void difference(sq_params *p, const sq_cell *cell, const double *x, double states[][B * H],
-                       int from, int to, double *at, double *want, int n, int columns, int column)
+static void difference(sq_params *p, const sq_cell *cell, const double *x,
+                       double states[][B * H], int from, int to, double *at, double *want,
+                       int n, int columns, int column)
 {
     const double e = 1e-5, was = *at;
     double up[ROOM], down[ROOM];
@@ -98,13 +108,15 @@ static void check_cell(int which, sq_mode mode)
         }
         for (int s = 0; s < cell.n_states && k < T - 1; s++)
             for (int i = 0; i < cell.width[s]; i++)
-                difference(p, &cell, x, states, k + 1, T - 1, &states[s][cell.width[s] + i], want, n,
-                           n, column++);
+                difference(p, &cell, x, states, k + 1, T - 1, &states[s][cell.width[s] + i],
+                           want, n, n, column++);
         if (k == T - 1) break;
-        cr_assert(sq_jacobian(u, T - 1, k, 1, SQ_JOINTLY, got, NULL) == SQ_OK, "%s", sq_message(t));
+        cr_assert(sq_jacobian(u, T - 1, k, 1, SQ_JOINTLY, got, NULL) == SQ_OK, "%s",
+                  sq_message(t));
         EXPECT_ALL_NEAR(got, want, n * n, 1e-8, what);
         for (int i = 0; i < I; i++)
-            difference(p, &cell, x, states, k + 1, T - 1, &x[((k + 1) * B + 1) * I + i], want, n, I, i);
+            difference(p, &cell, x, states, k + 1, T - 1, &x[((k + 1) * B + 1) * I + i], want,
+                       n, I, i);
         cr_assert(sq_jacobian_input(u, T - 1, k + 1, 1, SQ_JOINTLY, got, NULL) == SQ_OK, "%s",
                   sq_message(t));
         EXPECT_ALL_NEAR(got, want, n * I, 1e-8, what);
@@ -125,6 +137,94 @@ Test(differences, every_cell_planned)
     for (int i = 0; i < N_CELLS; i++) check_cell(i, SQ_PLAN);
 }
 
+/* ---- Ops that move numbers about ---------------------------------------------------------- */
+
+typedef struct mover {
+    sq_weight W, U;
+    int which;
+} mover;
+
+/* Gates of one product, cut apart, joined, turned and padded; or rows of the batch that meet. */
+static sq_var mover_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const mover *w = self;
+    sq_var z =
+        sq_add(sq_matmul(x, sq_use(t, w->W)), sq_matmul(*h, sq_use(t, w->U))); /* [B,8] */
+    if (w->which == 1) return *h = sq_slice(sq_softmax(z, 0), 1, 0, 4);
+    if (w->which == 2) return *h = sq_slice(sq_mul(z, sq_sum_axis(z, 0)), -1, 2, 4);
+    if (w->which == 3)
+        return *h = sq_reshape(
+                   sq_permute(sq_reshape(sq_slice(z, 1, 0, 4), sq_mat(4, 3)), (int[]){ 1, 0 }),
+                   sq_mat(3, 4));
+    if (w->which == 4)
+        return *h = sq_pad(sq_permute(sq_slice(z, 1, 0, 3), (int[]){ 1, 0 }), 1, 0, 1);
+    if (w->which == 5)
+        return *h = sq_reshape(
+                   sq_pad(sq_slice(sq_reshape(sq_slice(z, 1, 0, 4), sq_mat(2, 6)), 1, 1, 5), 1,
+                          1, 0),
+                   sq_mat(3, 4));
+    sq_var a = sq_slice(z, 1, 0, 4), b = sq_softmax(sq_slice(z, -1, 4, 4), -1);
+    sq_var box = sq_reshape(sq_mul(a, b), sq_shape3(3, 2, 2));
+    sq_var turned = sq_reshape(sq_permute(box, (int[]){ 0, 2, 1 }), sq_mat(3, 4));
+    sq_var peak = sq_reshape(sq_max_axis(turned, 1), sq_mat(3, 1));
+    sq_var sum = sq_broadcast_to(sq_reshape(sq_sum_axis(b, 1), sq_mat(3, 1)), sq_mat(3, 4));
+    sq_var joined = sq_concat((sq_var[]){ sq_slice(turned, 1, 1, 2), peak }, 2, 1);
+    return *h = sq_add(sq_pad(joined, 1, 1, 0), sq_mul(sum, sq_log_softmax(a, 1)));
+}
+
+static void mover_states(sq_tape *t, const mover *w, const double *x, const double *h0,
+                         int steps, sq_mode mode, const sq_unrolled **u)
+{
+    sq_cell cell = { "mover", 1, (int64_t[]){ 4 }, NULL, mover_step, w };
+    sq_var h = sq_input(t, sq_mat(3, 4), h0);
+    *u = sq_unroll(t, &cell, sq_input(t, sq_shape3(steps, 3, 2), x), &h,
+                   &(sq_unroll_options){ .mode = mode, .outputs = SQ_OUTPUTS_NONE });
+    cr_assert(sq_tape_status(t) == SQ_OK, "%s", sq_message(t));
+}
+
+static void check_mover(int which, int steps, sq_mode mode)
+{
+    double x[2 * 3 * 2], h[12], W[16], U[32], got[16], side[2][12];
+    mover w = { .which = which };
+    sq_params *p = sq_params_new(SQ_F64);
+    fill(x, 12, 1, -1, 1), fill(h, 12, 2, -1, 1), fill(W, 16, 3, -1, 1), fill(U, 32, 4, -1, 1);
+    w.W = sq_params_add(p, "W", sq_mat(2, 8)), w.U = sq_params_add(p, "U", sq_mat(4, 8));
+    cr_assert(sq_weight_set(p, w.W, W) == SQ_OK && sq_weight_set(p, w.U, U) == SQ_OK);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    const sq_unrolled *u;
+    mover_states(t, &w, x, h, steps, mode, &u);
+    for (int row = 0; row < 3; row++) {
+        cr_assert(sq_jacobian(u, steps - 1, -1, row, SQ_JOINTLY, got, NULL) == SQ_OK, "%s",
+                  sq_message(t));
+        for (int j = 0; j < 4; j++) {
+            for (int sign = 0; sign < 2; sign++) {
+                double was = h[row * 4 + j];
+                sq_tape *s = sq_tape_new(SQ_F64, p);
+                const sq_unrolled *v;
+                h[row * 4 + j] += sign ? -1e-5 : 1e-5;
+                mover_states(s, &w, x, h, steps, SQ_EAGER, &v);
+                cr_assert(sq_copy(sq_unrolled_state(v, steps - 1, 0), side[sign]) == SQ_OK);
+                h[row * 4 + j] = was;
+                sq_tape_free(s);
+            }
+            for (int i = 0; i < 4; i++)
+                EXPECT_NEAR(got[i * 4 + j],
+                            (side[0][row * 4 + i] - side[1][row * 4 + i]) / 2e-5, 1e-8,
+                            "moved about");
+        }
+    }
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+Test(differences, ops_that_move_numbers_about)
+{
+    for (int mode = SQ_AUTO; mode <= SQ_EAGER; mode++) {
+        check_mover(0, 2, (sq_mode)mode);
+        for (int which = 1; which < 6; which++) check_mover(which, 1, (sq_mode)mode);
+    }
+}
+
 /* ---- Random cells: with masks, views, sums over the batch, users' ops --------------------- */
 
 /* Changes one number of an initial state. */
@@ -139,8 +239,8 @@ static void move_state(rc_run *r, int k, int64_t at, double by)
     free(v);
 }
 
-static bool last_states(const random_cell *c, rc_setup s, int k, int64_t row, int64_t column, double by,
-                        double *out)
+static bool last_states(const random_cell *c, rc_setup s, int k, int64_t row, int64_t column,
+                        double by, double *out)
 {
     rc_run r;
     rc_open(&r, c, s);
@@ -201,8 +301,8 @@ static bool agrees_with_differences(const random_cell *c, char *why, size_t n)
             for (int64_t i = 0; ok && i < size; i++) {
                 double want = (up[i] - down[i]) / (2 * e), got = m[0][i * size + column];
                 if (fabs(got - want) <= 1e-6 * most) continue;
-                snprintf(why, n, "element %d,%d: got %.12g, by differences %.12g", (int)i, (int)column,
-                         got, want);
+                snprintf(why, n, "element %d,%d: got %.12g, by differences %.12g", (int)i,
+                         (int)column, got, want);
                 ok = false;
             }
         }
@@ -298,7 +398,8 @@ Test(products, of_nothing_and_of_zero)
     cr_assert(sq_jacobian(l.u, 1, 0, 0, SQ_JOINTLY, m, &scale) == SQ_OK);
     EXPECT_ALL_NEAR(m, ((double[]){ 0, 0, 1, 0 }), 4, 0, "J = W^T");
     cr_assert(sq_jacobian_log_singular(l.u, 1, 0, 0, sigma) == SQ_OK);
-    cr_expect(fabs(sigma[0]) < 1e-15 && sigma[1] == -(double)INFINITY, "%g %g", sigma[0], sigma[1]);
+    cr_expect(fabs(sigma[0]) < 1e-15 && sigma[1] == -(double)INFINITY, "%g %g", sigma[0],
+              sigma[1]);
     cr_assert(sq_jacobian(l.u, 2, 0, 0, SQ_JOINTLY, m, &scale) == SQ_OK);
     EXPECT_ALL_NEAR(m, ((double[]){ 0, 0, 0, 0 }), 4, 0, "W^2 = 0");
     cr_expect(scale == -(double)INFINITY);
@@ -315,7 +416,8 @@ Test(products, projected_on_a_state)
     net_new(&n, SQ_F64, I, H, 5);
     sq_tape *t = sq_tape_new(SQ_F64, n.params);
     fill(x, T * B * I, 6, -1, 1);
-    const sq_unrolled *u = sq_unroll(t, &n.cell, sq_input(t, sq_shape3(T, B, I), x), NULL, NULL);
+    const sq_unrolled *u =
+        sq_unroll(t, &n.cell, sq_input(t, sq_shape3(T, B, I), x), NULL, NULL);
     cr_expect(sq_jacobian_size(u, SQ_JOINTLY) == 2 * H && sq_jacobian_size(u, 1) == H);
     cr_expect(sq_jacobian_size(u, 2) == 0 && sq_jacobian_size(NULL, 0) == 0);
     cr_assert(sq_jacobian(u, 4, 1, 2, SQ_JOINTLY, both, NULL) == SQ_OK);
@@ -323,7 +425,8 @@ Test(products, projected_on_a_state)
     for (int s = 0; s < 2; s++) {
         cr_assert(sq_jacobian(u, 4, 1, 2, s, one, NULL) == SQ_OK);
         for (int i = 0; i < H; i++)
-            EXPECT_ALL_NEAR(one + i * H, both + (s * H + i) * 2 * H + s * H, H, 1e-15, "a block");
+            EXPECT_ALL_NEAR(one + i * H, both + (s * H + i) * 2 * H + s * H, H, 1e-15,
+                            "a block");
     }
     cr_assert(sq_jacobian_input(u, 4, 1, 2, 1, in_c, NULL) == SQ_OK);
     EXPECT_ALL_NEAR(in_c, in + H * I, H * I, 1e-15, "rows of c");
@@ -344,9 +447,11 @@ Test(products, wide_and_single)
         double x[2 * I] = { .5, -1, .25, 1 };
         fill(h0, WIDE, 3, -1, 1);
         sq_var h[2] = { sq_input(t, sq_mat(1, WIDE), h0), { t, 0 } };
-        const sq_unrolled *u = sq_unroll(t, &n.cell, sq_input(t, sq_shape3(2, 1, I), x), h, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &n.cell, sq_input(t, sq_shape3(2, 1, I), x), h, NULL);
         m[d] = malloc(4 * WIDE * WIDE * sizeof **m);
-        cr_assert(sq_jacobian(u, 1, -1, 0, SQ_JOINTLY, m[d], NULL) == SQ_OK, "%s", sq_message(t));
+        cr_assert(sq_jacobian(u, 1, -1, 0, SQ_JOINTLY, m[d], NULL) == SQ_OK, "%s",
+                  sq_message(t));
         sq_tape_free(t);
         net_free(&n);
     }
@@ -383,7 +488,7 @@ Test(observing, through_old_weights_and_without_a_trace)
 }
 
 /* Under a byte budget steps are run again: the same matrices, to the bit. */
-Test(observing, under_a_budget)
+static void check_budget(sq_mode mode)
 {
     net n;
     double x[12 * B * I], m[3][4 * H * H], in[2][2 * H * I], l[2][13];
@@ -393,14 +498,17 @@ Test(observing, under_a_budget)
         sq_tape *t = sq_tape_new(SQ_F64, n.params);
         const sq_unrolled *u =
             sq_unroll(t, &n.cell, sq_input(t, sq_shape3(12, B, I), x), NULL,
-                      &(sq_unroll_options){ .mode = SQ_EAGER, .every = i ? 3 : 0 });
+                      &(sq_unroll_options){ .mode = mode, .every = i ? 3 : 0 });
         ASSERT_HEALTHY(t);
-        cr_expect(sq_unroll_memory(u).budgeted == (i == 1));
-        cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[i], NULL) == SQ_OK, "%s", sq_message(t));
-        cr_assert(sq_jacobian_input(u, 3, 0, 1, SQ_JOINTLY, in[i], NULL) == SQ_OK, "%s", sq_message(t));
+        cr_expect(sq_unroll_mode(u) == mode && sq_unroll_memory(u).budgeted == (i == 1));
+        cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[i], NULL) == SQ_OK, "%s",
+                  sq_message(t));
+        cr_assert(sq_jacobian_input(u, 3, 0, 1, SQ_JOINTLY, in[i], NULL) == SQ_OK, "%s",
+                  sq_message(t));
         cr_assert(sq_jacobian_log_norms(u, 11, 0, 0, l[i]) == SQ_OK, "%s", sq_message(t));
         BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(u))));
-        cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[2], NULL) == SQ_OK, "%s", sq_message(t));
+        cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[2], NULL) == SQ_OK, "%s",
+                  sq_message(t));
         EXPECT_SAME_BITS(m[2], m[0], sizeof m[0], "after a sweep");
         ASSERT_HEALTHY(t);
         sq_tape_free(t);
@@ -409,6 +517,12 @@ Test(observing, under_a_budget)
     EXPECT_SAME_BITS(in[0], in[1], sizeof in[0], "dh_3/dx_0");
     EXPECT_SAME_BITS(l[0], l[1], sizeof l[0], "norms");
     net_free(&n);
+}
+
+Test(observing, under_a_budget)
+{
+    check_budget(SQ_EAGER);
+    check_budget(SQ_PLAN);
 }
 
 /* ---- Singular values ---------------------------------------------------------------------- */
@@ -423,19 +537,21 @@ Test(singular, values_are_numpys)
         sq_params *p = sq_params_new(SQ_F64);
         sq_rnn w;
         cr_assert(sq_rnn_init(&w, p, "r", 3, n, SQ_RNN_TANH, 1) == SQ_OK);
-        fill(W, 3 * n, seed + 1, -1, 1), fill(b, n, seed + 2, -1, 1), fill(U, n * n, seed + 3, -1, 1);
+        fill(W, 3 * n, seed + 1, -1, 1), fill(b, n, seed + 2, -1, 1),
+            fill(U, n * n, seed + 3, -1, 1);
         fill(h, n, seed + 4, -1, 1), fill(x, 3, seed + 5, -1, 1);
         cr_assert(sq_weight_set(p, w.W, W) == SQ_OK && sq_weight_set(p, w.b, b) == SQ_OK &&
                   sq_weight_set(p, w.U, U) == SQ_OK);
         sq_tape *t = sq_tape_new(SQ_F64, p);
         sq_cell cell = sq_rnn_cell(&w);
         sq_var h0 = sq_input(t, sq_mat(1, n), h);
-        const sq_unrolled *u = sq_unroll(t, &cell, sq_input(t, sq_shape3(1, 1, 3), x), &h0, NULL);
+        const sq_unrolled *u =
+            sq_unroll(t, &cell, sq_input(t, sq_shape3(1, 1, 3), x), &h0, NULL);
         cr_assert(sq_jacobian(u, 0, -1, 0, SQ_JOINTLY, m, NULL) == SQ_OK, "%s", sq_message(t));
         cr_assert(sq_svd(n, n, m, s, NULL, NULL) == SQ_OK);
         for (int j = 0; j < n; j++)
-            cr_expect(fabs(s[j] - want[j]) <= 1e-10 * want[0], "case %d: %.17g, want %.17g", i, s[j],
-                      want[j]);
+            cr_expect(fabs(s[j] - want[j]) <= 1e-10 * want[0], "case %d: %.17g, want %.17g", i,
+                      s[j], want[j]);
         want += n;
         sq_tape_free(t);
         sq_params_free(p);
@@ -453,7 +569,8 @@ static void check_svd(int m, int n, int rank, double scale)
     fill(left, MOST * MOST, 3, -1, 1), fill(right, MOST * MOST, 4, -1, 1);
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++)
-            for (int k = 0; k < rank; k++) a[i * n + j] += scale * left[i * MOST + k] * right[j * MOST + k];
+            for (int k = 0; k < rank; k++)
+                a[i * n + j] += scale * left[i * MOST + k] * right[j * MOST + k];
     cr_assert(sq_svd(m, n, a, s, u, v) == SQ_OK);
     for (int i = 0; i < r; i++) {
         cr_expect(s[i] >= 0 && (!i || s[i] <= s[i - 1]), "sorted");
@@ -478,7 +595,8 @@ Test(singular, vectors_put_the_matrix_together_again)
 {
     const int shape[][2] = { { 1, 1 }, { 1, 7 }, { 7, 1 }, { 5, 9 }, { 9, 5 }, { 12, 12 } };
     for (int i = 0; i < COUNT(shape); i++)
-        for (int rank = 0; rank <= (shape[i][0] < shape[i][1] ? shape[i][0] : shape[i][1]); rank++) {
+        for (int rank = 0; rank <= (shape[i][0] < shape[i][1] ? shape[i][0] : shape[i][1]);
+             rank++) {
             check_svd(shape[i][0], shape[i][1], rank, 1);
             check_svd(shape[i][0], shape[i][1], rank, 1e200);
             check_svd(shape[i][0], shape[i][1], rank, 1e-200);
@@ -505,7 +623,8 @@ static void check_product(int steps, const double *want, sq_mode mode)
     line l;
     fill(W, 25, 901, -1, 1), fill(x, 1000 * 5, 902, .5, 1.5);
     line_new(&l, 5, W, x, steps, mode);
-    cr_assert(sq_jacobian_log_singular(l.u, steps - 1, -1, 0, sigma) == SQ_OK, "%s", sq_message(l.t));
+    cr_assert(sq_jacobian_log_singular(l.u, steps - 1, -1, 0, sigma) == SQ_OK, "%s",
+              sq_message(l.t));
     EXPECT_ALL_NEAR(sigma, want, 5, 1e-12, "ln of singular values");
     line_free(&l);
 }
@@ -540,7 +659,8 @@ static void refuse(const sq_unrolled *u, int64_t t, int64_t k, int64_t row, int3
     sq_tape *tape = sq_unrolled_tape(u);
     cr_expect(sq_jacobian(u, t, k, row, state, m, NULL) == want, "%s", sentence);
     EXPECT_TEXT(sq_message(tape), sentence);
-    cr_expect(sq_jacobian_input(u, t, k, row, state, m, NULL) == want, "the first mistake stays");
+    cr_expect(sq_jacobian_input(u, t, k, row, state, m, NULL) == want,
+              "the first mistake stays");
     EXPECT_TEXT(sq_message(tape), sentence);
 }
 
@@ -565,7 +685,8 @@ Test(mistakes, have_sentences)
            "jacobian: k = 2 does not lie in -1 .. t = 1");
     refuse(small_unroll(t, &n.cell), 3, 2, 0, 0, SQ_ERANGE,
            "jacobian: there is no step 3 in an unroll of 3");
-    refuse(small_unroll(t, &n.cell), 2, 0, 0, 2, SQ_ERANGE, "jacobian: the cell has no state 2");
+    refuse(small_unroll(t, &n.cell), 2, 0, 0, 2, SQ_ERANGE,
+           "jacobian: the cell has no state 2");
     const sq_unrolled *u = small_unroll(t, &n.cell);
     cr_expect(sq_jacobian(u, 2, 0, 0, 0, NULL, NULL) == SQ_EVALUE);
     EXPECT_TEXT(sq_message(t), "jacobian: the array for the result is NULL");
@@ -577,7 +698,8 @@ Test(mistakes, have_sentences)
     cr_expect(sq_jacobian_log_norms(NULL, 0, 0, 0, m) == SQ_EVAR);
     cr_expect(sq_jacobian_log_singular(NULL, 0, 0, 0, m) == SQ_EVAR);
     sq_cell stateless = { "sum", 0, NULL, NULL, count_step, NULL };
-    refuse(small_unroll(t, &stateless), 2, 0, 0, SQ_JOINTLY, SQ_EVALUE, "jacobian: the cell has no states");
+    refuse(small_unroll(t, &stateless), 2, 0, 0, SQ_JOINTLY, SQ_EVALUE,
+           "jacobian: the cell has no states");
     sq_cell nested = { "nested", 1, (int64_t[]){ 2 }, NULL, begin_step, NULL };
     refuse(small_unroll(t, &nested), 2, 0, 0, SQ_JOINTLY, SQ_EVALUE,
            "jacobian: a step of this cell begins steps itself: it has no Jacobian as one step");
@@ -598,10 +720,26 @@ Test(mistakes, what_was_cut_is_stale)
         cr_assert(sq_cut(t, 3, NULL, 0) == SQ_OK);
         cr_expect(sq_jacobian(u, 5, 3, 0, 0, m, NULL) == SQ_OK, "%s", sq_message(t));
         cr_expect(sq_jacobian(u, 5, 2, 0, 0, m, NULL) == SQ_EVAR);
-        EXPECT_TEXT(sq_message(t), "jacobian: a state of the unroll is stale: its step 2 was cut");
+        EXPECT_TEXT(sq_message(t),
+                    "jacobian: a state of the unroll is stale: its step 2 was cut");
         sq_tape_free(t);
         net_free(&n);
     }
+}
+
+Test(mistakes, a_tape_for_inference)
+{
+    net n;
+    double m[64];
+    net_new(&n, SQ_F64, I, H, 5);
+    sq_tape *t = sq_tape_new(SQ_F64, n.params);
+    sq_tape_set_inference(t, true);
+    const sq_unrolled *u = small_unroll(t, &n.cell);
+    cr_assert(u != NULL, "%s", sq_message(t));
+    cr_expect(sq_jacobian(u, 2, 1, 0, 0, m, NULL) == SQ_EGRAD);
+    EXPECT_CONTAINS(sq_message(t), "inference");
+    sq_tape_free(t);
+    net_free(&n);
 }
 
 Test(mistakes, a_cell_without_input)

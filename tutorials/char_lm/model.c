@@ -41,12 +41,12 @@ static void make_gru(layer *l, sq_params *p, const char *name, int64_t in, int64
     l->cell = sq_gru_cell(&l->weights.gru);
 }
 
-#define MAKE(kind)                                                                           \
-    static void make_##kind(layer *l, sq_params *p, const char *name, int64_t in,            \
-                            int64_t hidden, uint64_t seed)                                   \
-    {                                                                                        \
-        sq_##kind##_init(&l->weights.kind, p, name, in, hidden, seed);                       \
-        l->cell = sq_##kind##_cell(&l->weights.kind);                                        \
+#define MAKE(kind)                                                                \
+    static void make_##kind(layer *l, sq_params *p, const char *name, int64_t in, \
+                            int64_t hidden, uint64_t seed)                        \
+    {                                                                             \
+        sq_##kind##_init(&l->weights.kind, p, name, in, hidden, seed);            \
+        l->cell = sq_##kind##_cell(&l->weights.kind);                             \
     }
 MAKE(lstm)
 MAKE(mgu)

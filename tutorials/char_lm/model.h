@@ -14,7 +14,7 @@ typedef struct layer layer;
 
 typedef struct model {
     sq_params *params;
-    sq_weight E, V, a; /* E: {0} when characters enter one-hot */
+    sq_weight E, V, a;     /* E: {0} when characters enter one-hot */
     int64_t n_chars, n_in; /* C, I */
     layer *layers;
     sq_stack_cells *stack, *stack_dropped;

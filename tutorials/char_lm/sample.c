@@ -71,8 +71,8 @@ void sample_check(const options *o, const vocabulary *known)
         int byte = (unsigned char)*c;
         if (known->number[byte] < 0)
             die("--prime: byte %d%s%.*s%s does not occur in the text", byte,
-                byte > 32 && byte < 127 ? " '" : "", byte > 32 && byte < 127, c,
-                byte > 32 && byte < 127 ? "'" : "");
+                byte > 32 && byte < 127 ? " '" : "",
+                byte > 32 && byte<127, c, byte> 32 && byte < 127 ? "'" : "");
     }
 }
 

@@ -168,8 +168,7 @@ void save_read_training(sq_bundle *b, training *r)
     if (place[0] < 0 || place[0] % r->window || place[0] >= length - r->window)
         die("%s is damaged: no update begins at character %lld of a stream", r->o->resume,
             (long long)place[0]);
-    if (sq_optim_set_rate(r->optim, r->o->rate))
-        die("%s", sq_params_message(r->model->params));
+    if (sq_optim_set_rate(r->optim, r->o->rate)) die("%s", sq_params_message(r->model->params));
     sq_tape_set_run(r->tape, (uint64_t)place[1]);
     r->at = r->begun = place[0];
     if (r->at) read_states(b, r);

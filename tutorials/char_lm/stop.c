@@ -12,7 +12,8 @@ static void remember(int signal) { came = signal; }
 
 void stop_catch(void)
 {
-    struct sigaction once = { .sa_handler = remember, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+    struct sigaction once = { .sa_handler = remember,
+                              .sa_flags = (int)SA_RESETHAND | SA_RESTART };
     sigemptyset(&once.sa_mask);
     sigaction(SIGINT, &once, NULL);
     sigaction(SIGTERM, &once, NULL);

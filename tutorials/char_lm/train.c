@@ -66,8 +66,8 @@ training *training_new(const options *o, const text *s)
     r->model = model_new(o, s->known.n);
     r->tape = model_tape(r->model, o, false);
     r->ids = take((size_t)(r->window * o->batch), sizeof *r->ids);
-    r->optim = sq_optim_new(r->model->params,
-                            &(sq_optim_options){ .kind = SQ_ADAM, .rate = o->rate });
+    r->optim =
+        sq_optim_new(r->model->params, &(sq_optim_options){ .kind = SQ_ADAM, .rate = o->rate });
     r->stream = sq_tbptt_new(r->tape, &r->model->dropped,
                              &(sq_tbptt_options){ .k1 = r->window,
                                                   .k2 = o->k2,

@@ -1,0 +1,256 @@
+/* ledger_gates.c -- statistics of every value that a cell named, step by step.
+ *
+ * Eagerly the values and, after a sweep, the gradients of named nodes lie on the tape; a plan keeps
+ * the values of what is named, and the gradients of what a sweep finds tapped. For the ledger's sweep
+ * all of it is, and afterwards what was tapped before: where gradients lie decides how they round,
+ * and looking must not change what the next sweep gives. */
+#include "core/norm_impl.h"
+#include "graph/ledger_impl.h"
+#include "ops/ops_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One value of one step. */
+typedef struct sample {
+    const sq_op *op; /* that it is the result of */
+    const void *value, *gradient;
+    int64_t size;
+} sample;
+
+/* ---- Statistics ---------------------------------------------------------------------------- */
+
+static bool saturates(const sq_op *op, double y)
+{
+    return op == &sq_op_tanh ? fabs(y) > .95 : y < .05 || y > .95;
+}
+
+static double element(const sq_tape *t, const void *x, int64_t i)
+{
+    return t->dtype == SQ_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static sq_gate_statistics statistics(const sq_tape *t, const sample *s)
+{
+    double sum = 0, squares = 0, n = (double)s->size;
+    int64_t saturated = 0;
+    bool known = s->size && (s->op == &sq_op_tanh || s->op == &sq_op_sigmoid), broken = false;
+    for (int64_t i = 0; i < s->size; i++) {
+        double y = element(t, s->value, i);
+        sum += y;
+        saturated += known && saturates(s->op, y);
+        broken |= isnan(y);
+    }
+    double mean = s->size ? sum / n : (double)NAN;
+    for (int64_t i = 0; i < s->size; i++) {
+        double d = element(t, s->value, i) - mean;
+        squares += d * d;
+    }
+    return (sq_gate_statistics){
+        .mean = mean,
+        .deviation = s->size ? sqrt(squares / n) : (double)NAN,
+        .saturated = known && !broken ? (double)saturated / n : (double)NAN,
+        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->size, s->gradient) : 0
+    };
+}
+
+/* ---- Which gates there are ----------------------------------------------------------------- */
+
+static int32_t find(const sqi_gates *g, const char *name)
+{
+    for (int32_t i = 0; i < g->n; i++)
+        if (strncmp(g->label[i].name, name, SQI_LABEL - 1) == 0) return i;
+    return -1;
+}
+
+/* The gate of that name, made at its first sight; false after posting. */
+static bool make(sq_ledger *l, sq_tape *t, const char *name)
+{
+    sqi_gates *g = &l->gates;
+    if (!name || !*name || find(g, name) >= 0) return true;
+    if (g->n == g->room) {
+        int32_t room = g->room ? 2 * g->room : 16;
+        sqi_label *grown = realloc(g->label, (size_t)room * sizeof *grown);
+        if (!grown) return sq_post(t, SQ_ENOMEM, "out of memory for %d gates", (int)room);
+        g->label = grown;
+        g->room = room;
+    }
+    (void)snprintf(g->label[g->n++].name, SQI_LABEL, "%s", name);
+    return true;
+}
+
+/* What is missing in a step has no statistics. */
+static bool make_statistics(sq_ledger *l, sq_tape *t)
+{
+    const sq_gate_statistics none = { (double)NAN, (double)NAN, (double)NAN, (double)NAN };
+    size_t n = (size_t)l->steps * (size_t)l->gates.n;
+    l->gates.of = sqi_ledger_take(t, n, sizeof *l->gates.of);
+    for (size_t i = 0; l->gates.of && i < n; i++) l->gates.of[i] = none;
+    return l->gates.of != NULL;
+}
+
+static void put(const sq_ledger *l, const sq_tape *t, const char *name, int64_t entry,
+                const sample *s)
+{
+    int32_t gate = name ? find(&l->gates, name) : -1;
+    if (gate >= 0) l->gates.of[entry * l->gates.n + gate] = statistics(t, s);
+}
+
+/* ---- Eagerly ------------------------------------------------------------------------------- */
+
+static sample of_node(sq_tape *t, const sqi_segment *g, uint32_t i)
+{
+    const sqi_node *n = &g->nodes[i];
+    sq_var v = { t, sqi_id(g->ordinal, i) };
+    return (sample){ n->op, n->value, sqi_probe_grad(v), sq_shape_size(n->shape) };
+}
+
+static bool is_gate(const sqi_node *n) { return n->n && n->name && !(n->flags & SQI_DEAD); }
+
+/* The segment's entry, or -1. */
+static int64_t entry_of(const sq_ledger *l, const sqi_segment *g)
+{
+    int64_t entry = g->step < 0 ? l->entries.n : sqi_entry_of(&l->entries, g->step);
+    return entry == l->entries.n ? -1 : entry;
+}
+
+static bool find_eager(sq_ledger *l, sq_tape *t)
+{
+    for (uint32_t j = 0; j < t->n_live; j++) {
+        const sqi_segment *g = t->live[j];
+        bool inside = entry_of(l, g) >= 0;
+        if (inside && g->span)
+            return sq_post(t, SQ_EVALUE,
+                           "a step among the states is a plan's or under a budget: for gates "
+                           "take the ledger of the unroll itself");
+        for (uint32_t i = 1; inside && i < g->n_nodes; i++)
+            if (is_gate(&g->nodes[i]) && !make(l, t, g->nodes[i].name)) return false;
+    }
+    return true;
+}
+
+/* States by the unroll's names where no value has taken them. */
+static void put_states(const sq_ledger *l, const sqi_subject *s, int32_t first)
+{
+    for (int64_t i = 0; i < l->steps * l->n_states; i++) {
+        const char *name = l->label[i % l->n_states].name;
+        const sqi_segment *g = sqi_segment_find(s->t, sqi_ordinal(s->states[i].id));
+        if (!*name || find(&l->gates, name) < first) continue;
+        sample x = of_node(s->t, g, sqi_index(s->states[i].id));
+        if (g->span) {
+            const sqi_planned *u = (const sqi_planned *)g->span;
+            x.op = u->plan->values[u->plan->leaves[i % l->n_states]].op;
+        }
+        put(l, s->t, name, i / l->n_states, &x);
+    }
+}
+
+static void read_eager(const sq_ledger *l, sq_tape *t)
+{
+    for (uint32_t j = 0; j < t->n_live; j++) {
+        const sqi_segment *g = t->live[j];
+        int64_t entry = entry_of(l, g);
+        for (uint32_t i = 1; entry >= 0 && i < g->n_nodes; i++) {
+            if (!is_gate(&g->nodes[i])) continue;
+            sample x = of_node(t, g, i);
+            put(l, t, g->nodes[i].name, entry, &x);
+        }
+    }
+}
+
+/* ---- As a plan ----------------------------------------------------------------------------- */
+
+static sample of_part(sq_tape *t, const sqi_planned *u, int32_t slot, int64_t step)
+{
+    int32_t v = sqi_slot_value(u->plan, slot);
+    const sqi_value *x = &u->plan->values[v];
+    bool kept;
+    size_t at = (size_t)step + (x->state >= 0);
+    int32_t from = x->state >= 0 ? x->state : slot;
+    const void *g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, from, step, &kept);
+    return (sample){ x->op, u->kept[v] + at * sqi_value_bytes(u->plan, v), g, x->size };
+}
+
+static void read_planned(const sq_ledger *l, sq_tape *t, const sqi_planned *u)
+{
+    for (int64_t i = 0; i < l->steps; i++)
+        for (int32_t j = 0; j < u->plan->n_named; j++) {
+            sample x = of_part(t, u, sqi_slot_named(u->plan, j), i);
+            put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
+        }
+}
+
+static bool find_planned(sq_ledger *l, sq_tape *t, const sqi_planned *u)
+{
+    for (int32_t j = 0; j < u->plan->n_named; j++)
+        if (!make(l, t, u->plan->values[u->plan->named[j]].name)) return false;
+    return true;
+}
+
+/* ---- Around the sweep ---------------------------------------------------------------------- */
+
+static sqi_planned *planned_of(const sqi_subject *s)
+{
+    return s->u ? sqi_unrolled_inside(s->u).planned : NULL;
+}
+
+bool sqi_gates_check(const sqi_subject *s)
+{
+    sqi_planned *u = planned_of(s);
+    bool budget = s->u && (sqi_unrolled_inside(s->u).budget || (u && u->stretch));
+    return !budget || sq_post(s->t, SQ_EVALUE,
+                              "the values of gates are not kept under a budget: unroll without "
+                              "one to look at them");
+}
+
+bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
+{
+    sqi_planned *u = planned_of(s);
+    size_t n = u ? (size_t)u->plan->n_named : 0;
+    bool *before = sqi_ledger_take(s->t, n, sizeof *before);
+    if (!before) return false;
+    if (n) memcpy(before, u->tapped, n * sizeof *before);
+    for (size_t j = 0; j < n; j++) u->tapped[j] = true;
+    sq_status status = sqi_probe_from(s->loss, NULL, parts);
+    if (n) memcpy(u->tapped, before, n * sizeof *before);
+    free(before);
+    return !status;
+}
+
+bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
+{
+    const sqi_planned *u = planned_of(s);
+    if (!(u ? find_planned(l, s->t, u) : find_eager(l, s->t))) return false;
+    int32_t named = l->gates.n;
+    for (int32_t k = 0; k < l->n_states; k++)
+        if (!make(l, s->t, l->label[k].name)) return false;
+    if (!make_statistics(l, s->t)) return false;
+    if (u) read_planned(l, s->t, u);
+    else read_eager(l, s->t);
+    put_states(l, s, named);
+    return true;
+}
+
+void sqi_gates_free(sqi_gates *g)
+{
+    free(g->label);
+    free(g->of);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------- */
+
+int32_t sq_ledger_n_gates(const sq_ledger *l) { return l ? l->gates.n : 0; }
+
+const char *sq_ledger_gate_name(const sq_ledger *l, int32_t gate)
+{
+    return l && gate >= 0 && gate < l->gates.n ? l->gates.label[gate].name : "";
+}
+
+sq_gate_statistics sq_ledger_gate(const sq_ledger *l, int64_t step, int32_t gate)
+{
+    bool there = l && step >= 0 && step < l->steps && gate >= 0 && gate < l->gates.n;
+    return there ? l->gates.of[step * l->gates.n + gate]
+                 : (sq_gate_statistics){ (double)NAN, (double)NAN, (double)NAN, (double)NAN };
+}
