@@ -202,10 +202,10 @@ static bool walk_back(walk *w, sheet *h)
             add_to(&from->g[sqi_index(n->source)], h->g[i]);
         } else if (n->op == &sqi_op_part && through_span(w, h, i)) {
             w->t->doing = "derive";
-            return sq_post(
-                w->t, SQ_EGRAD,
-                "the way leads through a plan: unroll with mode = SQ_EAGER to derive "
-                "through it");
+            return sq_post(w->t, SQ_EGRAD, "the way leads through %s to derive through it",
+                           h->s->span->value
+                               ? "an unroll under a budget: keep all its steps, eagerly,"
+                               : "a plan: unroll with mode = SQ_EAGER");
         } else if (n->n && n->op != &sqi_op_detach && !derive_node(w, h, i)) {
             return false;
         }

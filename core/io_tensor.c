@@ -127,8 +127,12 @@ const char *sqi_shown(const char *text, char buf[SQI_SHOWN])
         while ((*text & 0xC0) == 0x80) text++; /* not in the middle of a character */
     }
     (void)snprintf(buf, SQI_SHOWN, "%s%s", dots, text);
-    for (char *c = buf; *c; c++)
+    for (char *c = buf; *c; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = '?';
+        /* U+0080 .. U+009F, controls of eight bits: C2 80 .. C2 9F */
+        bool wide = (unsigned char)c[0] == 0xC2 && ((unsigned char)c[1] & 0xE0) == 0x80;
+        if (wide) c[0] = c[1] = '?';
+    }
     return buf;
 }
 

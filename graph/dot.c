@@ -63,6 +63,7 @@ static void put_size(drawing *d, const sqi_node *n, const void *x, const char *n
 static void put_numbers(drawing *d, const sqi_segment *s, const sqi_node *n)
 {
     const void *grad;
+    if (n->op == &sqi_op_span) return; /* stands for many values */
     sqi_put(&d->out, "label=\"");
     if (n->value) put_size(d, n, n->value, "y");
     if (gradient(d->t, s, n, &grad)) {
@@ -132,7 +133,7 @@ static void put_edge(drawing *d, const sqi_segment *s, uint32_t from, uint32_t t
     put_id(d, sqi_id(s->ordinal, to));
     sqi_put(&d->out, " [");
     put_numbers(d, home, n);
-    if (home != s) sqi_put(&d->out, ", style=bold");
+    if (home != s) sqi_put(&d->out, " style=bold");
     if (home != s && home->step >= 0 && s->step >= 0) sqi_put(&d->out, ", constraint=false");
     sqi_put(&d->out, "];\n");
 }
@@ -168,8 +169,10 @@ static void put_segment(drawing *d, const sqi_segment *s)
         if (d->all) put_cluster(d, s, -1, s == d->t->root ? "before the first step" : "between steps");
         return;
     }
-    for (uint32_t i = 1; s->span && i < s->n_nodes; i++)
-        if (is_span(&s->nodes[i]) && !(s->nodes[i].flags & SQI_DEAD)) put_node(d, s, i);
+    for (uint32_t i = 1; s->span && i < s->n_nodes; i++) {
+        const sqi_node *n = &s->nodes[i];
+        if (!is_part(n) && n->op != &sqi_op_import && !(n->flags & SQI_DEAD)) put_node(d, s, i);
+    }
     int64_t from = s->span ? s->step + s->span->low : s->step, last = sqi_last_step(s);
     if (from < d->first) from = d->first;
     for (int64_t step = from; step <= last && step <= d->last; step++) put_cluster(d, s, step, NULL);

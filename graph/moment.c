@@ -158,12 +158,19 @@ static void *operand_value(const sqi_planned *u, int32_t k)
 }
 
 /* State k as it enters the step: its array holds the initial state first. */
-static void *entering(const sqi_moment *m, sqi_planned *u, int32_t k)
+static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
 {
     int32_t leaf = u->plan->leaves[k];
+    size_t bytes = sqi_value_bytes(u->plan, leaf);
     if (!m->step) return operand_value(u, u->first_state + k);
+    const sqi_stretches *b = u->stretch;
+    if (b && b->origin <= m->step && m->step < b->at) { /* run again for another, it may go */
+        void *copy = sqi_moment_take(m, 1, bytes);
+        const char *at = u->kept[leaf] + (size_t)(m->step - b->origin) * bytes;
+        return copy && bytes ? memcpy(copy, at, bytes) : copy;
+    }
     if (u->span.value) return u->span.value(&u->span, m->t, k, m->step - 1);
-    return u->kept[leaf] + (size_t)m->step * sqi_value_bytes(u->plan, leaf);
+    return u->kept[leaf] + (size_t)m->step * bytes;
 }
 
 /* The attributes of an op of the trace, random numbers being those of the step. */

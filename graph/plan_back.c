@@ -304,7 +304,7 @@ static bool write_from(builder *b, int32_t v)
     r.chain.size = w->size;
     if (!sqi_chain_room(b->t, b->p, &r.chain, 1)) return false;
     sqi_micro *m = &r.chain.micros[r.chain.n_micros++];
-    *m = (sqi_micro){ .add = f->chain[0], .set = f->set[0], .crosses = SQI_NO_VALUE };
+    *m = (sqi_micro){ .add = f->chain[0], .set = f->set[0], .of = v, .crosses = SQI_NO_VALUE };
     m->run = is_first(b, u, &m->crosses, &m->first) ? m->set : m->add;
     m->in = gradient(b, &r.chain, v);
     m->out = gradient(b, &r.chain, u);

@@ -164,6 +164,7 @@ static sq_checkpoint_problem problem_of(const sqi_planned *u, const sq_unroll_op
 {
     const sqi_stretches *b = u->stretch;
     int64_t T = u->span.steps, every = o->every < 0 ? (int64_t)ceil(sqrt((double)T)) : o->every;
+    if (every > T) every = T;
     return (sq_checkpoint_problem){
         .steps = (T + b->unit - 1) / b->unit,
         .snapshot_bytes = (int64_t)b->states,
@@ -501,6 +502,7 @@ static void act(walk *w, sq_checkpoint_action a)
 {
     int64_t from = a.from * w->b->unit, to = least(a.to * w->b->unit, w->last);
     bool seen = from < w->last; /* by a sweep that begins before step `last` */
+    if (w->t->error.status) return;
     if (a.kind == SQ_ADVANCE && seen) advance(w, to);
     if (a.kind == SQ_SNAPSHOT && seen) snapshot(w);
     if (a.kind == SQ_RESTORE && seen) restore(w, from);
@@ -537,7 +539,7 @@ bool sqi_stretch_forward(sq_tape *t, sqi_planned *u)
     if (ok && !x) restore(&w, 0), advance(&w, w.last);
     b->turned = ok;
     sqi_run_close(&w.forward);
-    return ok;
+    return !t->error.status;
 }
 
 /* A sweep needs the schedule unless the arrays hold all its steps. */
@@ -595,7 +597,7 @@ bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, v
     if (ok) sqi_reverse_end(&w.reverse);
     sqi_run_close(&w.reverse);
     sqi_run_close(&w.forward);
-    return ok;
+    return !t->error.status;
 }
 
 /* ---- Values of dropped steps --------------------------------------------------------------- */

@@ -72,6 +72,7 @@ typedef struct sqi_value {
     bool by_row;     /* its first axis is the batch */
     bool of_weight;  /* OUTER: a weight itself */
     int32_t state;   /* ENTERS: which; of the value that leaves as state k: k; else -1 */
+    bool lookout;    /* under a watch it is looked at: who reads it may hide that it is not finite */
     int32_t uses;    /* operands and results it stands for */
     int32_t operand; /* OUTER: which operand of the span */
     const sq_op *op; /* MAP, CALL */
@@ -112,6 +113,8 @@ typedef struct sqi_micro {
     void (*add)(const sqi_run *r), (*set)(const sqi_run *r); /* reverse: either way */
     int32_t x[SQI_MAP_OPERANDS], y, out, in;                 /* streams, or -1 */
     const double *p;
+    int32_t of;      /* the value whose op it is */
+    bool lookout;    /* under a watch, what it writes is looked at */
     int32_t crosses; /* reverse: the state whose entering gradient it writes, or -1 */
     bool first;      /* it is the first writer of that gradient */
 } sqi_micro;
@@ -270,6 +273,10 @@ bool sqi_plan_read(sq_tape *t, sqi_plan *p, const sqi_trace *trace);
 
 /* plan_tasks.c: merges, fuses, orders, and decides where values lie. */
 bool sqi_plan_order(sq_tape *t, sqi_plan *p);
+
+/* plan_watch.c: what a run under watch looks at. */
+void sqi_plan_mark_lookouts(sqi_plan *p);
+void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c);
 
 /* plan_back.c: the reverse program that keeps the tapped gradients; built at its first need. */
 sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);

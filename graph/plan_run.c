@@ -27,6 +27,7 @@ sqi_run_of sqi_run_new(sq_tape *t, const sqi_planned *u)
                          .u = u,
                          .p = u->plan,
                          .arith = &t->kern->of[t->dtype],
+                         .watch = u->home->watch,
                          .real = sq_dtype_size(t->dtype) };
 }
 
@@ -196,6 +197,9 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
                                             .a_row = w->a_row,
                                             .out = w->out,
                                             .last = k->packed.n_panels });
+    for (int32_t i = 0; i < k->n; i++)
+        if (r->p->values[k->v[i]].lookout)
+            sqi_look(w, k->v[i], rows * k->rows * w->out[i].c_row, at, w->out[i].c);
 }
 
 /* ---- Chains -------------------------------------------------------------------------------- */
@@ -236,8 +240,8 @@ static void repeat_streams(const sqi_worker *w, const sqi_chain *c, int64_t e)
     }
 }
 
-static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t n, bool cross,
-                    const bool *adds)
+static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n,
+                    bool cross, const bool *adds)
 {
     sqi_run *run = w->runs + c->first_run;
     for (int32_t i = 0; i < c->n_micros; i++, run++) {
@@ -245,6 +249,8 @@ static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t n, bool cro
         if ((m->crosses >= 0 && !cross) || (m->out >= 0 && !run->out)) continue;
         run->n = n;
         (m->first && !adds[m->crosses] ? m->set : m->run)(run);
+        if (w->found && m->lookout && !w->r->arith->finite(n, m->out < 0 ? run->y : run->out))
+            sqi_note(w, m->of, step);
     }
 }
 
@@ -261,7 +267,7 @@ static void run_tiles(const sqi_worker *w, const sqi_chain *c, int64_t step, int
             if (n > edge) n = edge;
             repeat_streams(w, c, e);
         }
-        run_ops(w, c, n, cross, adds);
+        run_ops(w, c, step, n, cross, adds);
         if (e + n < to) advance_streams(w, c, n);
     }
 }
@@ -330,6 +336,8 @@ static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
     for (; one.step < at.step + at.n_steps; one.step++) {
         sq_call c = sqi_call_of(w, k->v[0], one);
         c.op->forward(&c);
+        if (w->r->p->values[k->v[0]].lookout)
+            sqi_look(w, k->v[0], sq_shape_size(c.ys), one, c.y);
     }
 }
 
@@ -468,7 +476,8 @@ void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
 bool sqi_forward_open(sqi_run_of *r)
 {
     int64_t steps = r->u->span.steps;
-    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps);
+    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps) &&
+           sqi_watch_open(r);
 }
 
 void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
@@ -476,6 +485,7 @@ void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
     for (int32_t i = 0; i < r->n_workers; i++)
         r->workers[i].origin[SQI_OF_STRETCH] = r->u->stretch ? r->u->stretch->origin : 0;
     sqi_run_steps(r, job, from, to);
+    sqi_watch_forward(r);
 }
 
 bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
@@ -484,5 +494,5 @@ bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
     bool ok = sqi_forward_open(&r);
     if (ok) sqi_forward_steps(&r, 0, u->span.steps);
     sqi_run_close(&r);
-    return ok;
+    return !t->error.status;
 }

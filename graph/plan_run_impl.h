@@ -14,6 +14,13 @@ typedef struct sqi_place {
     sqi_origin origin;
 } sqi_place;
 
+/* What a thread under watch found first: a step, and a value of it or whose derivative it was. */
+typedef struct sqi_find {
+    bool any;
+    int64_t step;
+    int32_t v;
+} sqi_find;
+
 /* One direction of one unroll: set up once, then run over one range of steps after the other. */
 typedef struct sqi_run_of {
     sq_tape *t;
@@ -28,6 +35,8 @@ typedef struct sqi_run_of {
     int64_t from, to; /* the steps of this run */
     char *room;       /* under a budget: memory for what is as large as the steps */
 
+    sqi_watch *watch; /* or NULL */
+
     const sqi_back *back; /* reverse: the rest */
     int lane;
     sqi_wake *wake;
@@ -37,6 +46,7 @@ typedef struct sqi_run_of {
     bool immediate, sinks;
     int64_t last;    /* the sweep begins before this step */
     char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
+    double *norms;   /* under watch: [last - low][n_states] of states' gradients */
     bool divided;    /* the steps of this run are not all of their block */
     struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
@@ -60,6 +70,7 @@ typedef struct sqi_worker {
     sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
     void **patches; /* addresses of the others */
     char **at;      /* streams of a chain */
+    sqi_find *found; /* under watch for what is not finite, or NULL */
     bool *adds;     /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
 
@@ -153,6 +164,24 @@ bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block);
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds);
+
+/* ---- plan_watch.c ---- */
+
+/* Makes room for what workers find; does nothing without a watch. False after posting. */
+bool sqi_watch_open(sqi_run_of *r);
+
+/* Notes that value v is not finite at a step. */
+void sqi_note(const sqi_worker *w, int32_t v, int64_t step);
+
+/* Looks at what was just written, n numbers of each step of the window. */
+void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const char *written);
+
+/* The norms of the states' gradients of this worker's steps of the block, which are complete. */
+void sqi_note_norms(const sqi_worker *w);
+
+/* Post what was found in a run, the first of it; in reverse over steps from .. to - 1. */
+void sqi_watch_forward(sqi_run_of *r);
+void sqi_watch_reverse(sqi_run_of *r, int64_t from, int64_t to);
 
 /* Looks up where KEPT arrays lie after they have moved. */
 void sqi_run_arrays(sqi_run_of *r);

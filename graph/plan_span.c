@@ -1,4 +1,5 @@
 /* plan_span.c -- one unroll as a span: memory for all its steps, its operands, its parts. */
+#include "core/watch_impl.h"
 #include "graph/plan_impl.h"
 #include "ops/ops_impl.h"
 
@@ -190,7 +191,7 @@ sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
 {
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) ? make(t, c.p, steps, o) : NULL;
+    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);

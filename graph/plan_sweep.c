@@ -142,6 +142,7 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
                                             .a_row = w->a_row,
                                             .out = w->out,
                                             .last = k->packed.n_panels });
+    sqi_look(w, k->v[0], rows * k->rows * w->out[0].c_row, at, w->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -158,6 +159,8 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     c.gx = w->c;
     if (zero) memset(w->c[k->target], 0, (size_t)sq_shape_size(c.xs[k->target]) * r->real);
     c.op->vjp(&c, k->target);
+    if (r->p->values[u].kind != SQI_OUTER)
+        sqi_look(w, k->v[0], sq_shape_size(c.xs[k->target]), at, w->c[k->target]);
 }
 
 /* Steps descend: what is added to outside values is one sum over all of them. */
@@ -374,6 +377,7 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
         begin_block(w);
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
+        if (r->norms) sqi_note_norms(w);
         over_steps(w, SQI_HOIST);
         if (r->parts) sqi_parts_block(w);
         for (int32_t d = 0; !r->parts && d < r->back->n_defers; d++) {
@@ -565,10 +569,11 @@ bool sqi_reverse_open(sqi_run_of *r)
 {
     const sqi_stretches *b = r->u->stretch;
     r->last = r->wake->top + 1;
+    if (r->lane != SQI_LANE_USER) r->watch = NULL;
     r->sinks = r->back->tasks[SQI_SINK].n > 0;
     return sqi_parts_open(r) && sqi_run_places(r) && find_places(r) &&
            sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
-           sqi_parts_ready(r);
+           sqi_parts_ready(r) && sqi_watch_open(r);
 }
 
 void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
@@ -581,6 +586,7 @@ void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
     r->divided = b && r->partials && !r->parts && !(begins && ends);
     if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
     sqi_run_steps(r, job, from, to);
+    sqi_watch_reverse(r, from, to);
     if (r->divided && ends) add_partials(r);
 }
 
@@ -598,7 +604,7 @@ bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void
     if (ok) sqi_reverse_steps(&r, span->low, r.last);
     if (ok) sqi_reverse_end(&r);
     sqi_run_close(&r);
-    return ok;
+    return !t->error.status;
 }
 
 /* What reached the initial states goes to whoever gave them. */

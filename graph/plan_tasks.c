@@ -303,6 +303,7 @@ bool sqi_plan_order(sq_tape *t, sqi_plan *p)
     find_rooms(&o);
     find_alone(p);
     count_work(p);
+    sqi_plan_mark_lookouts(p);
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
         for (int32_t i = 0; i < p->tasks[phase].n; i++) {
             sqi_task *k = &p->tasks[phase].at[i];

@@ -416,7 +416,7 @@ const char *const sqi_page_script[] = {
     "\n"
     "const PANELS = [['states', 'States', statesPanel, totals.length], ['reach', 'Which loss reaches how far', reachPanel, LOSSES],\n"
     "  ['weights', 'Weights by step', weightsPanel, tables('weights', 'contribution').length], ['gates', 'Gates', gatesPanel, tables('gates', 'mean').length],\n"
-    "  ['jacobian', 'Singular values', singularPanel, tables('jacobian').length]].filter(p => p[3]);\n"
+    "  ['jacobian', 'Singular values', singularPanel, tables('jacobian').length]].filter(p => COLUMNS && p[3]);\n"
     "\n"
     "/* ---- What the reader does ---- */\n"
     "function panel() {\n"
@@ -480,8 +480,8 @@ const char *const sqi_page_script[] = {
     "  } else if (e.shiftKey || !LOSSES) cursor(Math.min(COLUMNS - 1, Math.max(0, (view.cursor < 0 ? COLUMNS - (way > 0) : view.cursor) + way)));\n"
     "  else choose(view.loss < 0 ? LOSSES - 1 : Math.min(LOSSES - 1, Math.max(0, view.loss + way)));\n"
     "}\n"
-    "\n"
-    "function onPoint(e) {\n",
+    "\n",
+    "function onPoint(e) {\n"
     "  const d = e.target.closest && e.target.closest('.draw'), tip = $('tip');\n"
     "  const r = d && d.getBoundingClientRect(), c = d ? columnAt(e.clientX - r.left) : -1;\n"
     "  if (c !== view.cursor) cursor(c);\n"
@@ -511,6 +511,7 @@ const char *const sqi_page_script[] = {
     "  $('pooled').textContent = pooledNote;\n"
     "  $('pooled').hidden = !pooledNote;\n"
     "  $('controls').hidden = !LOSSES;\n"
+    "  $('tabs').hidden = !PANELS.length;\n"
     "  $('loss').max = Math.max(0, LOSSES - 1);\n"
     "  $('loss').value = $('loss').max;\n"
     "  $('help').innerHTML = (LOSSES ? '<kbd>←</kbd> <kbd>→</kbd> move the loss, ' : '') + '<kbd>Shift</kbd> with an arrow moves along the steps. Hover to read a number; it is that of the CSV.';\n"

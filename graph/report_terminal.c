@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEVELS = 8, NAME = 12, QUANTITY = 13, ROW = 6, BEHIND = 24, MOST_ROWS = 12 };
+enum { LEVELS = 8, NAME = 12, QUANTITY = 13, ROW = 6, BEHIND = 30, MOST_ROWS = 12 };
 
 typedef struct marks {
     const char *level[LEVELS]; /* low to high */
@@ -23,7 +23,7 @@ static const marks spark_marks[2] = {
     { { "_", ".", "-", "=", "+", "*", "#", "@" }, " ", "!" },
 };
 static const marks heat_marks[2] = {
-    { { "·", "⠆", "░", "⠿", "▒", "▓", "▓", "█" }, " ", "!" },
+    { { "·", "·", "░", "░", "▒", "▒", "▓", "█" }, " ", "!" },
     { { ".", ":", "-", "=", "+", "*", "#", "@" }, " ", "!" },
 };
 
@@ -37,7 +37,7 @@ typedef struct strip {
     sqi_groups rows, cols;
     sqi_scale scale;
     double lo, hi;
-    int64_t width;
+    int64_t width, repeat; /* marks in a line; how many of them for a column */
 } strip;
 
 /* What a mark's height means: at least a decade of a norm, so that nothing flat looks steep. */
@@ -74,7 +74,7 @@ static void put_mark(sqi_sink *out, const strip *p, const marks *m, double v)
         double x = sqi_scale_at(p->scale, v);
         sqi_putf(out, "\033[38;5;%dm", colours[(int)lround((x + 1) / 2 * (N_COLOURS - 1))]);
     }
-    sqi_put(out, text);
+    for (int64_t i = 0; i < p->repeat; i++) sqi_put(out, text);
     if (coloured) sqi_put(out, "\033[0m");
 }
 
@@ -174,11 +174,13 @@ static void put_heading(sqi_sink *out, const strip *p)
 
 void sqi_terminal(const sqi_sheet *s, sqi_sink *out)
 {
-    enum { USUAL = 80, LEAST = 8 };
+    enum { USUAL = 80, LEAST = 8, WIDEST = 6 };
     int64_t columns = s->report->columns > 0 ? s->report->columns : USUAL;
     strip p = { .s = s, .scale = sqi_scale_of(s) };
     p.width = columns - 2 - NAME - QUANTITY - BEHIND;
     if (p.width < LEAST) p.width = LEAST;
+    p.repeat = s->steps > 0 ? p.width / s->steps : 1;
+    p.repeat = p.repeat < 1 ? 1 : p.repeat > WIDEST ? WIDEST : p.repeat;
     put_heading(out, &p);
     const char *panel = "";
     for (int64_t i = 0; s->table(s, i, &p.t); i++) {

@@ -122,7 +122,10 @@ static bool record(sq_tbptt *s, int64_t length, const int32_t *rows)
 {
     sq_tape *t = s->t;
     if (!sqi_pieces_forget(s, length) || !sqi_segment_open(t, -1)) return false;
-    sqi_piece p = { .ordinal = t->current->ordinal, .first = s->steps, .steps = length };
+    sqi_piece p = { .ordinal = t->current->ordinal,
+                    .first = s->steps,
+                    .steps = length,
+                    .enters = t->next_step };
     size_t before = s->o.meter_every ? sq_tape_statistics(t).value_bytes : 0;
     if (!enter_states(s, rows)) return false;
     sq_var x = enter_input(s, length);
@@ -142,7 +145,7 @@ static bool record(sq_tbptt *s, int64_t length, const int32_t *rows)
 
 static bool is_metered(const sq_tbptt *s)
 {
-    return s->o.meter_every && (s->dues + 1) % s->o.meter_every == 0;
+    return s->o.meter_every && s->updates + 1 - s->read >= s->o.meter_every;
 }
 
 /* The sum of the pending losses of the steps from `first` on. They are not pending any more. */
@@ -184,6 +187,7 @@ static bool differentiate(sq_tbptt *s, sq_var loss, int64_t first)
     if (longer <= window) return true;
     if (!sqi_meter_keep(&s->meter, s->t, SQI_TRUNCATED)) return false;
     sqi_meter_read(&s->meter, s->t->params, s->steps, window, longer);
+    s->read = s->updates + 1;
     return true;
 }
 
@@ -207,7 +211,6 @@ static bool update(sq_tbptt *s)
         s->updates++;
     }
     s->loss_since = 0;
-    s->dues++;
     sqi_plan_update(s);
     return true;
 }
@@ -220,7 +223,7 @@ static void begin_stream(sq_tbptt *s)
     for (int32_t k = 0; k < s->cell.n_states; k++) s->state[k] = sqi_none(s->t);
     s->root = s->t->root->ordinal;
     s->begin = s->end = 0;
-    s->steps = s->updated = s->dues = 0;
+    s->steps = s->updated = 0;
     s->loss = s->loss_since = 0;
     s->ended = false;
     sqi_plan_update(s);
@@ -296,6 +299,17 @@ sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k)
     return there ? s->state[k] : sqi_none(s ? s->t : NULL);
 }
 
+/* A state may be given: it is alive, and [B,width]. */
+static bool state_fits(const sq_tbptt *s, sq_var v, int32_t k)
+{
+    const sqi_node *n = sqi_node_of(s->t, v, "a state");
+    sq_shape want = sq_mat(s->o.batch, s->cell.width[k]);
+    char text[2][SQ_SHAPE_TEXT];
+    return n && (sq_shape_equal(n->shape, want) ||
+                 sq_post(s->t, SQ_ESHAPE, "state %d has shape %s, not %s", (int)k,
+                         sq_shape_text(n->shape, text[0]), sq_shape_text(want, text[1])));
+}
+
 sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states)
 {
     if (!s) return SQ_EVALUE;
@@ -306,7 +320,7 @@ sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states)
     sq_var *given = calloc((size_t)n + 1, sizeof *given);
     if (!given) sq_post(t, SQ_ENOMEM, "out of memory for %d states", (int)n);
     for (int32_t k = 0; k < n && !t->error.status; k++)
-        if (sqi_node_of(t, states[k], "a state")) given[k] = sq_detach(states[k]);
+        if (state_fits(s, states[k], k)) given[k] = sq_detach(states[k]);
     if (!t->error.status) leave_ended(s, given, n);
     if (!t->error.status) memcpy(s->state, given, (size_t)n * sizeof *given);
     free(given);

@@ -50,7 +50,8 @@ SQ_BEGIN_DECLS
  * (sq_post); then the stream stops. It must neither cut nor reset it. */
 
 /* Records the inputs [steps,B,I] of steps first .. first + steps - 1: sq_input of an array, or
- * anything differentiable, an embedding's sq_gather say: gradients flow through it. */
+ * anything differentiable, an embedding's sq_gather or another cell's sq_unroll say: gradients flow
+ * through it. Where a window begins inside a piece, steps that were begun here are not entered. */
 typedef sq_var sq_tbptt_input(void *context, sq_tape *t, int64_t first, int64_t steps);
 
 /* Records the losses of steps first .. first + steps - 1 as one scalar: their *sum*, for pieces
@@ -97,8 +98,8 @@ typedef struct sq_tbptt_options {
     double mean_window;
     uint64_t seed;
 
-    /* The bias meter: > 0: at every so many updates the truncated gradient is compared with that
-     * of a longer window, meter_window steps, or, with meter_window = 0, as many as
+    /* The bias meter: > 0: once in so many updates, of all streams, and when more steps than the
+     * window's are there, the truncated gradient is compared with that of a longer window, meter_window steps, or, with meter_window = 0, as many as
      * meter_bytes of recorded steps hold. Costs one more sweep then, and the longer window's
      * memory. */
     int64_t meter_every, meter_window;
@@ -138,8 +139,8 @@ SQ_API SQ_CHECKED sq_status sq_tbptt_end(sq_tbptt *s);
 /* State k as it is now, to be read; valid until the next call. No value before the first step. */
 SQ_API sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k);
 
-/* Goes on from given states, n_states of them, instead: those of a file, say. No gradient flows
- * into them. Fails: SQ_ESHAPE, SQ_EVAR. */
+/* Goes on from given states, n_states of them, [B,width[k]], instead: those of a file, say. No
+ * gradient flows into them. Fails: SQ_ESHAPE, SQ_EVAR. */
 SQ_API sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states);
 
 typedef struct sq_tbptt_stats {

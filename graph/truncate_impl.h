@@ -26,6 +26,7 @@ typedef struct sqi_piece {
     uint64_t ordinal;     /* of the segment that holds its input */
     int64_t first, steps; /* in steps of the stream */
     int64_t on_tape;      /* its first step as the tape counts */
+    int64_t enters;       /* the first that its states and input were recorded in, else the same */
     size_t bytes;
     sq_var outputs;
     sq_var loss; /* not yet differentiated, or no value */
@@ -43,8 +44,8 @@ struct sq_tbptt {
     int64_t updated;         /* n at the last update */
     int64_t before;          /* n at the one before it */
     int64_t due;             /* n at the next */
-    int64_t dues;            /* of this stream, those without a loss too */
-    int64_t updates;         /* made */
+    int64_t updates;         /* made, in all streams */
+    int64_t read;            /* updates when the meter was last read, that one among them */
     uint64_t draws;          /* random windows so far */
     double loss, loss_since; /* sums: of the stream, since the last update */
     sq_var *state;           /* [n_states]; without a value: the initial one */

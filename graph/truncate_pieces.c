@@ -68,7 +68,7 @@ static int64_t meter_begin(const sq_tbptt *s)
 {
     if (!s->o.meter_every) return INT64_MAX;
     if (!s->o.meter_window) return 0;
-    int64_t dues = s->o.meter_every - 1 - s->dues % s->o.meter_every;
+    int64_t dues = larger(0, s->o.meter_every - 1 - (s->updates - s->read));
     int64_t reach = s->o.meter_window - (s->due - s->steps);
     if (dues && (reach <= 0 || s->o.k1 > reach / dues)) return INT64_MAX;
     return larger(0, s->steps - (reach - dues * s->o.k1));
@@ -141,5 +141,5 @@ int64_t sqi_on_tape(const sq_tbptt *s, int64_t first)
     uint32_t i = s->begin;
     while (i + 1 < s->end && sqi_piece_end(&s->pieces[i]) <= first) i++;
     const sqi_piece *p = &s->pieces[i];
-    return p->on_tape + larger(0, first - p->first);
+    return first > p->first ? p->on_tape + first - p->first : p->enters;
 }

@@ -28,6 +28,7 @@ static const char *const usage =
     "  --precision f32|f64     of the tape (default: f32)\n"
     "  --threads N             threads of the tape, 1 to 256 (default: 1)\n"
     "  --secs S                time to spend on each row (default: 1)\n"
+    "  --watch                 with options.watch_nonfinite\n"
     "  --csv                   library,mode,threads,cell,shape,median_ms,min_ms,gflops; a mode in\n"
     "                          double reads plan-f64\n"
     "  --check                 no timing: compare every gradient with eager double\n"
@@ -157,7 +158,7 @@ typedef struct options {
     sq_dtype dtype;
     int32_t threads;
     double secs;
-    bool csv, check, growth;
+    bool csv, check, growth, watch;
 } options;
 
 static int fail(const char *what, const char *why)
@@ -175,6 +176,7 @@ typedef struct task {
     sq_params *params;
     sq_cell cell;
     float *x, *r, *state[MAX_STATES];
+    bool watch;
 } task;
 
 /* The leaves of a step, whose gradients can be read until the next one. */
@@ -202,7 +204,7 @@ static void task_free(task *k)
 
 static bool task_init(task *k, const options *o, const kind *which, const shape *s)
 {
-    *k = (task){ .s = s, .params = sq_params_new(o->dtype) };
+    *k = (task){ .s = s, .watch = o->watch, .params = sq_params_new(o->dtype) };
     if (!k->params) return false;
     k->cell = which->make(&k->w, k->params, s->I, s->H);
     k->x = numbers(s->T * s->B, s->I, 2);
@@ -217,7 +219,7 @@ static bool task_init(task *k, const options *o, const kind *which, const shape 
 static sq_status train(sq_tape *t, const task *k, sq_mode mode, leaves *l, sq_mode *ran)
 {
     const shape *s = k->s;
-    const sq_unroll_options o = { .mode = mode };
+    const sq_unroll_options o = { .mode = mode, .watch_nonfinite = k->watch };
     sq_tape_reset(t);
     sq_zero_grads(t);
     l->x = sq_leaf_f32(t, sq_shape3(s->T, s->B, s->I), k->x);
@@ -524,6 +526,7 @@ static int read_options(options *o, int argc, char **argv)
         if (v) rc = v->read(o, argv[++i]);
         else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
         else if (strcmp(argv[i], "--check") == 0) o->check = true;
+        else if (strcmp(argv[i], "--watch") == 0) o->watch = true;
         else if (strcmp(argv[i], "--steps-growth") == 0) o->growth = true;
         else if (strcmp(argv[i], "--help") == 0) return -1;
         else return refuse(argv[i], NULL, "not an option; --help lists them");

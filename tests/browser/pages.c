@@ -35,8 +35,9 @@ int main(int argc, char **argv)
         made_sheet m;
         sheet_make(&m, pages[i].kind, pages[i].steps, pages[i].units);
         write_form(&m, argv[1], pages[i].name, "html", sqi_html);
+        if (pages[i].steps > 60) continue;
         write_form(&m, argv[1], pages[i].name, "svg", sqi_svg);
-        if (pages[i].steps <= 60) write_form(&m, argv[1], pages[i].name, "csv", sqi_csv);
+        write_form(&m, argv[1], pages[i].name, "csv", sqi_csv);
     }
     return 0;
 }

@@ -6,8 +6,8 @@
 /* Not random, but without a pattern: 0 <= bump < 1. */
 static double bump(int64_t a, int64_t b)
 {
-    double x = sin((double)a * 12.9898 + (double)b * 78.233) * 43758.5453;
-    return x - floor(x);
+    uint64_t z = ((uint64_t)a * 0x9E3779B97F4A7C15u + (uint64_t)b) * 0xBF58476D1CE4E5B9u;
+    return (double)((z ^ (z >> 29)) >> 12 & 0xFFFFFFFFu) * 0x1p-32;
 }
 
 static double decay(const sqi_table *t) { return t->item % 2 ? .985 : .93; }
@@ -160,11 +160,15 @@ void sheet_make(made_sheet *m, sheet_kind kind, int64_t steps, int64_t units)
 
 char *sheet_text(const made_sheet *m, void (*form)(const sqi_sheet *s, sqi_sink *out))
 {
-    sqi_sink count = { NULL, 0, 0 };
-    form(&m->sheet, &count);
-    char *text = malloc(count.length + 1);
-    sqi_sink out = { text, text ? count.length + 1 : 0, 0 };
+    const size_t room = (size_t)8 << 20; /* enough at the first go: counting takes as long */
+    char *text = malloc(room);
+    sqi_sink out = { text, text ? room : 0, 0 };
     form(&m->sheet, &out);
-    sqi_put_end(&out);
+    if (sqi_put_end(&out) < room) return text;
+    free(text);
+    text = malloc(out.length + 1);
+    sqi_sink again = { text, text ? out.length + 1 : 0, 0 };
+    form(&m->sheet, &again);
+    (void)sqi_put_end(&again);
     return text;
 }

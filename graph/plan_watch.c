@@ -1,0 +1,319 @@
+/* plan_watch.c -- watching a plan run: what is looked at, and who was it.
+ *
+ * A run looks at what it has just written, while it lies in the nearest cache: never at memory that
+ * nobody wrote yet. Not at everything: where a number that is not finite goes into a sum, a
+ * difference, a product, what comes out is not finite either, so looking there is enough. What a
+ * sigmoid or a maximum might swallow is looked at before. In reverse, derivatives are products: the
+ * gradients that leave a pass are looked at.
+ * Each thread remembers its first step. That step is then computed again from the states it began
+ * with, op by op as it was written, to name the operation; in reverse, from the gradients that the
+ * run left at its states. */
+#include "core/watch_impl.h"
+#include "graph/moment_impl.h"
+#include "graph/plan_run_impl.h"
+#include "ops/ops_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- What is looked at --------------------------------------------------------------------- */
+
+/* What is not finite in an operand is not finite in the result. */
+static bool hands_on(const sqi_value *v)
+{
+    static const sq_op *const ops[] = { &sq_op_add, &sq_op_sub, &sq_op_mul, &sq_op_neg };
+    bool does = v->kind == SQI_PRODUCT;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) does |= v->op == ops[i];
+    return does;
+}
+
+void sqi_plan_mark_lookouts(sqi_plan *p)
+{
+    for (int32_t v = 0; v < p->n_values; v++) p->values[v].lookout = true;
+    for (int32_t v = 0; v < p->n_values; v++) {
+        const sqi_value *x = &p->values[v];
+        if (!sqi_is_operation(x) || !hands_on(x)) continue;
+        for (int32_t k = 0; k < x->n; k++)
+            p->values[x->kind == SQI_PRODUCT ? p->terms[x->first + k].left
+                                             : p->operands[x->first + k]]
+                .lookout = false;
+        if (x->kind == SQI_PRODUCT && x->from >= 0) p->values[x->from].lookout = false;
+    }
+}
+
+void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c)
+{
+    for (int32_t i = 0; i < c->n_micros; i++) {
+        sqi_micro *m = &c->micros[i];
+        m->lookout = m->out < 0 ? p->values[m->of].lookout : c->streams[m->out].tile < 0;
+        for (int32_t j = i + 1; j < c->n_micros && m->out >= 0; j++)
+            m->lookout = m->lookout && c->micros[j].out != m->out;
+    }
+}
+
+void sqi_note(const sqi_worker *w, int32_t v, int64_t step)
+{
+    sqi_find *f = w->found;
+    bool before = w->r->back ? step > f->step : step < f->step;
+    if (!f->any || before) *f = (sqi_find){ true, step, v };
+}
+
+void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const char *written)
+{
+    const sqi_run_of *r = w->r;
+    if (!w->found || r->arith->finite(at.n_steps * n, written)) return;
+    for (int64_t i = 0; i < at.n_steps; i++)
+        if (!r->arith->finite(n, written + (size_t)(i * n) * r->real)) sqi_note(w, v, at.step + i);
+}
+
+/* ---- A run under watch --------------------------------------------------------------------- */
+
+bool sqi_watch_open(sqi_run_of *r)
+{
+    const sqi_watch *w = r->watch;
+    if (!w) return true;
+    sqi_find *found = sqi_run_take(r, (size_t)r->n_workers, sizeof *found);
+    if (!found) return false;
+    memset(found, 0, (size_t)r->n_workers * sizeof *found);
+    for (int32_t i = 0; i < r->n_workers; i++)
+        r->workers[i].found = w->ask.nonfinite ? &found[i] : NULL;
+    size_t n = r->back ? (size_t)(r->last - r->u->span.low) : 0;
+    if (n) r->norms = sqi_run_take(r, n, (size_t)r->p->n_states * sizeof *r->norms);
+    return !n || r->norms;
+}
+
+/* Where the norms of a step lie. */
+static double *norms_at(const sqi_run_of *r, int64_t step)
+{
+    return r->norms + (step - r->u->span.low) * r->p->n_states;
+}
+
+void sqi_note_norms(const sqi_worker *w)
+{
+    const sqi_run_of *r = w->r;
+    sqi_window at = sqi_share_steps(w, false);
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++)
+        for (int32_t k = 0; k < r->p->n_states; k++) {
+            int32_t v = r->p->leaves[k];
+            const char *g = sqi_at_step(w, &r->grad[v], s);
+            norms_at(r, s)[k] = sqrt(r->arith->sumsq(r->p->values[v].size, g));
+        }
+}
+
+/* The first step that any thread noted. */
+static sqi_find first_find(const sqi_run_of *r)
+{
+    sqi_find first = { .any = false };
+    for (int32_t i = 0; i < r->n_workers; i++) {
+        const sqi_find *f = r->workers[i].found;
+        if (!f || !f->any) continue;
+        bool before = r->back ? f->step > first.step : f->step < first.step;
+        if (!first.any || before) first = *f;
+    }
+    return first;
+}
+
+/* ---- The step once more -------------------------------------------------------------------- */
+
+/* The node of the trace that a value stands for: where it is a part of a sum, the sum's. */
+static uint32_t node_of(const sqi_plan *p, int32_t v)
+{
+    for (int32_t i = 0; i < p->n_nodes && v >= p->n_nodes; i++)
+        if (p->values[i].kind == SQI_PRODUCT && p->values[i].from == v) return (uint32_t)i;
+    return sqi_trace_node(p, v);
+}
+
+/* All that the step computes. */
+static bool open_moment(sqi_moment *m, const sqi_run_of *r, int64_t step)
+{
+    const sqi_plan *p = r->p;
+    sqi_planned *u = (sqi_planned *)(uintptr_t)r->u;
+    sqi_arena memory = { .newest = NULL };
+    uint32_t *all = sqi_arena_alloc(&memory, &r->t->pool, (size_t)p->n_nodes * sizeof *all);
+    int32_t n = 0;
+    for (int32_t i = 0; all && i < p->n_nodes; i++)
+        if (p->values[i].op && u->home->nodes[i].flags & SQI_DEAD) all[n++] = (uint32_t)i;
+    bool ok = all ? sqi_moment_planned(m, r->t, u, step, all, n)
+                  : sq_post(r->t, SQ_ENOMEM, "out of memory for step %lld", (long long)step);
+    sqi_arena_clear(&memory, &r->t->pool);
+    return ok;
+}
+
+static sqi_scene scene_of(const sqi_run_of *r, const sqi_moment *m)
+{
+    return (sqi_scene){ .w = r->watch,
+                        .s = m->s,
+                        .step = m->step,
+                        .value = m->value,
+                        .n = m->n,
+                        .leaves = m->leaves,
+                        .enters = m->enters,
+                        .x = m->x };
+}
+
+/* The first operation of the step whose result is not finite; 0: none. */
+static uint32_t first_bad(const sqi_moment *m)
+{
+    for (uint32_t i = 1; i < m->n; i++)
+        if (!sqi_moment_starts(m, i) && m->value[i] &&
+            !sqi_all_finite(m->t, &m->s->nodes[i].shape, m->value[i]))
+            return i;
+    return 0;
+}
+
+/* Norms of the states that the steps before left, as far as they are at hand. */
+static sqi_norms norms_before(sqi_moment *m, const sqi_run_of *r)
+{
+    enum { MOST = 1000 };
+    int64_t origin = r->u->stretch ? r->u->stretch->origin : 0, n = m->step - origin;
+    int32_t of = r->p->n_states;
+    if (n > MOST) n = MOST;
+    double *to = sqi_moment_take(m, (size_t)(n * of), sizeof *to);
+    for (int64_t j = 0; to && j < n; j++)
+        for (int32_t k = 0; k < of; k++) {
+            int32_t leaf = r->p->leaves[k];
+            const char *at = r->u->kept[leaf] +
+                             (size_t)(m->step - j - origin) * sqi_value_bytes(r->p, leaf);
+            to[j * of + k] = sqrt(r->arith->sumsq(r->p->values[leaf].size, at));
+        }
+    return (sqi_norms){ to, of, to ? n : 0, of };
+}
+
+void sqi_watch_forward(sqi_run_of *r)
+{
+    sqi_find f = r->watch ? first_find(r) : (sqi_find){ .any = false };
+    sqi_moment m = { .t = NULL };
+    if (!f.any || r->t->error.status) return;
+    if (open_moment(&m, r, f.step)) {
+        sqi_scene s = scene_of(r, &m);
+        sqi_norms norms = norms_before(&m, r);
+        uint32_t i = first_bad(&m);
+        sqi_watch_tell_value(r->t, &s, i ? i : node_of(r->p, f.v), &norms);
+    }
+    sqi_moment_close(&m);
+}
+
+/* ---- The step once more, backwards --------------------------------------------------------- */
+
+typedef struct rewind {
+    const sqi_run_of *r;
+    sqi_moment *m;
+    sqi_scene scene;
+    sqi_norms norms;
+    void **g; /* [n] gradients by node */
+} rewind;
+
+/* The gradient of a value as the run left it; `whole`: with what its own step sent. NULL: none. */
+static const char *left_behind(const rewind *b, uint32_t i, bool *whole)
+{
+    const sqi_run_of *r = b->r;
+    const sqi_plan *p = r->p;
+    int64_t step = b->m->step;
+    *whole = true;
+    for (int32_t k = 0; k < p->n_states; k++)
+        if (b->m->leaves[k] == i)
+            return sqi_at_step(r->workers, &r->grad[p->leaves[k]], step);
+    for (int32_t slot = p->n_states; slot < sqi_n_slots(p); slot++) {
+        int32_t v = sqi_slot_value(p, slot);
+        if (v < 0 || sqi_trace_node(p, v) != i || p->values[v].state >= 0) continue;
+        if (!sqi_wake_marked(r->wake, slot, step, SQI_SEEDED)) continue;
+        *whole = r->back->room[v] == SQI_KEPT && !r->u->stretch;
+        return sqi_wake_at(r->u, r->lane, slot, step);
+    }
+    return NULL;
+}
+
+/* What arrives at node i altogether. False when it was told: what came from outside is bad. */
+static bool arrive(const rewind *b, uint32_t i)
+{
+    const sq_shape *shape = &b->m->s->nodes[i].shape;
+    sq_tape *t = b->r->t;
+    bool whole;
+    const char *left = left_behind(b, i, &whole);
+    if (!left) return true;
+    if (!sqi_all_finite(t, shape, left)) {
+        sqi_watch_tell_gradient(t, &b->scene, i, -1, left, &b->norms);
+        return false;
+    }
+    size_t bytes = sqi_bytes(t, shape);
+    if (b->g[i] && !whole) b->r->arith->axpy(sqi_shape_size(shape), 1, left, b->g[i]);
+    else if (b->g[i] || (b->g[i] = sqi_moment_take(b->m, 1, bytes))) memcpy(b->g[i], left, bytes);
+    return b->g[i] != NULL;
+}
+
+/* Sends what arrived at node i on to its operand k; false when it is bad, and told, or no memory. */
+static bool send(const rewind *b, uint32_t i, int32_t k, sq_call *c)
+{
+    const sqi_segment *s = b->m->s;
+    uint32_t in = s->operands[s->nodes[i].first + (uint32_t)k];
+    const sq_shape *shape = &s->nodes[in].shape;
+    if (!b->r->p->values[in].needs || b->r->p->values[in].kind == SQI_OUTER) return true;
+    if (!b->g[in]) b->g[in] = sqi_moment_take(b->m, 1, sqi_bytes(b->r->t, shape));
+    if (!b->g[in]) return false;
+    void **gx = b->r->t->call_gx;
+    gx[k] = b->g[in];
+    c->gx = gx;
+    c->op->vjp(c, k);
+    if (sqi_all_finite(b->r->t, shape, b->g[in])) return true;
+    sqi_watch_tell_gradient(b->r->t, &b->scene, i, k, b->g[in], &b->norms);
+    return false;
+}
+
+/* False when there is nothing more to be looked for. */
+static bool reverse_node(const rewind *b, uint32_t i)
+{
+    const sqi_moment *m = b->m;
+    const sqi_node *n = &m->s->nodes[i];
+    sq_tape *t = b->r->t;
+    if (sqi_moment_starts(m, i) || !m->value[i]) return true;
+    if (!arrive(b, i)) return false;
+    if (!b->g[i] || !n->op->vjp) return true;
+    for (int32_t k = 0; k < n->n; k++) {
+        uint32_t in = m->s->operands[n->first + (uint32_t)k];
+        t->call_x[k] = m->value[in];
+        t->call_shapes[k] = m->s->nodes[in].shape;
+    }
+    sq_call c = { .op = n->op,
+                  .n = n->n,
+                  .dtype = t->dtype,
+                  .xs = t->call_shapes,
+                  .ys = n->shape,
+                  .attr = m->attr[i],
+                  .x = t->call_x,
+                  .y = m->value[i],
+                  .gy = b->g[i],
+                  .kern = t->kern };
+    for (int32_t k = 0; k < n->n; k++)
+        if (!send(b, i, k, &c)) return false;
+    return true;
+}
+
+static void tell_reverse(sqi_run_of *r, const sqi_find *f)
+{
+    sqi_moment m = { .t = NULL };
+    if (open_moment(&m, r, f->step)) {
+        int64_t later = r->last - 1 - f->step;
+        rewind b = { .r = r,
+                     .m = &m,
+                     .scene = scene_of(r, &m),
+                     .norms = { later ? norms_at(r, f->step + 1) : NULL, r->p->n_states, later,
+                                r->p->n_states },
+                     .g = sqi_moment_take(&m, m.n, sizeof *b.g) };
+        bool going = b.g != NULL;
+        for (uint32_t i = m.n; going && --i;) going = reverse_node(&b, i);
+        if (!r->t->error.status)
+            sqi_watch_tell_gradient(r->t, &b.scene, node_of(r->p, f->v), 0, NULL, &b.norms);
+    }
+    sqi_moment_close(&m);
+}
+
+void sqi_watch_reverse(sqi_run_of *r, int64_t from, int64_t to)
+{
+    if (!r->watch) return;
+    sqi_find f = first_find(r);
+    for (int64_t s = to; s-- > from && !r->t->error.status;) {
+        sqi_norms norms = { norms_at(r, s), r->p->n_states, r->last - s, r->p->n_states };
+        if (f.any && f.step == s) tell_reverse(r, &f);
+        else sqi_watch_norms(r->t, r->watch, s, &norms);
+    }
+}

@@ -1,0 +1,325 @@
+/* bench_memory -- what backpropagation through time takes, and what a budget of bytes makes of it.
+ *
+ * An LSTM with a scalar loss in every step, outputs summed, planned, on one thread; every row runs in
+ * a process of its own, so that its peak is its own. A step of training is forward, sweep, all
+ * gradients, those of the inputs too.
+ *
+ *     memory   the process's peak beyond what it held with weights and inputs made
+ *     held     what the tape had allocated in the end
+ *     us/step  best of the rounds, of one time step */
+#define _DEFAULT_SOURCE
+#include "seqgrad.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: bench_memory [options]\n"
+    "  Peak memory and time of BPTT through an LSTM against the number of steps.\n"
+    "  --shape B,I,H    default: 1,1,128\n"
+    "  --steps T,...    default: 1000,10000,100000,1000000\n"
+    "  --budget KIND    full, sqrt, 5%, or bytes (64000000); several by commas\n"
+    "                   (default: full,sqrt,5%)\n"
+    "  --most MB        leaves out a full run that would hold more (default: 8000)\n"
+    "  --rounds N       rounds of a row, the best is told (default: 3)\n"
+    "  --f64            in double\n"
+    "  --check          instead: dx of the last tenth of the steps under a budget, in double,\n"
+    "                   against a full run over those steps alone\n"
+    "  --help           this text\n";
+
+typedef struct options {
+    int64_t steps[16];
+    long batch, in, hidden;
+    int n_steps, rounds;
+    const char *budget;
+    double most;
+    sq_dtype dtype;
+    bool check;
+} options;
+
+/* ---- The network --------------------------------------------------------------------------- */
+
+typedef struct net {
+    sq_params *params;
+    sq_lstm lstm;
+    sq_cell inner, cell;
+    sq_weight V;
+    int64_t width[2];
+    double *x;
+} net;
+
+/* l_t = |h_t V|^2, summed over the batch. */
+static sq_var loss_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    const net *n = self;
+    n->inner.step(t, n->inner.self, x, state);
+    return sq_sum(sq_square(sq_matmul(state[0], sq_use(t, n->V))));
+}
+
+static void net_init(net *n, const options *o, int64_t steps)
+{
+    int64_t size = steps * o->batch * o->in;
+    n->params = sq_params_new(o->dtype);
+    sq_lstm_init(&n->lstm, n->params, "lstm", o->in, o->hidden, 1);
+    n->V = sq_params_add(n->params, "V", sq_mat(o->hidden, 1));
+    sq_init_uniform_hidden(n->params, n->V, o->hidden, 2);
+    n->inner = sq_lstm_cell(&n->lstm);
+    n->width[0] = n->width[1] = o->hidden;
+    n->cell = (sq_cell){ .name = "lstm with a loss",
+                         .n_states = 2,
+                         .width = n->width,
+                         .step = loss_step,
+                         .self = n };
+    n->x = malloc((size_t)size * sizeof *n->x);
+    sq_random r = sq_random_stream(1, 0, 0, 0);
+    for (int64_t i = 0; n->x && i < size; i++)
+        n->x[i] = 2 * sq_random_uniform(r, (uint64_t)i, 0) - 1;
+}
+
+/* ---- A row --------------------------------------------------------------------------------- */
+
+typedef struct row {
+    bool ok;
+    double seconds, peak, held;
+    sq_unrolled_memory memory;
+    char why[256];
+} row;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double peak_mb(void)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return (double)use.ru_maxrss / 1e3;
+}
+
+/* Bytes that all steps would save: told by what one of a few steps takes. */
+static double full_bytes(const options *o, const net *n, int64_t steps)
+{
+    enum { FEW = 64 };
+    sq_tape *t = sq_tape_new(o->dtype, n->params);
+    sq_var x = sq_input(t, sq_shape3(FEW, o->batch, o->in), n->x);
+    const sq_unrolled *u = sq_unroll(
+        t, &n->cell, x, NULL, &(sq_unroll_options){ .outputs = SQ_OUTPUTS_SUM, .every = FEW });
+    double bytes = (double)sq_unroll_memory(u).predicted.peak_bytes / FEW * (double)steps;
+    sq_tape_free(t);
+    return bytes;
+}
+
+static sq_unroll_options options_of(const options *o, const net *n, const char *kind,
+                                    int64_t steps)
+{
+    sq_unroll_options u = { .outputs = SQ_OUTPUTS_SUM };
+    if (strcmp(kind, "sqrt") == 0) u.every = SQ_EVERY_SQRT;
+    else if (strcmp(kind, "5%") == 0) u.budget_bytes = (int64_t)(.05 * full_bytes(o, n, steps));
+    else if (strcmp(kind, "full") != 0) u.budget_bytes = strtoll(kind, NULL, 10);
+    return u;
+}
+
+static bool train_once(sq_tape *t, const options *o, const net *n, int64_t steps,
+                       const sq_unroll_options *how, sq_unrolled_memory *memory)
+{
+    sq_tape_reset(t);
+    sq_zero_grads(t);
+    sq_var x = sq_leaf(t, sq_shape3(steps, o->batch, o->in), n->x);
+    const sq_unrolled *u = sq_unroll(t, &n->cell, x, NULL, how);
+    bool ok = sq_backward(sq_unrolled_outputs(u)) == SQ_OK;
+    *memory = sq_unroll_memory(u);
+    return ok;
+}
+
+static row measure(const options *o, const char *kind, int64_t steps)
+{
+    row r = { .ok = true, .seconds = INFINITY };
+    net n;
+    net_init(&n, o, steps);
+    sq_unroll_options how = options_of(o, &n, kind, steps);
+    if (strcmp(kind, "full") == 0 && full_bytes(o, &n, steps) > 1e6 * o->most) {
+        r.ok = false;
+        snprintf(r.why, sizeof r.why, "left out: it would hold %.0f MB",
+                 full_bytes(o, &n, steps) / 1e6);
+        return r;
+    }
+    double before = peak_mb();
+    sq_tape *t = sq_tape_new(o->dtype, n.params);
+    for (int i = 0; i < o->rounds && r.ok; i++) {
+        double start = now();
+        r.ok = train_once(t, o, &n, steps, &how, &r.memory);
+        double took = now() - start;
+        if (took < r.seconds) r.seconds = took;
+    }
+    snprintf(r.why, sizeof r.why, "%s", sq_message(t));
+    r.peak = peak_mb() - before;
+    r.held = (double)sq_tape_statistics(t).held_bytes / 1e6;
+    sq_tape_free(t);
+    sq_params_free(n.params);
+    free(n.x);
+    return r;
+}
+
+/* The same in a child process. */
+static row measure_apart(const options *o, const char *kind, int64_t steps)
+{
+    int ends[2];
+    row r = { .why = "no process" };
+    if (pipe(ends)) return r;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        r = measure(o, kind, steps);
+        _exit(write(ends[1], &r, sizeof r) == (ssize_t)sizeof r ? 0 : 1);
+    }
+    close(ends[1]);
+    if (child > 0 && read(ends[0], &r, sizeof r) != (ssize_t)sizeof r)
+        r = (row){ .why = "it died" };
+    close(ends[0]);
+    if (child > 0) waitpid(child, NULL, 0);
+    return r;
+}
+
+static void print_row(const options *o, const char *kind, int64_t steps)
+{
+    row r = measure_apart(o, kind, steps);
+    printf("%-9lld %-12s ", (long long)steps, kind);
+    if (!r.ok) {
+        printf("%s\n", r.why);
+        return;
+    }
+    printf("%10.1f %10.1f %10.2f %10lld %11.2f\n", r.peak, r.held,
+           1e6 * r.seconds / (double)steps, (long long)r.memory.extra_steps,
+           1e3 * r.memory.schedule_seconds);
+}
+
+/* ---- The check ----------------------------------------------------------------------------- */
+
+/* dx of steps [from, steps), started from the states before them; false after printing why. */
+static bool tail_gradient(const options *o, const net *n, int64_t from, int64_t steps,
+                          const sq_unroll_options *how, sq_var *states, double *dx)
+{
+    sq_tape *t = sq_tape_new(o->dtype, n->params);
+    int64_t size = o->batch * o->in;
+    double *state[2] = { NULL, NULL };
+    sq_var first[2];
+    for (int k = 0; k < 2 && from; k++) {
+        state[k] = malloc((size_t)(o->batch * o->hidden) * sizeof(double));
+        sq_copy_f64(states[k], state[k]);
+        first[k] = sq_input(t, sq_mat(o->batch, o->hidden), (const double *)state[k]);
+    }
+    sq_var x = sq_leaf(t, sq_shape3(steps - from, o->batch, o->in),
+                       (const double *)n->x + from * size);
+    const sq_unrolled *u = sq_unroll(t, &n->cell, x, from ? first : NULL, how);
+    bool ok = sq_backward(sq_unrolled_outputs(u)) == SQ_OK && sq_grad_copy_f64(x, dx) == SQ_OK;
+    if (!ok) puts(sq_message(t));
+    for (int k = 0; k < 2; k++) free(state[k]);
+    sq_tape_free(t);
+    return ok;
+}
+
+static int check(const options *o)
+{
+    int64_t steps = o->steps[0], from = steps - (steps >= 100000 ? 10000 : steps / 10);
+    int64_t size = o->batch * o->in;
+    net n;
+    net_init(&n, o, steps);
+    double *all = malloc((size_t)(steps * size) * sizeof *all);
+    double *tail = malloc((size_t)((steps - from) * size) * sizeof *tail), worst = 0,
+           largest = 0;
+    sq_unroll_options budget =
+        options_of(o, &n, strcmp(o->budget, "full,sqrt,5%") ? o->budget : "5%", steps);
+    sq_unroll_options full = { .outputs = SQ_OUTPUTS_SUM };
+
+    sq_tape *t = sq_tape_new(o->dtype, n.params); /* the states before the tail */
+    sq_tape_set_inference(t, true);
+    sq_var x = sq_input(t, sq_shape3(from, o->batch, o->in), (const double *)n.x), states[2];
+    sq_unrolled_last(sq_unroll(t, &n.cell, x, NULL, &full), states);
+    bool ok = tail_gradient(o, &n, 0, steps, &budget, NULL, all) &&
+              tail_gradient(o, &n, from, steps, &full, states, tail);
+    for (int64_t i = 0; ok && i < (steps - from) * size; i++) {
+        double want = tail[i], got = all[from * size + i];
+        if (fabs(want) > largest) largest = fabs(want);
+        if (!(fabs(got - want) <= worst)) worst = fabs(got - want);
+    }
+    if (ok)
+        printf("dx of the last %lld of %lld steps: differs by %.3g of its largest\n",
+               (long long)(steps - from), (long long)steps, worst / largest);
+    sq_tape_free(t);
+    sq_params_free(n.params);
+    free(n.x);
+    free(all);
+    free(tail);
+    return !(ok && worst <= 1e-10 * largest);
+}
+
+/* ---- The program --------------------------------------------------------------------------- */
+
+static bool read_steps(options *o, const char *text)
+{
+    for (o->n_steps = 0; *text && o->n_steps < 16;) {
+        char *end;
+        int64_t steps = strtoll(text, &end, 10);
+        if (end == text || steps < 100 || (*end && *end != ',')) return false;
+        o->steps[o->n_steps++] = steps;
+        text = *end ? end + 1 : end;
+    }
+    return o->n_steps > 0 && !*text;
+}
+
+static bool read_options(options *o, int n, char **arg)
+{
+    for (int i = 1; i < n; i++) {
+        const char *name = arg[i], *value = i + 1 < n ? arg[i + 1] : "";
+        if (strcmp(name, "--f64") == 0) o->dtype = SQ_F64;
+        else if (strcmp(name, "--check") == 0) o->check = true, o->dtype = SQ_F64;
+        else if (strcmp(name, "--budget") == 0) o->budget = value, i++;
+        else if (strcmp(name, "--most") == 0) o->most = atof(value), i++;
+        else if (strcmp(name, "--rounds") == 0 && atoi(value) > 0) o->rounds = atoi(value), i++;
+        else if (strcmp(name, "--steps") == 0 && read_steps(o, value)) i++;
+        else if (strcmp(name, "--shape") == 0 &&
+                 sscanf(value, "%ld,%ld,%ld", &o->batch, &o->in, &o->hidden) == 3 &&
+                 o->batch > 0 && o->in > 0 && o->hidden > 0)
+            i++;
+        else return false;
+    }
+    return true;
+}
+
+int main(int n, char **arg)
+{
+    options o = { .batch = 1,
+                  .in = 1,
+                  .hidden = 128,
+                  .steps = { 1000, 10000, 100000, 1000000 },
+                  .n_steps = 4,
+                  .rounds = 3,
+                  .budget = "full,sqrt,5%",
+                  .most = 8000 };
+    bool help = n == 2 && strcmp(arg[1], "--help") == 0;
+    if (help || !read_options(&o, n, arg)) {
+        fputs(usage, help ? stdout : stderr);
+        return help ? 0 : 2;
+    }
+    if (o.check) return check(&o);
+    printf("LSTM, B = %ld, I = %ld, H = %ld, %s\n", o.batch, o.in, o.hidden,
+           sq_dtype_name(o.dtype));
+    printf("%-9s %-12s %10s %10s %10s %10s %11s\n", "steps", "budget", "memory MB", "held MB",
+           "us/step", "extra", "schedule ms");
+    for (int i = 0; i < o.n_steps; i++) {
+        char kinds[256];
+        snprintf(kinds, sizeof kinds, "%s", o.budget);
+        for (char *k = strtok(kinds, ","); k; k = strtok(NULL, ","))
+            print_row(&o, k, o.steps[i]);
+    }
+    return 0;
+}
