@@ -33,9 +33,11 @@
 #include "cells/init.h"
 
 #include "graph/check.h"
+#include "graph/dot.h"
 #include "graph/jacobian.h"
 #include "graph/ledger.h"
 #include "graph/plan.h"
+#include "graph/report.h"
 #include "graph/truncate.h"
 #include "graph/unroll.h"
 

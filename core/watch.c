@@ -38,9 +38,10 @@ static bool copy_names(sqi_watch *w, const char *const *names)
 static bool is_sane(sq_tape *t, const sq_watch *ask)
 {
     bool sane = ask->limit >= 0 && ask->growth >= 0 && ask->steps >= 0;
-    return sane || sq_post(t, SQ_EVALUE,
-                           "cannot watch for a norm above %g, or %g times that of %lld steps later",
-                           ask->limit, ask->growth, (long long)ask->steps);
+    return sane ||
+           sq_post(t, SQ_EVALUE,
+                   "cannot watch for a norm above %g, or %g times that of %lld steps later",
+                   ask->limit, ask->growth, (long long)ask->steps);
 }
 
 static bool asks(const sq_watch *a) { return a->nonfinite || a->limit > 0 || a->growth > 0; }
@@ -127,11 +128,9 @@ static int64_t step_of(const sqi_watch *w, const sqi_segment *s)
 
 static sqi_scene scene_of(sqi_watch *w, const sqi_segment *s)
 {
-    return (sqi_scene){ .w = w,
-                        .s = s,
-                        .step = step_of(w, s),
-                        .n = s->n_nodes,
-                        .leaves = s->leaves };
+    return (sqi_scene){
+        .w = w, .s = s, .step = step_of(w, s), .n = s->n_nodes, .leaves = s->leaves
+    };
 }
 
 /* Whether node `from` is computed from node i. */
@@ -316,16 +315,21 @@ static void say_growth(text *x, const sqi_norms *n, const char *what, const char
 
 /* ---- What is told -------------------------------------------------------------------------- */
 
+/* What a node is a part of, or another view of. */
+static uint32_t behind_views(const sqi_scene *s, uint32_t i)
+{
+    const sqi_node *n = &s->s->nodes[i];
+    bool view = n->n && n->op->flags & SQ_VIEW && i != s->x;
+    for (int32_t k = 0; view && s->leaves && k < s->w->n_states; k++) view = s->leaves[k] != i;
+    return view ? behind_views(s, s->s->operands[n->first]) : i;
+}
+
 /* What an operand really is: behind views, where it came from. */
 static void say_source(text *x, const sq_tape *t, const sqi_scene *s, uint32_t i)
 {
-    uint32_t j = i;
+    uint32_t j = behind_views(s, i);
     const sqi_node *n = &s->s->nodes[j], *source;
     char shape[SQ_SHAPE_TEXT];
-    while (n->n && n->op->flags & SQ_VIEW && j != s->x) {
-        j = s->s->operands[n->first];
-        n = &s->s->nodes[j];
-    }
     source = n->op == &sqi_op_import ? sqi_node_find(t, n->source) : n;
     const char *name = source && source->name ? source->name : n->name;
     bool sequence = j == s->x || (n->shape.rank == 3 && j != i);
@@ -369,13 +373,13 @@ void sqi_watch_tell_gradient(sq_tape *t, const sqi_scene *s, uint32_t i, int32_t
     const sqi_node *n = &s->s->nodes[i];
     text x = { .n = 0 };
     say_step(&x, s->w, s->step, "backward");
-    say_place(&x, s, i);
+    say_place(&x, s, k < 0 ? behind_views(s, i) : i);
     if (k >= 0) {
         say_op(&x, t, s, i);
         n = &s->s->nodes[s->s->operands[n->first + (uint32_t)k]];
         say_growth(&x, norms, "gradient", "", "gradient", s->step + 1, 1);
     } else {
-        say(&x, ", %s: the gradient that arrives from outside", n->op->name);
+        say(&x, ": the gradient that arrives from outside");
     }
     if (g) say_number(&x, t, &n->shape, g);
     else say(&x, " is not finite");

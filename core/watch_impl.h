@@ -15,7 +15,7 @@
 
 /* Norms of neighbouring steps, the present one last. */
 typedef struct sqi_series {
-    double *norm; /* [n][n_states] */
+    double *norm;        /* [n][n_states] */
     int64_t n, room, at; /* at: the present step */
     uint64_t sweep;      /* that they belong to */
 } sqi_series;
@@ -35,9 +35,9 @@ struct sqi_watch {
 typedef struct sqi_scene {
     sqi_watch *w;
     const sqi_segment *s;
-    int64_t step;          /* counted as the sentence counts */
-    void *const *value;    /* [n], or NULL: those of the nodes */
-    uint32_t n;            /* nodes [1, n) matter */
+    int64_t step;           /* counted as the sentence counts */
+    void *const *value;     /* [n], or NULL: those of the nodes */
+    uint32_t n;             /* nodes [1, n) matter */
     const uint32_t *leaves; /* [n_states], or NULL */
     const uint32_t *enters; /* [n_states], or NULL */
     uint32_t x;             /* 0: not known */

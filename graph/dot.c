@@ -41,7 +41,8 @@ static bool gradient(const sq_tape *t, const sqi_segment *s, const sqi_node *n, 
         return !t->grads_invalid;
     }
     if (n->op == &sqi_op_part) {
-        *at = s->span->grad(s->span, t, SQI_LANE_USER, (int32_t)n->source, sqi_part_step(n), &kept);
+        *at = s->span->grad(s->span, t, SQI_LANE_USER, (int32_t)n->source, sqi_part_step(n),
+                            &kept);
         return kept;
     }
     if (s->ordinal != t->tail_ordinal && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
@@ -85,7 +86,8 @@ static const char *look(const sqi_node *n)
     if (n->op == &sqi_op_use) return "shape=box3d, fillcolor=\"#e6dcef\"";
     if (n->op == &sqi_op_constant) return "shape=box, fillcolor=\"#eeeeea\"";
     if (n->op == &sqi_op_leaf) return "shape=box, fillcolor=\"#dceee6\"";
-    if (n->flags & SQI_STATE) return "shape=box, style=\"rounded,filled,bold\", fillcolor=\"#f6e3cf\"";
+    if (n->flags & SQI_STATE)
+        return "shape=box, style=\"rounded,filled,bold\", fillcolor=\"#f6e3cf\"";
     return "shape=box, style=\"rounded,filled\", fillcolor=\"#ffffff\"";
 }
 
@@ -98,7 +100,8 @@ static void put_node(drawing *d, const sqi_segment *s, uint32_t index)
     sqi_put(&d->out, " [label=\"");
     if (n->op == &sqi_op_span) sqi_putf(&d->out, "%" PRId64 " steps as a plan", s->span->steps);
     else if (is_span(n)) sqi_put(&d->out, "of all steps");
-    else if (n->op != &sqi_op_part && n->op != &sqi_op_use) sqi_put_name(&d->out, n->op->name, SQI_DOT);
+    else if (n->op != &sqi_op_part && n->op != &sqi_op_use)
+        sqi_put_name(&d->out, n->op->name, SQI_DOT);
     if (n->name && *n->name) {
         if (n->op != &sqi_op_part && n->op != &sqi_op_use) sqi_put(&d->out, "\\n");
         sqi_put_name(&d->out, n->name, SQI_DOT);
@@ -122,7 +125,8 @@ static bool shown_step(const drawing *d, int64_t step)
 /* From operand `from` of the same segment, or from what it was imported from, to `to`. */
 static void put_edge(drawing *d, const sqi_segment *s, uint32_t from, uint32_t to)
 {
-    uint64_t id = s->nodes[from].op == &sqi_op_import ? s->nodes[from].source : sqi_id(s->ordinal, from);
+    uint64_t id =
+        s->nodes[from].op == &sqi_op_import ? s->nodes[from].source : sqi_id(s->ordinal, from);
     const sqi_segment *home;
     const sqi_node *n = find(d, id, &home);
     if (!n) return;
@@ -142,8 +146,11 @@ static void put_edges(drawing *d, const sqi_segment *s)
 {
     for (uint32_t i = 1; i < s->n_nodes; i++) {
         const sqi_node *n = &s->nodes[i];
-        if ((n->flags & SQI_DEAD) || n->op == &sqi_op_import || !shown_step(d, sqi_step_of(s, n))) continue;
-        for (int32_t k = 0; k < n->n; k++) put_edge(d, s, s->operands[n->first + (uint32_t)k], i);
+        if ((n->flags & SQI_DEAD) || n->op == &sqi_op_import ||
+            !shown_step(d, sqi_step_of(s, n)))
+            continue;
+        for (int32_t k = 0; k < n->n; k++)
+            put_edge(d, s, s->operands[n->first + (uint32_t)k], i);
         if (n->op == &sqi_op_part && s->span) put_edge(d, s, s->span->node, i);
     }
 }
@@ -151,7 +158,8 @@ static void put_edges(drawing *d, const sqi_segment *s)
 /* Nodes of the segment that belong to a step: those of a span lie in many. */
 static void put_cluster(drawing *d, const sqi_segment *s, int64_t step, const char *title)
 {
-    sqi_putf(&d->out, "  subgraph cluster_%" PRIu64 "_%" PRId64 " {\n    label=\"", s->ordinal, step + 1);
+    sqi_putf(&d->out, "  subgraph cluster_%" PRIu64 "_%" PRId64 " {\n    label=\"", s->ordinal,
+             step + 1);
     if (title) sqi_put(&d->out, title);
     else sqi_putf(&d->out, "step %" PRId64, step);
     sqi_put(&d->out, "\";\n");
@@ -166,7 +174,8 @@ static void put_cluster(drawing *d, const sqi_segment *s, int64_t step, const ch
 static void put_segment(drawing *d, const sqi_segment *s)
 {
     if (s->step < 0) {
-        if (d->all) put_cluster(d, s, -1, s == d->t->root ? "before the first step" : "between steps");
+        if (d->all)
+            put_cluster(d, s, -1, s == d->t->root ? "before the first step" : "between steps");
         return;
     }
     for (uint32_t i = 1; s->span && i < s->n_nodes; i++) {
@@ -175,7 +184,8 @@ static void put_segment(drawing *d, const sqi_segment *s)
     }
     int64_t from = s->span ? s->step + s->span->low : s->step, last = sqi_last_step(s);
     if (from < d->first) from = d->first;
-    for (int64_t step = from; step <= last && step <= d->last; step++) put_cluster(d, s, step, NULL);
+    for (int64_t step = from; step <= last && step <= d->last; step++)
+        put_cluster(d, s, step, NULL);
 }
 
 size_t sq_dot(const sq_tape *t, int64_t first, int64_t steps, char *buf, size_t n)
@@ -183,9 +193,11 @@ size_t sq_dot(const sq_tape *t, int64_t first, int64_t steps, char *buf, size_t 
     drawing d = { t, { buf, buf ? n : 0, 0 }, first, 0, steps < 0 };
     if (!t) return sqi_put_end(&d.out);
     d.last = steps < 0 || first > INT64_MAX - steps ? INT64_MAX : first + steps - 1;
-    sqi_put(&d.out, "digraph tape {\n  rankdir=BT;\n  fontname=\"Helvetica\"; color=\"#b8bec4\"; style=rounded;\n"
-                    "  node [fontname=\"Helvetica\", fontsize=11, style=filled, color=\"#59626b\"];\n"
-                    "  edge [fontname=\"Helvetica\", fontsize=9, color=\"#59626b\", fontcolor=\"#59626b\"];\n");
+    sqi_put(
+        &d.out,
+        "digraph tape {\n  rankdir=BT;\n  fontname=\"Helvetica\"; color=\"#b8bec4\"; style=rounded;\n"
+        "  node [fontname=\"Helvetica\", fontsize=11, style=filled, color=\"#59626b\"];\n"
+        "  edge [fontname=\"Helvetica\", fontsize=9, color=\"#59626b\", fontcolor=\"#59626b\"];\n");
     put_segment(&d, t->root);
     for (uint32_t i = 0; i < t->n_live; i++) put_segment(&d, t->live[i]);
     if (d.all) put_edges(&d, t->root);

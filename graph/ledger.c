@@ -142,7 +142,8 @@ static bool count_losses(sq_ledger *l, const sqi_subject *s)
     }
     size_t row = (size_t)l->steps * (size_t)l->n_states;
     if (row && (size_t)l->n_losses > SIZE_MAX / 16 / row)
-        return sq_post(s->t, SQ_ENOMEM, "out of memory for %lld losses", (long long)l->n_losses);
+        return sq_post(s->t, SQ_ENOMEM, "out of memory for %lld losses",
+                       (long long)l->n_losses);
     l->reach = sqi_ledger_take(s->t, (size_t)l->n_losses * row, sizeof *l->reach);
     return l->reach != NULL;
 }

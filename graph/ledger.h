@@ -8,7 +8,9 @@
  * "Its own step" includes the way through what else that step computes: for the c of an LSTM the
  * way through h, for a lower layer the way through the layers above. Any use inside a later step
  * counts as recurrence; where an output reads the state that comes in, l_(t+1) depends on h_t
- * directly, and the identity above has that third term. The ledger holds both for every step and every state, as norms and, if asked, as values.
+ * directly, and the identity above has that third term. The ledger holds both for every step and
+ * every state, as norms and, if asked, as values; what every step does to every weight; which loss
+ * reaches how far back; and what gates look like over time.
  * It observes: weight gradients, leaf gradients and what sq_grad_* reads stay as they were. */
 #ifndef SQ_GRAPH_LEDGER_H
 #define SQ_GRAPH_LEDGER_H
@@ -21,21 +23,22 @@ typedef struct sq_ledger sq_ledger;
 
 /* What to look at besides the norms of states; all-zero is the default. */
 typedef struct sq_ledger_options {
-    bool values;  /* keep the gradients of states themselves, not only their norms */
-    bool weights; /* every step's contribution to every weight: norms */
-    bool
-        contribution; /* weights, and the contributions themselves: T times the weights in double */
-    int64_t
-        far_steps; /* > 0: also the share of dL/dW that comes from more than so many steps back,
-                        * and the cosine of every contribution with the total; needs `weights` */
-    bool gates;    /* statistics of every value that the cell named */
+    bool values;       /* the gradients of states themselves, not only their norms */
+    bool weights;      /* every step's contribution to every weight: norms */
+    bool contribution; /* and values: T times the weights, in double */
+    int64_t far_steps; /* > 0: the share of dL/dW that comes from more than so many steps back,
+                           * and every contribution's cosine with it; needs `weights` */
+    bool gates;        /* statistics of every value that the cell named */
     const sq_var *losses; /* with n_losses > 0: which loss reaches how far back, one row each */
     int64_t n_losses;
 } sq_ledger_options;
 
 /* The gradients of loss with respect to every state of an unroll. Freed by sq_ledger_free.
- * Fails: NULL, posted on the tape: SQ_ESHAPE loss is not a scalar, SQ_EVAR, SQ_ENOMEM.
- * Cost: two reverse sweeps without weight gradients; see the options' readers for theirs. */
+ * Fails: NULL, posted on the tape: SQ_ESHAPE loss is not a scalar, SQ_EVAR, SQ_ENOMEM, SQ_ERANGE
+ * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, or gates of an unroll
+ * under a budget, whose values are not there to be looked at.
+ * Cost: two reverse sweeps without weight gradients, about a third of a training step together; see
+ * the options' readers for theirs. */
 SQ_API sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss,
                                 const sq_ledger_options *options);
 
@@ -64,8 +67,8 @@ SQ_API const double *sq_ledger_total_values(const sq_ledger *l, int64_t step, in
 SQ_API const double *sq_ledger_immediate_values(const sq_ledger *l, int64_t step,
                                                 int32_t state);
 
-/* |total| and |immediate| of one unit over the batch, and of one row over the units; the cosine of
- * the two. NaN out of range, and without `values`; a cosine with nothing is 0. */
+/* |total| of one unit over the batch, and of one row over the units; the cosine of total and
+ * immediate. NaN out of range, and without `values`; a cosine with nothing is 0. */
 SQ_API double sq_ledger_unit(const sq_ledger *l, int64_t step, int32_t state, int64_t unit);
 SQ_API double sq_ledger_row(const sq_ledger *l, int64_t step, int32_t state, int64_t row);
 SQ_API double sq_ledger_cosine(const sq_ledger *l, int64_t step, int32_t state);
@@ -74,46 +77,61 @@ SQ_API double sq_ledger_cosine(const sq_ledger *l, int64_t step, int32_t state);
  *
  *     dL/dW = sum_t dL/dW|_(t)        the textbook formula: what W does through its use in step t
  *
- * For a product x_t W the part is A^T G, A the [B,in] left operand and G the gradient of the
- * result, and |A^T G|^2 = <A A^T, G G^T>, which needs two B x B matrices instead of one of W's
- * size: taken where that is cheaper and W is used once in the step. What is used after the last
- * step (a readout over all outputs) counts at step T, "outside". All need `weights`; NaN
- * otherwise, out of range, and for a weight that is not used. */
+ * What is used outside the ledger's steps (a readout over all outputs) counts at step T, "outside".
+ * All need `weights`; NaN otherwise, out of range, and for a weight that is not used or is frozen.
+ *
+ * For a product x_t W the part is A^T G, A the [B,K] left operand and G the [B,N] gradient of the
+ * result, and |A^T G|^2 = <A A^T, G G^T>, which needs two B x B matrices instead of one of W's size.
+ * A plan takes that where nothing but norms is asked for, B (K + N) < K N, and W is used once in the
+ * step; A A^T serves all gates. It costs B^2 (sum of K + sum of N) multiplications a step and no
+ * sweep of its own. Where rows of A^T G cancel it is the less exact: sqrt(eps) |A| |G| at worst.
+ * Elsewhere, and eagerly, the part itself is made. */
 
-SQ_API int64_t sq_ledger_n_weights(const sq_ledger *l); /* of the params */
+SQ_API int64_t sq_ledger_n_weights(const sq_ledger *l); /* of the params; 0 without `weights` */
 
-/* |dL/dW|_(t)|, Frobenius; |dL/dW| itself. */
+/* |dL/dW|_(t)|, Frobenius, 0 <= t <= T. */
 SQ_API double sq_ledger_weight(const sq_ledger *l, int64_t step, sq_weight w);
+
+/* |dL/dW| itself. Needs the sum, which norms do not give: NaN unless far_steps > 0 or
+ * `contribution`. */
 SQ_API double sq_ledger_weight_total(const sq_ledger *l, sq_weight w);
 
 /* The part itself, of W's shape, in double; NULL unless `contribution`. */
 SQ_API const double *sq_ledger_weight_values(const sq_ledger *l, int64_t step, sq_weight w);
 
-/* cos(dL/dW|_(t), dL/dW): does step t pull the way all together do. And |sum of the parts of the
- * loss that reach W through more than far_steps steps| / |dL/dW|, where a loss at step s reaches
- * W at t through s - t. Both need far_steps > 0; one more sweep, and a product per step and
- * weight. */
+/* cos(dL/dW|_(t), dL/dW): does step t pull the way all together do; 0 with nothing. And the share
+ * of dL/dW that a truncation to far_steps steps would lose:
+ *     | sum over losses L_s, and steps t < s - far_steps, of dL_s/dW|_(t) |  /  |dL/dW|
+ * with the losses of the options, whose sum L should be; s is the last step whose weights L_s reaches.
+ * Without any, L counts as one at the last step. Both need far_steps > 0, which costs a sweep with
+ * weight gradients for the total, one for the parts, whose products are made step by step, and one
+ * like it for every loss. */
 SQ_API double sq_ledger_weight_cosine(const sq_ledger *l, int64_t step, sq_weight w);
 SQ_API double sq_ledger_weight_far(const sq_ledger *l, sq_weight w);
 
-/* The identity, checked: |sum of the parts - dL/dW| / |dL/dW|, the largest over all weights; needs
- * `contribution`. About 1e-15 in double. */
+/* The identity, checked: |sum of the parts - dL/dW| / |dL/dW|, the largest over all weights, dL/dW
+ * being summed by a sweep of its own as sq_backward sums it; needs `contribution`, NaN without. About
+ * 1e-15 in double, 1e-7 in single precision. */
 SQ_API double sq_ledger_identity(const sq_ledger *l);
 
 /* ---- Which loss reaches how far back ------------------------------------------------------
  *
- * |dL_i/dh_k| for the losses given in the options, L_i being a scalar of any step. One sweep for
- * each; sweeps are shared where the losses are elements of one variable. */
+ * |dL_i/dh_k| for the losses given in the options, which may be recorded in any step or after all. A
+ * variable of several elements stands for as many losses, in their order: sq_ledger_n_losses counts
+ * them. One sweep each, from where the loss was recorded: of T losses recorded in their steps,
+ * T/2 sweeps' worth. NaN out of range. */
 SQ_API int64_t sq_ledger_n_losses(const sq_ledger *l);
 SQ_API double sq_ledger_reach(const sq_ledger *l, int64_t loss, int64_t step, int32_t state);
 
 /* ---- Gates --------------------------------------------------------------------------------
  *
- * Every value the cell gave a name (sq_name), states by their names too, step by step. A value is
- * saturated where |y| > .95 if it is a tanh, where y < .05 or y > .95 if it is a sigmoid; of
- * others, and of what is computed from them, nothing is. */
+ * Every value that steps gave a name (sq_name), in the order in which they were recorded, then the
+ * states by theirs. Of two of one name in a step the last counts; a plan leaves out what does not
+ * vary with time. A value is saturated where |y| > .95 if it is a tanh, where y < .05 or y > .95 if it
+ * is a sigmoid; for others, and for what is computed from them, that means nothing. All NaN out of
+ * range and in a step without a value of that name. */
 typedef struct sq_gate_statistics {
-    double mean, deviation; /* over rows and units */
+    double mean, deviation; /* over rows and units; NaN of none */
     double saturated;       /* share of the elements, 0 to 1; NaN where it means nothing */
     double gradient;        /* |dL/dy|, total */
 } sq_gate_statistics;

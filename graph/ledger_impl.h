@@ -32,15 +32,15 @@ typedef struct sqi_by_step {
     const sqi_entries *entries;
     const sq_kernels *kern;
     sq_dtype dtype;
-    bool exact;  /* parts are made, not their norms alone */
+    bool exact; /* parts are made, not their norms alone */
     int64_t n, size, *offset, *extent;
     char *part[2], *whole; /* flat: of the entry at work, outside; dL/dW */
     bool *open[2], *used;
     int64_t at, newest, far_steps; /* newest: the entry of the loss, -1: not seen yet */
     sqi_collect collect;
     bool adds_far;
-    double *norm, *cosine;     /* [entries + 1][n] */
-    double *total, *share;     /* [n] */
+    double *norm, *cosine;      /* [entries + 1][n] */
+    double *total, *share;      /* [n] */
     double *values, *sum, *far; /* [entries + 1][size]; [size] */
 } sqi_by_step;
 

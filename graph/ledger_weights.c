@@ -30,15 +30,36 @@ static double norm_of(const sqi_by_step *w, char *flat, int64_t i)
     return sqi_norm(w->kern, w->dtype, w->extent[i], block_of(w, flat, i));
 }
 
-/* Scaled by the norms, so that no product leaves the range of numbers; with nothing it is 0. */
+/* A power of two that brings a norm near 1, as far as there is one. */
+static double scale_of(double norm)
+{
+    int e = 0;
+    if (!isnan(norm) && !isinf(norm)) (void)frexp(norm, &e);
+    return ldexp(1, e > -1000 ? -e : 1000);
+}
+
+/* sum (fa a)(fb b), by four partial sums. */
+static double dot(const sqi_by_step *w, const void *a, double fa, const void *b, double fb,
+                  int64_t n)
+{
+    double sum[4] = { 0 };
+    const float *fx = a, *fy = b;
+    const double *dx = a, *dy = b;
+    if (w->dtype == SQ_F32)
+        for (int64_t j = 0; j < n; j++)
+            sum[j % 4] += ((double)fx[j] * fa) * ((double)fy[j] * fb);
+    else
+        for (int64_t j = 0; j < n; j++) sum[j % 4] += (dx[j] * fa) * (dy[j] * fb);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* Scaled, so that no product leaves the range of numbers; with nothing it is 0. */
 static double cosine(const sqi_by_step *w, char *part, double norm, int64_t i)
 {
-    const char *a = block_of(w, part, i), *b = block_of(w, w->whole, i);
-    double sum = 0;
+    double fa = scale_of(norm), fb = scale_of(w->total[i]);
     if (norm == 0 || w->total[i] == 0) return 0;
-    for (int64_t j = 0; j < w->extent[i]; j++)
-        sum += (element(w, a, j) / norm) * (element(w, b, j) / w->total[i]);
-    return sum;
+    double sum = dot(w, block_of(w, part, i), fa, block_of(w, w->whole, i), fb, w->extent[i]);
+    return sum / ((norm * fa) * (w->total[i] * fb));
 }
 
 static void add(const sqi_by_step *w, char *part, int64_t i, double *to)
@@ -63,7 +84,8 @@ static void flush(sqi_by_step *w, int place, int64_t entry)
 {
     for (int64_t i = 0; i < w->n; i++) {
         if (!w->open[place][i]) continue;
-        double norm = norm_of(w, w->part[place], i);
+        bool asks = w->collect == SQI_TELL || w->newest < 0;
+        double norm = asks ? norm_of(w, w->part[place], i) : 0;
         if (w->collect == SQI_TELL) tell(w, entry, w->part[place], norm, i);
         if (place == INSIDE && w->newest < 0 && norm != 0) w->newest = entry;
         bool far = w->adds_far && place == INSIDE && w->newest - entry > w->far_steps;
@@ -146,6 +168,20 @@ static bool make_numbers(sqi_by_step *w, sq_tape *t, const sq_ledger_options *o)
     return !t->error.status;
 }
 
+/* What is recorded is used, whether the loss reaches it or not: its parts are 0 then. Uses of steps
+ * that are not kept show when they are swept. */
+static void find_used(const sqi_by_step *w, const sq_tape *t)
+{
+    for (uint32_t j = 0; j <= t->n_live; j++) {
+        const sqi_segment *g = j < t->n_live ? t->live[j] : t->root;
+        for (uint32_t i = 1; i < g->n_nodes; i++) {
+            const sqi_node *n = &g->nodes[i];
+            bool use = n->op == &sqi_op_use && n->flags & SQI_NEEDS && !(n->flags & SQI_DEAD);
+            if (use) w->used[n->source - 1] = true;
+        }
+    }
+}
+
 bool sqi_by_step_new(sq_ledger *l, const sqi_subject *s)
 {
     sqi_by_step *w = sqi_ledger_take(s->t, 1, sizeof *w);
@@ -160,7 +196,9 @@ bool sqi_by_step_new(sq_ledger *l, const sqi_subject *s)
                         .size = s->t->params ? sq_params_size(s->t->params) : 0,
                         .at = l->entries.n,
                         .far_steps = s->options.far_steps };
-    return make_blocks(w, s->t) && make_numbers(w, s->t, &s->options);
+    if (!make_blocks(w, s->t) || !make_numbers(w, s->t, &s->options)) return false;
+    find_used(w, s->t);
+    return true;
 }
 
 void sqi_by_step_free(sqi_by_step *w)
@@ -170,7 +208,7 @@ void sqi_by_step_free(sqi_by_step *w)
         free(w->part[place]);
         free(w->open[place]);
     }
-    void *const all[] = { w->used,  w->offset, w->extent, w->whole, w->norm, w->total,
+    void *const all[] = { w->used,  w->offset, w->extent, w->whole,  w->norm, w->total,
                           w->share, w->cosine, w->far,    w->values, w->sum };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(w);
@@ -216,8 +254,7 @@ sqi_parts *sqi_by_step_far(sqi_by_step *w)
 void sqi_by_step_finish(sqi_by_step *w)
 {
     for (int64_t i = 0; i < w->n && w->far; i++) {
-        double far =
-            sqi_norm(w->kern, SQ_F64, w->extent[i], w->far + w->offset[i]);
+        double far = sqi_norm(w->kern, SQ_F64, w->extent[i], w->far + w->offset[i]);
         w->share[i] = far == 0 ? 0 : far / w->total[i];
     }
 }

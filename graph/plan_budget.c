@@ -366,8 +366,8 @@ static void run(walk *w, int64_t to)
     copy_states(w, b->at, false);
     sqi_run_arrays(&w->forward);
     if (w->reverse.value) sqi_run_arrays(&w->reverse);
-    sqi_forward_steps(&w->forward, b->origin, to);
     b->at = to;
+    sqi_forward_steps(&w->forward, b->origin, to);
     copy_states(w, to, true);
     *w->count += to - b->origin;
     if (w->recording) put_aside(w, b->origin);

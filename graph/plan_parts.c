@@ -38,15 +38,18 @@ typedef struct sqi_run_parts {
     int32_t n_lefts; /* most of one deferred product */
     outside *of;     /* [n_outer] */
     double *norm;    /* [steps of a block][n_outer] */
-    char **gram;     /* [n_workers] n_lefts + 1 matrices of most x most, then a scaled operand */
-    bool *reaches;   /* [nodes before the span] computed from a weight */
-    char **grad;     /* the same: of computed nodes */
+    char **gram;   /* [n_workers] n_lefts + 1 matrices of most x most, then a scaled operand */
+    bool *reaches; /* [nodes before the span] computed from a weight */
+    char **grad;   /* the same: of computed nodes */
     bool *touched;
 } sqi_run_parts;
 
 /* ---- Outside values ------------------------------------------------------------------------ */
 
-static const sqi_node *home_node(const sqi_run_of *r, uint32_t i) { return &r->u->home->nodes[i]; }
+static const sqi_node *home_node(const sqi_run_of *r, uint32_t i)
+{
+    return &r->u->home->nodes[i];
+}
 
 /* The weight that a node brings in, or id 0. */
 static sq_weight weight_of(const sqi_run_of *r, uint32_t i)
@@ -111,7 +114,8 @@ static bool is_alone(const sqi_run_of *r, const sqi_run_parts *p, int32_t j)
     for (uint32_t i = 1; i < r->u->span.node; i++) {
         const sqi_node *n = home_node(r, i);
         for (int32_t k = 0; is_computed(r, i) && k < n->n; k++)
-            if (weight_of(r, r->u->home->operands[n->first + (uint32_t)k]).id == w.id) return false;
+            if (weight_of(r, r->u->home->operands[n->first + (uint32_t)k]).id == w.id)
+                return false;
     }
     return true;
 }
@@ -121,7 +125,8 @@ static bool norm_will_do(const sqi_run_of *r, const sqi_run_parts *p, int32_t j)
     const outside *o = &p->of[j];
     int32_t v = r->p->outer[j];
     bool cheaper = false;
-    if (!o->weight.id || takes(r, v, &cheaper) != 1 || !cheaper || !is_alone(r, p, j)) return false;
+    if (!o->weight.id || takes(r, v, &cheaper) != 1 || !cheaper || !is_alone(r, p, j))
+        return false;
     for (int64_t s = r->u->span.low; s < r->last; s++)
         if (!p->to->by_norm(p->to, o->weight, r->u->home->step + s)) return false;
     return true;
@@ -138,7 +143,8 @@ static bool find_outside(sqi_run_of *r, sqi_run_parts *p, void **gx)
         uint32_t node = s->operands[s->nodes[r->u->span.node].first + (uint32_t)k];
         *o = (outside){ .weight = weight_of(r, node), .node = node, .gx = gx[k] };
         o->computed = is_computed(r, node) && p->reaches[node];
-        if ((o->weight.id || o->computed) && sqi_plan_adders(r->p, r->back, v)) p->single = true;
+        if ((o->weight.id || o->computed) && sqi_plan_adders(r->p, r->back, v))
+            p->single = true;
     }
     for (int32_t j = 0; j < r->p->n_outer; j++) {
         outside *o = &p->of[j];
@@ -209,7 +215,8 @@ static void measure(const sqi_run_of *r, sqi_run_parts *p)
 bool sqi_parts_open(sqi_run_of *r)
 {
     size_t n = (size_t)r->u->first_outer + (size_t)r->p->n_outer;
-    bool wanted = r->t->parts && !r->t->parts->whole && r->lane == SQI_LANE_PROBE && !r->immediate;
+    bool wanted =
+        r->t->parts && !r->t->parts->whole && r->lane == SQI_LANE_PROBE && !r->immediate;
     if (!wanted) return true;
     sqi_run_parts *p = sqi_run_take(r, 1, sizeof *p);
     void **gx = sqi_run_take(r, n, sizeof *gx);
@@ -329,8 +336,7 @@ static void norms_of(const sqi_worker *w, const sqi_defer *d, int64_t step, doub
             for (int32_t s = l0; s < l1; s++) any |= told_by_norm(r, d->to[s * d->n_parts + i]);
             if (!any) continue;
             gram part = gram_of(w, d->parts[i], step, d->rows, room, copy);
-            if (sums)
-                norm[r->p->values[d->sums[i]].operand] = norm_of(r, NULL, &part, d->rows);
+            if (sums) norm[r->p->values[d->sums[i]].operand] = norm_of(r, NULL, &part, d->rows);
             for (int32_t s = l0; s < l1; s++) {
                 int32_t to = d->to[s * d->n_parts + i];
                 if (told_by_norm(r, to))

@@ -63,10 +63,20 @@ void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const ch
     const sqi_run_of *r = w->r;
     if (!w->found || r->arith->finite(at.n_steps * n, written)) return;
     for (int64_t i = 0; i < at.n_steps; i++)
-        if (!r->arith->finite(n, written + (size_t)(i * n) * r->real)) sqi_note(w, v, at.step + i);
+        if (!r->arith->finite(n, written + (size_t)(i * n) * r->real))
+            sqi_note(w, v, at.step + i);
 }
 
 /* ---- A run under watch --------------------------------------------------------------------- */
+
+/* Of all steps of a sweep. They are written as it goes where a threshold wants them, or where the
+ * gradients do not stay. */
+static bool make_norms(sqi_run_of *r)
+{
+    size_t n = (size_t)(r->last - r->u->span.low);
+    r->norms = sqi_run_take(r, n, (size_t)r->p->n_states * sizeof *r->norms);
+    return r->norms != NULL;
+}
 
 bool sqi_watch_open(sqi_run_of *r)
 {
@@ -77,9 +87,8 @@ bool sqi_watch_open(sqi_run_of *r)
     memset(found, 0, (size_t)r->n_workers * sizeof *found);
     for (int32_t i = 0; i < r->n_workers; i++)
         r->workers[i].found = w->ask.nonfinite ? &found[i] : NULL;
-    size_t n = r->back ? (size_t)(r->last - r->u->span.low) : 0;
-    if (n) r->norms = sqi_run_take(r, n, (size_t)r->p->n_states * sizeof *r->norms);
-    return !n || r->norms;
+    bool all_along = w->ask.limit > 0 || w->ask.growth > 0 || r->u->stretch;
+    return !r->back || !all_along || make_norms(r);
 }
 
 /* Where the norms of a step lie. */
@@ -88,16 +97,20 @@ static double *norms_at(const sqi_run_of *r, int64_t step)
     return r->norms + (step - r->u->span.low) * r->p->n_states;
 }
 
-void sqi_note_norms(const sqi_worker *w)
+static void note_step(const sqi_worker *w, int64_t step)
 {
     const sqi_run_of *r = w->r;
+    for (int32_t k = 0; k < r->p->n_states; k++) {
+        int32_t v = r->p->leaves[k];
+        const char *g = sqi_at_step(w, &r->grad[v], step);
+        norms_at(r, step)[k] = sqrt(r->arith->sumsq(r->p->values[v].size, g));
+    }
+}
+
+void sqi_note_norms(const sqi_worker *w)
+{
     sqi_window at = sqi_share_steps(w, false);
-    for (int64_t s = at.step; s < at.step + at.n_steps; s++)
-        for (int32_t k = 0; k < r->p->n_states; k++) {
-            int32_t v = r->p->leaves[k];
-            const char *g = sqi_at_step(w, &r->grad[v], s);
-            norms_at(r, s)[k] = sqrt(r->arith->sumsq(r->p->values[v].size, g));
-        }
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++) note_step(w, s);
 }
 
 /* The first step that any thread noted. */
@@ -172,8 +185,8 @@ static sqi_norms norms_before(sqi_moment *m, const sqi_run_of *r)
     for (int64_t j = 0; to && j < n; j++)
         for (int32_t k = 0; k < of; k++) {
             int32_t leaf = r->p->leaves[k];
-            const char *at = r->u->kept[leaf] +
-                             (size_t)(m->step - j - origin) * sqi_value_bytes(r->p, leaf);
+            const char *at =
+                r->u->kept[leaf] + (size_t)(m->step - j - origin) * sqi_value_bytes(r->p, leaf);
             to[j * of + k] = sqrt(r->arith->sumsq(r->p->values[leaf].size, at));
         }
     return (sqi_norms){ to, of, to ? n : 0, of };
@@ -211,8 +224,7 @@ static const char *left_behind(const rewind *b, uint32_t i, bool *whole)
     int64_t step = b->m->step;
     *whole = true;
     for (int32_t k = 0; k < p->n_states; k++)
-        if (b->m->leaves[k] == i)
-            return sqi_at_step(r->workers, &r->grad[p->leaves[k]], step);
+        if (b->m->leaves[k] == i) return sqi_at_step(r->workers, &r->grad[p->leaves[k]], step);
     for (int32_t slot = p->n_states; slot < sqi_n_slots(p); slot++) {
         int32_t v = sqi_slot_value(p, slot);
         if (v < 0 || sqi_trace_node(p, v) != i || p->values[v].state >= 0) continue;
@@ -237,7 +249,8 @@ static bool arrive(const rewind *b, uint32_t i)
     }
     size_t bytes = sqi_bytes(t, shape);
     if (b->g[i] && !whole) b->r->arith->axpy(sqi_shape_size(shape), 1, left, b->g[i]);
-    else if (b->g[i] || (b->g[i] = sqi_moment_take(b->m, 1, bytes))) memcpy(b->g[i], left, bytes);
+    else if (b->g[i] || (b->g[i] = sqi_moment_take(b->m, 1, bytes)))
+        memcpy(b->g[i], left, bytes);
     return b->g[i] != NULL;
 }
 
@@ -288,10 +301,33 @@ static bool reverse_node(const rewind *b, uint32_t i)
     return true;
 }
 
+static bool norms_after(sqi_run_of *r, int64_t step)
+{
+    if (r->norms) return true;
+    if (!make_norms(r)) return false;
+    for (int64_t s = step; s < r->last; s++) note_step(r->workers, s);
+    return true;
+}
+
+/* Nothing in the step was bad, but what it added to: what others sent to the states before it. */
+static void tell_before(const rewind *b)
+{
+    const sqi_run_of *r = b->r;
+    const sqi_plan *p = r->p;
+    sqi_scene before = b->scene;
+    before.step--;
+    for (int32_t k = 0; k < p->n_states; k++) {
+        const sqi_value *v = &p->values[p->leaves[k]];
+        const char *g = sqi_at_step(r->workers, &r->grad[p->enters[k]], b->m->step);
+        if (before.step < r->u->span.low || sqi_all_finite(r->t, &v->shape, g)) continue;
+        sqi_watch_tell_gradient(r->t, &before, b->m->leaves[k], -1, g, NULL);
+    }
+}
+
 static void tell_reverse(sqi_run_of *r, const sqi_find *f)
 {
     sqi_moment m = { .t = NULL };
-    if (open_moment(&m, r, f->step)) {
+    if (norms_after(r, f->step) && open_moment(&m, r, f->step)) {
         int64_t later = r->last - 1 - f->step;
         rewind b = { .r = r,
                      .m = &m,
@@ -301,6 +337,7 @@ static void tell_reverse(sqi_run_of *r, const sqi_find *f)
                      .g = sqi_moment_take(&m, m.n, sizeof *b.g) };
         bool going = b.g != NULL;
         for (uint32_t i = m.n; going && --i;) going = reverse_node(&b, i);
+        if (!r->t->error.status) tell_before(&b);
         if (!r->t->error.status)
             sqi_watch_tell_gradient(r->t, &b.scene, node_of(r->p, f->v), 0, NULL, &b.norms);
     }
@@ -311,9 +348,9 @@ void sqi_watch_reverse(sqi_run_of *r, int64_t from, int64_t to)
 {
     if (!r->watch) return;
     sqi_find f = first_find(r);
-    for (int64_t s = to; s-- > from && !r->t->error.status;) {
+    for (int64_t s = to; s-- > from && r->norms && !(f.any && f.step == s);) {
         sqi_norms norms = { norms_at(r, s), r->p->n_states, r->last - s, r->p->n_states };
-        if (f.any && f.step == s) tell_reverse(r, &f);
-        else sqi_watch_norms(r->t, r->watch, s, &norms);
+        if (!sqi_watch_norms(r->t, r->watch, s, &norms)) return;
     }
+    if (f.any) tell_reverse(r, &f);
 }

@@ -251,7 +251,8 @@ void sqi_put_table_name(sqi_sink *out, const sqi_table *t, sqi_quoting how)
 sqi_groups sqi_columns_of(const sqi_table *t) { return sqi_groups_of(t->cols, MOST_COLUMNS); }
 sqi_groups sqi_rows_of(const sqi_table *t) { return sqi_groups_of(t->rows, t->most_rows); }
 
-double sqi_pooled(const sqi_table *t, sqi_groups rows, sqi_groups cols, int64_t row, int64_t col)
+double sqi_pooled(const sqi_table *t, sqi_groups rows, sqi_groups cols, int64_t row,
+                  int64_t col)
 {
     double most = -HUGE_VAL, sum = 0;
     int64_t n = 0;
@@ -293,27 +294,24 @@ static double start_of(const sqi_table *t)
     return 0;
 }
 
-/* The decades that a table's numbers go away from neutral, at most `most`. */
-static double decades_of(const sqi_table *t, double neutral, double most)
+/* The decades that a table's numbers go away from neutral. */
+static double decades_of(const sqi_table *t, double neutral)
 {
     double lo, hi;
     if (!sqi_range(t, &lo, &hi)) return 1;
-    double away = fmax(log10(hi) - log10(neutral), log10(neutral) - log10(lo));
-    return fmin(most, fmax(1, ceil(away)));
+    return ceil(fmax(log10(hi) - log10(neutral), log10(neutral) - log10(lo)));
 }
 
-/* A single loss vanishes further than all together; beyond six decades it is gone either way. */
-sqi_scale sqi_scale_of(const sqi_sheet *s)
+sqi_scale sqi_scale_of(const sqi_sheet *s, const char *panel, double most)
 {
     sqi_scale c = { 0, 1 };
     sqi_table t;
-    for (int64_t i = 0; s->table(s, i, &t) && c.neutral <= 0; i++)
+    for (int64_t i = 0; c.neutral <= 0 && s->table(s, i, &t); i++)
         if (!strcmp(t.panel, "states") && t.log) c.neutral = start_of(&t);
     if (c.neutral <= 0) c.neutral = 1;
-    for (int64_t i = 0; s->table(s, i, &t); i++) {
-        bool states = !strcmp(t.panel, "states") && t.log, reached = !strcmp(t.panel, "reach");
-        if (states || reached) c.decades = fmax(c.decades, decades_of(&t, c.neutral, states ? 12 : 6));
-    }
+    for (int64_t i = 0; s->table(s, i, &t); i++)
+        if (!strcmp(t.panel, panel) && t.log) c.decades = fmax(c.decades, decades_of(&t, c.neutral));
+    c.decades = fmin(c.decades, most);
     return c;
 }
 

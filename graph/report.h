@@ -1,8 +1,16 @@
 /* report.h -- what a ledger holds, for eyes and for other programs.
  *
- * One set of numbers, five forms that agree digit by digit: a heat map in the terminal, CSV,
- * .npy, an SVG picture, and one HTML page that needs no network and no script from outside. The
- * library writes into memory; files are the caller's (sq_write_file does it atomically). */
+ * One set of numbers, five forms that agree digit by digit:
+ *     terminal   sparklines and heat maps of so many columns, in Unicode or ASCII
+ *     CSV        panel,name,quantity,row,step,value: one number a row
+ *     SVG        one picture: |dL/dh_t| of every state as curves and as coloured strips
+ *     HTML       one page, no network, no script from outside: the unrolled network coloured by
+ *                gradient, a slider through the losses, states, weights, gates, singular values
+ *     .npy       any table, all its bits
+ * Text forms tell six significant digits, whatever the locale, and "nan", "inf"; the same numbers
+ * give the same bytes. Names are quoted as the form needs it. Above 500 steps pages and pictures
+ * show 500 columns, of norms the largest, of other numbers the mean, and say so; the CSV has all.
+ * The library writes into memory; files are the caller's. */
 #ifndef SQ_GRAPH_REPORT_H
 #define SQ_GRAPH_REPORT_H
 
@@ -17,24 +25,27 @@ typedef struct sq_report {
     const sq_params *params; /* names of weights */
     const char *title;       /* NULL: "gradients through time" */
     const char *note;        /* a line below it: the command, the data */
-    const double *singular;  /* [T][n_singular] singular values of dh_t/dh_(t-1), or NULL */
+    const double *singular;  /* [T][n_singular] of dh_t/dh_(t-1), largest first, or NULL */
     int64_t n_singular;
-    const double *lyapunov; /* [n_lyapunov] exponents, or NULL */
+    const double *lyapunov; /* [n_lyapunov] exponents, largest first, or NULL */
     int64_t n_lyapunov;
     bool ascii;      /* terminal: no other characters */
     bool colour;     /* terminal: ANSI colours */
     int32_t columns; /* terminal: width; 0: 80 */
 } sq_report;
 
-/* Each writes at most n bytes with the final 0 and returns the length it wanted, like snprintf; the
- * text of a page is as long as the numbers are many: ask with n = 0 first. "" for NULL. */
+/* Each writes at most n bytes with the final 0 and returns the length it wanted, like snprintf: ask
+ * with n = 0 first. "" for NULL or without a ledger. Nothing is allocated, nothing can fail.
+ * Cost: the numbers of the ledger once or twice, about 0.2 us each to write. A page of 500 steps
+ * of an LSTM, H = 128, with the T x T table, units, weights, gates and singular values: 0.1 s, 1.9 MB. */
 SQ_API size_t sq_report_terminal(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_csv(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_svg(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_html(const sq_report *r, char *buf, size_t n);
 
-/* The .npy form of a [rows][cols] table of doubles: the T x n_states norms of a ledger, the reach
- * table, anything. Binary: returns the bytes it wanted. */
+/* The .npy form, version 1.0, of a [rows][cols] table of doubles: the norms of a ledger, the T x T
+ * table, anything. Binary, without a final 0: writes at most n bytes, returns how many it wanted; 0
+ * for a negative size, NULL where there are numbers, or a table too large for memory. */
 SQ_API size_t sq_npy(const double *values, int64_t rows, int64_t cols, void *buf, size_t n);
 
 SQ_END_DECLS

@@ -68,7 +68,6 @@ size_t sq_npy(const double *values, int64_t rows, int64_t cols, void *buf, size_
     text[header - 1] = '\n';
     sqi_put_bytes(&out, text, header);
     if (rows && cols)
-        sqi_put_bytes(&out, (const char *)values,
-                      (size_t)rows * (size_t)cols * sizeof *values);
+        sqi_put_bytes(&out, (const char *)values, (size_t)rows * (size_t)cols * sizeof *values);
     return out.length;
 }

@@ -37,7 +37,8 @@ static void put_code(sqi_sink *out, uint32_t code)
     sqi_put_bytes(out, text, CODE);
 }
 
-static void put_row(sqi_sink *out, const sqi_table *t, sqi_groups rows, sqi_groups cols, int64_t row)
+static void put_row(sqi_sink *out, const sqi_table *t, sqi_groups rows, sqi_groups cols,
+                    int64_t row)
 {
     int64_t zeros = 0;
     sqi_put(out, "\"");
@@ -65,8 +66,8 @@ static void put_table(sqi_sink *out, const sqi_table *t)
     sqi_groups rows = sqi_rows_of(t), cols = sqi_columns_of(t);
     sqi_putf(out, "{\"panel\":\"%s\",\"quantity\":\"%s\",\"name\":\"", t->panel, t->quantity);
     sqi_put_table_name(out, t, SQI_JSON);
-    sqi_putf(out, "\",\"item\":%d,\"row\":\"%s\",\"time\":%s,\"log\":%s,\"pool\":\"%s\",", (int)t->item, t->row,
-             t->over_time ? "true" : "false", t->log ? "true" : "false",
+    sqi_putf(out, "\",\"item\":%d,\"row\":\"%s\",\"time\":%s,\"log\":%s,\"pool\":\"%s\",",
+             (int)t->item, t->row, t->over_time ? "true" : "false", t->log ? "true" : "false",
              t->pool == SQI_LARGEST ? "largest" : "mean");
     sqi_putf(out, "\"rows\":%" PRId64 ",\"cols\":%" PRId64 ",\"data\":[", t->rows, cols.groups);
     for (int64_t i = 0; i < rows.groups; i++) {
@@ -78,7 +79,8 @@ static void put_table(sqi_sink *out, const sqi_table *t)
 
 static void put_data(const sqi_sheet *s, sqi_sink *out)
 {
-    sqi_scale c = sqi_scale_of(s);
+    /* One loss vanishes further than all together; beyond six decades it is gone either way. */
+    sqi_scale c = sqi_scale_of(s, "states", SQI_MOST_DECADES), one = sqi_scale_of(s, "reach", 6);
     sqi_table t;
     bool first = true;
     sqi_put(out, "<script type='application/json' id='data'>\n{");
@@ -88,6 +90,8 @@ static void put_data(const sqi_sheet *s, sqi_sink *out)
     sqi_put_number(out, c.neutral);
     sqi_put(out, ",\"decades\":");
     sqi_put_number(out, c.decades);
+    sqi_put(out, ",\"reach\":");
+    sqi_put_number(out, one.decades);
     sqi_put(out, ",\"tables\":[\n");
     for (int64_t i = 0; s->table(s, i, &t); i++) {
         if (!t.rows) continue;
@@ -112,13 +116,17 @@ void sqi_html(const sqi_sheet *s, sqi_sink *out)
     sqi_put_name(out, sqi_sheet_title(s), SQI_XML);
     sqi_put(out, "</title>\n<style>\n");
     put_all(out, sqi_page_style);
-    sqi_put(out, "</style>\n<noscript><style>main { display: none; }</style></noscript>\n</head>\n<body>\n");
+    sqi_put(
+        out,
+        "</style>\n<noscript><style>main { display: none; }</style></noscript>\n</head>\n<body>\n");
     put_all(out, sqi_page_body);
-    sqi_put(out, "<noscript>\n<p>This picture needs no script; the rest of the page does.</p>\n");
+    sqi_put(out,
+            "<noscript>\n<p>This picture needs no script; the rest of the page does.</p>\n");
     sqi_svg(s, out);
     sqi_put(out, "</noscript>\n");
     put_data(s, out);
     sqi_put(out, "<script>\n");
     put_all(out, sqi_page_script);
+    put_all(out, sqi_page_panels);
     sqi_put(out, "</script>\n</body>\n</html>\n");
 }

@@ -29,7 +29,14 @@ size_t sqi_put_end(sqi_sink *s);
 
 /* What is not allowed in a name, for each of the places a name can stand in. A field of CSV is
  * quoted where it needs to be; bytes that are not UTF-8 become U+FFFD, control characters spaces. */
-typedef enum sqi_quoting { SQI_PLAIN, SQI_ASCII, SQI_XML, SQI_CSV, SQI_JSON, SQI_DOT } sqi_quoting;
+typedef enum sqi_quoting {
+    SQI_PLAIN,
+    SQI_ASCII,
+    SQI_XML,
+    SQI_CSV,
+    SQI_JSON,
+    SQI_DOT
+} sqi_quoting;
 void sqi_put_name(sqi_sink *s, const char *name, sqi_quoting how);
 
 /* A number to six significant digits, rounded to nearest: digits 100000..999999 stand for
@@ -63,11 +70,11 @@ struct sqi_table {
     bool over_time;     /* columns are steps; otherwise there is one */
     bool log;           /* norms and their like: zero or positive, many decades */
     sqi_pooling pool;
-    int64_t most_rows;  /* that pages and pictures show; more are pooled */
-    const char *row;    /* what a row is: "unit", "loss"; "" where there is one */
+    int64_t most_rows; /* that pages and pictures show; more are pooled */
+    const char *row;   /* what a row is: "unit", "loss"; "" where there is one */
     double (*at)(const sqi_table *t, int64_t row, int64_t col);
     const void *source;
-    int32_t item;       /* state, weight or gate */
+    int32_t item; /* state, weight or gate */
 };
 
 /* What there is to report: `table` gives the i-th, false past the last. */
@@ -102,14 +109,17 @@ sqi_groups sqi_columns_of(const sqi_table *t); /* at most 500 */
 sqi_groups sqi_rows_of(const sqi_table *t);    /* at most t->most_rows */
 
 /* A cell of a table whose rows and columns are grouped: the largest or the mean. NaN wins. */
-double sqi_pooled(const sqi_table *t, sqi_groups rows, sqi_groups cols, int64_t row, int64_t col);
+double sqi_pooled(const sqi_table *t, sqi_groups rows, sqi_groups cols, int64_t row,
+                  int64_t col);
 
 /* The colour scale of all forms: log10(v / neutral) over `decades` either way, as -1 (vanished) to
- * 1 (exploded). neutral is the gradient of the first state at the last step it reaches. */
+ * 1 (exploded). neutral is the gradient of the first state at the last step it reaches; the decades,
+ * 1 to `most`, are those of the panel's norms. */
+enum { SQI_MOST_DECADES = 12 };
 typedef struct sqi_scale {
     double neutral, decades;
 } sqi_scale;
-sqi_scale sqi_scale_of(const sqi_sheet *s);
+sqi_scale sqi_scale_of(const sqi_sheet *s, const char *panel, double most);
 double sqi_scale_at(sqi_scale c, double v);
 
 /* Least and most positive finite number of a table; false when there is none. */
@@ -122,7 +132,9 @@ void sqi_terminal(const sqi_sheet *s, sqi_sink *out);
 void sqi_svg(const sqi_sheet *s, sqi_sink *out);
 void sqi_html(const sqi_sheet *s, sqi_sink *out);
 
-/* The page's parts that hold no numbers, each a list ending with NULL (report_page.c). */
-extern const char *const sqi_page_style[], *const sqi_page_body[], *const sqi_page_script[];
+/* The page's parts that hold no numbers, each a list ending with NULL: what it looks like and its
+ * skeleton (report_page.c), what draws (report_script.c), what the tabs show (report_panels.c). */
+extern const char *const sqi_page_style[], *const sqi_page_body[];
+extern const char *const sqi_page_script[], *const sqi_page_panels[];
 
 #endif

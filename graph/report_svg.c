@@ -44,8 +44,20 @@ static const char *const style[] = {
 /* The scale at -1, -2/3 ... 1, in light and in dark. */
 enum { N_STOPS = 7 };
 static const unsigned char stops[2][N_STOPS][3] = {
-    { { 11, 60, 130 }, { 63, 127, 196 }, { 168, 203, 230 }, { 239, 236, 230 }, { 244, 182, 150 }, { 214, 92, 72 }, { 142, 15, 38 } },
-    { { 150, 208, 255 }, { 74, 144, 217 }, { 42, 84, 138 }, { 52, 56, 64 }, { 140, 58, 46 }, { 221, 98, 74 }, { 255, 176, 144 } },
+    { { 11, 60, 130 },
+      { 63, 127, 196 },
+      { 168, 203, 230 },
+      { 239, 236, 230 },
+      { 244, 182, 150 },
+      { 214, 92, 72 },
+      { 142, 15, 38 } },
+    { { 150, 208, 255 },
+      { 74, 144, 217 },
+      { 42, 84, 138 },
+      { 52, 56, 64 },
+      { 140, 58, 46 },
+      { 221, 98, 74 },
+      { 255, 176, 144 } },
 };
 
 typedef struct picture {
@@ -62,8 +74,10 @@ static void put_shades(sqi_sink *out, int dark)
         double x = (double)i / (N_SHADES - 1) * (N_STOPS - 1);
         int k = x < N_STOPS - 1 ? (int)x : N_STOPS - 2, rgb[3];
         for (int c = 0; c < 3; c++)
-            rgb[c] = (int)lround(stops[dark][k][c] + (x - k) * (stops[dark][k + 1][c] - stops[dark][k][c]));
-        sqi_putf(out, ".s%d { fill: #%02x%02x%02x; }\n", i, (unsigned)rgb[0], (unsigned)rgb[1], (unsigned)rgb[2]);
+            rgb[c] = (int)lround(stops[dark][k][c] +
+                                 (x - k) * (stops[dark][k + 1][c] - stops[dark][k][c]));
+        sqi_putf(out, ".s%d { fill: #%02x%02x%02x; }\n", i, (unsigned)rgb[0], (unsigned)rgb[1],
+                 (unsigned)rgb[2]);
     }
 }
 
@@ -77,7 +91,10 @@ static void put_style(sqi_sink *out)
 }
 
 /* The i-th table of norms of states; immediate ones are the thin curves. */
-static bool is_norm(const sqi_table *t) { return t->rows && t->log && !strcmp(t->panel, "states"); }
+static bool is_norm(const sqi_table *t)
+{
+    return t->rows && t->log && !strcmp(t->panel, "states");
+}
 static bool is_total(const sqi_table *t) { return is_norm(t) && !strcmp(t->quantity, "total"); }
 
 static void find_limits(picture *p)
@@ -122,7 +139,8 @@ static void put_curve(const picture *p, const sqi_table *t, int colour)
     for (int64_t k = 0; k < cols.groups; k++) {
         double v = sqi_pooled(t, rows, cols, 0, k);
         bool drawn = v > 0 && isfinite(v) && log10(v) >= p->lo;
-        if (drawn) put_point(p->out, down ? "L" : "M", at_x((double)k + .5, cols.groups), at_y(p, v));
+        if (drawn)
+            put_point(p->out, down ? "L" : "M", at_x((double)k + .5, cols.groups), at_y(p, v));
         if (drawn && !down) sqi_put(p->out, "h.1"); /* a point alone is seen, too */
         down = drawn;
     }
@@ -147,7 +165,8 @@ static void put_strip(const picture *p, const sqi_table *t, int y, int colour)
     for (int64_t k = 0, from = 0; k < cols.groups; k++) {
         (void)shade(p, sqi_pooled(t, rows, cols, 0, k), now);
         bool last = k + 1 == cols.groups;
-        if (!last && !strcmp(now, shade(p, sqi_pooled(t, rows, cols, 0, k + 1), next))) continue;
+        if (!last && !strcmp(now, shade(p, sqi_pooled(t, rows, cols, 0, k + 1), next)))
+            continue;
         double x = at_x((double)from, cols.groups), right = at_x((double)k + 1, cols.groups);
         sqi_putf(p->out, "<rect class='%s' x='", now);
         sqi_put_tenths(p->out, x);
@@ -156,7 +175,8 @@ static void put_strip(const picture *p, const sqi_table *t, int y, int colour)
         sqi_putf(p->out, "' height='%d'/>\n", STRIP);
         from = k + 1;
     }
-    sqi_putf(p->out, "<path class='curve c%d' d='M12 %dh22'/><text x='%d' y='%d' text-anchor='end'>",
+    sqi_putf(p->out,
+             "<path class='curve c%d' d='M12 %dh22'/><text x='%d' y='%d' text-anchor='end'>",
              colour % N_CURVES, y + 14, LEFT - 10, y + 18);
     sqi_put_table_name(p->out, t, SQI_XML);
     sqi_put(p->out, "</text>\n");
@@ -172,7 +192,8 @@ static void put_axes(const picture *p)
         sqi_put_tenths(p->out, y + 4);
         sqi_putf(p->out, "' text-anchor='end'>1e%+d</text>\n", e);
     }
-    sqi_putf(p->out, "<path class='frame' d='M%d %dV%dH%d'/>\n", LEFT, TOP, TOP + PLOT, WIDTH - RIGHT);
+    sqi_putf(p->out, "<path class='frame' d='M%d %dV%dH%d'/>\n", LEFT, TOP, TOP + PLOT,
+             WIDTH - RIGHT);
 }
 
 /* Steps below the strips. */
@@ -200,47 +221,57 @@ static void put_legend(const picture *p, int y)
     enum { BOX = 12, SPAN = BOX * N_SHADES, WORD = 80 };
     int x = WIDTH - RIGHT - WORD - SPAN;
     for (int i = 0; i < N_SHADES; i++)
-        sqi_putf(p->out, "<rect class='s%d' x='%d' y='%d' width='%d' height='12'/>\n", i, x + i * BOX, y, BOX);
+        sqi_putf(p->out, "<rect class='s%d' x='%d' y='%d' width='%d' height='12'/>\n", i,
+                 x + i * BOX, y, BOX);
     for (int i = -1; i <= 1; i++) {
-        sqi_putf(p->out, "<text text-anchor='middle' x='%d' y='%d'>%s", x + SPAN * (i + 1) / 2, y + 28,
-                 i < 0 ? "≤ " : i > 0 ? "≥ " : "");
+        sqi_putf(p->out, "<text text-anchor='middle' x='%d' y='%d'>%s", x + SPAN * (i + 1) / 2,
+                 y + 28,
+                 i < 0   ? "≤ "
+                 : i > 0 ? "≥ "
+                         : "");
         put_short(p->out, pow(10, log10(p->scale.neutral) + i * p->scale.decades));
         sqi_put(p->out, "</text>\n");
     }
-    sqi_putf(p->out,
-             "<text text-anchor='end' x='%d' y='%d'>vanishing</text><text x='%d' y='%d'>exploding</text>\n"
-             "<rect class='broken' x='%d' y='%d' width='%d' height='12'/><text x='%d' y='%d'>nan, inf</text>\n",
-             x - 10, y + 11, x + SPAN + 10, y + 11, LEFT, y, BOX, LEFT + BOX + 8, y + 11);
+    sqi_putf(
+        p->out,
+        "<text text-anchor='end' x='%d' y='%d'>vanishing</text><text x='%d' y='%d'>exploding</text>\n"
+        "<rect class='broken' x='%d' y='%d' width='%d' height='12'/><text x='%d' y='%d'>nan, inf</text>\n",
+        x - 10, y + 11, x + SPAN + 10, y + 11, LEFT, y, BOX, LEFT + BOX + 8, y + 11);
 }
 
 static void put_head(const picture *p, int height)
 {
-    sqi_putf(p->out,
-             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' "
-             "role='img'>\n<title>",
-             WIDTH, height, WIDTH, height);
+    sqi_putf(
+        p->out,
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d' "
+        "role='img'>\n<title>",
+        WIDTH, height, WIDTH, height);
     sqi_put_name(p->out, sqi_sheet_title(p->s), SQI_XML);
-    sqi_put(p->out, "</title>\n<desc>The norm of the gradient of the loss with respect to every state, "
-                    "by step, on a logarithmic scale; dashed: what the step's own loss sends.");
+    sqi_put(p->out,
+            "</title>\n<desc>The norm of the gradient of the loss with respect to every state, "
+            "by step, on a logarithmic scale; dashed: what the step's own loss sends.");
     if (p->s->report->note) {
         sqi_put(p->out, " ");
         sqi_put_name(p->out, p->s->report->note, SQI_XML);
     }
     sqi_put(p->out, "</desc>\n");
     put_style(p->out);
-    sqi_putf(p->out, "<rect class='paper' width='%d' height='%d'/>\n<text class='title' x='%d' y='28'>", WIDTH,
-             height, LEFT);
+    sqi_putf(p->out,
+             "<rect class='paper' width='%d' height='%d'/>\n<text class='title' x='%d' y='28'>",
+             WIDTH, height, LEFT);
     sqi_put_name(p->out, sqi_sheet_title(p->s), SQI_XML);
     sqi_putf(p->out, "</text>\n<text x='%d' y='48'>|dL/dh| by step", LEFT);
     sqi_groups cols = sqi_groups_of(p->s->steps, 500);
     if (cols.groups < cols.n)
-        sqi_putf(p->out, "; %" PRId64 " steps pooled to %" PRId64 " columns, the largest of each", cols.n, cols.groups);
+        sqi_putf(p->out,
+                 "; %" PRId64 " steps pooled to %" PRId64 " columns, the largest of each",
+                 cols.n, cols.groups);
     sqi_put(p->out, "</text>\n");
 }
 
 void sqi_svg(const sqi_sheet *s, sqi_sink *out)
 {
-    picture p = { .s = s, .out = out, .scale = sqi_scale_of(s) };
+    picture p = { .s = s, .out = out, .scale = sqi_scale_of(s, "states", SQI_MOST_DECADES) };
     sqi_table t;
     find_limits(&p);
     int strips = TOP + PLOT + 2 * GAP, below = strips + p.states * (STRIP + GAP);

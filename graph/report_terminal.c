@@ -68,7 +68,9 @@ static int level_of(const strip *p, double v)
 static void put_mark(sqi_sink *out, const strip *p, const marks *m, double v)
 {
     bool ascii = p->s->report->ascii, finite = isfinite(v) != 0, zero = p->t.log && v == 0;
-    const char *text = !finite ? m[ascii].broken : zero ? m[ascii].zero : m[ascii].level[level_of(p, v)];
+    const char *text = !finite ? m[ascii].broken
+                       : zero  ? m[ascii].zero
+                               : m[ascii].level[level_of(p, v)];
     bool coloured = p->s->report->colour && finite && p->t.log && v > 0;
     if (coloured) {
         double x = sqi_scale_at(p->scale, v);
@@ -130,7 +132,8 @@ static void put_heat(sqi_sink *out, strip *p)
     if (any) put_limits(out, p);
     else sqi_put(out, "\n");
     for (int64_t i = 0; i < p->rows.groups; i++) {
-        sqi_putf(out, "%*s%*" PRId64 "  ", NAME + QUANTITY - ROW, "", ROW, sqi_group_first(p->rows, i));
+        sqi_putf(out, "%*s%*" PRId64 "  ", NAME + QUANTITY - ROW, "", ROW,
+                 sqi_group_first(p->rows, i));
         for (int64_t k = 0; k < p->cols.groups; k++)
             put_mark(out, p, heat_marks, sqi_pooled(&p->t, p->rows, p->cols, i, k));
         sqi_put(out, "\n");
@@ -163,7 +166,8 @@ static void put_heading(sqi_sink *out, const strip *p)
     sqi_put_name(out, sqi_sheet_title(p->s), how);
     sqi_putf(out, "\n%" PRId64 " step%s", p->s->steps, p->s->steps == 1 ? "" : "s");
     if (p->s->steps > p->width)
-        sqi_putf(out, ", pooled to %" PRId64 " columns: the largest of a norm, the mean of the rest",
+        sqi_putf(out,
+                 ", pooled to %" PRId64 " columns: the largest of a norm, the mean of the rest",
                  p->width);
     sqi_put(out, "\n");
     if (p->s->report->note) {
@@ -176,7 +180,7 @@ void sqi_terminal(const sqi_sheet *s, sqi_sink *out)
 {
     enum { USUAL = 80, LEAST = 8, WIDEST = 6 };
     int64_t columns = s->report->columns > 0 ? s->report->columns : USUAL;
-    strip p = { .s = s, .scale = sqi_scale_of(s) };
+    strip p = { .s = s, .scale = sqi_scale_of(s, "states", SQI_MOST_DECADES) };
     p.width = columns - 2 - NAME - QUANTITY - BEHIND;
     if (p.width < LEAST) p.width = LEAST;
     p.repeat = s->steps > 0 ? p.width / s->steps : 1;

@@ -1,7 +1,8 @@
 /* report_text.c -- text into a caller's buffer: names made harmless, numbers to six digits.
  *
- * printf's decimal point follows the locale, so a number's digits are taken out of "%.5e" one by
- * one, whatever stands between the first and the second, and put together again here. */
+ * A page holds some 350000 numbers, so digits come from arithmetic in double where that is sure to
+ * round as printf does, and from printf itself near a tie. printf's decimal point follows the
+ * locale: digits are taken out of "%.5e" one by one, whatever stands between them. */
 #include "graph/report_impl.h"
 
 #include <math.h>
@@ -42,7 +43,12 @@ size_t sqi_put_end(sqi_sink *s)
 static size_t utf8(const char *p)
 {
     const unsigned char *u = (const unsigned char *)p;
-    size_t n = u[0] < 0x80 ? 1 : u[0] < 0xC2 ? 0 : u[0] < 0xE0 ? 2 : u[0] < 0xF0 ? 3 : u[0] < 0xF5 ? 4 : 0;
+    size_t n = u[0] < 0x80   ? 1
+               : u[0] < 0xC2 ? 0
+               : u[0] < 0xE0 ? 2
+               : u[0] < 0xF0 ? 3
+               : u[0] < 0xF5 ? 4
+                             : 0;
     for (size_t i = 1; i < n; i++)
         if ((u[i] & 0xC0) != 0x80) return 0;
     bool bad = (u[0] == 0xE0 && u[1] < 0xA0) || (u[0] == 0xED && u[1] > 0x9F) ||
@@ -58,11 +64,14 @@ typedef struct substitute {
 /* What stands for a character that would be taken for something else there. */
 static const char *substitute_of(char c, sqi_quoting how)
 {
-    static const substitute xml[] = { { '<', "&lt;" }, { '>', "&gt;" }, { '&', "&amp;" },
+    static const substitute xml[] = { { '<', "&lt;" },   { '>', "&gt;" },   { '&', "&amp;" },
                                       { '"', "&quot;" }, { '\'', "&#39;" }, { 0, NULL } };
-    static const substitute json[] = { { '"', "\\\"" }, { '\\', "\\\\" }, { '<', "\\u003c" },
-                                       { '>', "\\u003e" }, { '&', "\\u0026" }, { 0, NULL } };
-    static const substitute dot[] = { { '"', "\\\"" }, { '\\', "\\\\" }, { '&', "&amp;" }, { 0, NULL } };
+    static const substitute json[] = { { '"', "\\\"" },    { '\\', "\\\\" },
+                                       { '<', "\\u003c" }, { '>', "\\u003e" },
+                                       { '&', "\\u0026" }, { 0, NULL } };
+    static const substitute dot[] = {
+        { '"', "\\\"" }, { '\\', "\\\\" }, { '&', "&amp;" }, { 0, NULL }
+    };
     static const substitute csv[] = { { '"', "\"\"" }, { 0, NULL } };
     static const substitute none[] = { { 0, NULL } };
     static const substitute *const of[] = { none, none, xml, csv, json, dot };
@@ -91,17 +100,47 @@ void sqi_put_name(sqi_sink *s, const char *name, sqi_quoting how)
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
 
+static void digits_by_printf(double v, sqi_decimal *d)
+{
+    char text[SQI_NUMBER_TEXT];
+    (void)snprintf(text, sizeof text, "%.*e", SQI_DIGITS - 1, v);
+    const char *p = text;
+    for (d->digits = 0; *p && *p != 'e'; p++)
+        if (*p >= '0' && *p <= '9') d->digits = d->digits * 10 + (*p - '0');
+    d->exponent = *p ? atoi(p + 1) : 0;
+}
+
+/* v 10^k: powers to 10^22 are exact, so each of at most 15 factors adds half a unit in the last
+ * place, 6e-11 of a number below 10^6. */
+static double scaled(double v, int k)
+{
+    static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    for (; k > 22; k -= 22) v *= 1e22;
+    for (; k < -22; k += 22) v /= 1e22;
+    return k < 0 ? v / power[-k] : v * power[k];
+}
+
+/* False near a tie, where the rounding errors could decide. */
+static bool digits_by_arithmetic(double v, sqi_decimal *d)
+{
+    int e = (int)floor(log10(v));
+    double x = scaled(v, SQI_DIGITS - 1 - e), n = floor(x), over = x - n;
+    if (n < 1e5 || n >= 999999 || fabs(over - .5) < 1e-7) return false;
+    d->digits = (int32_t)n + (over > .5);
+    d->exponent = e;
+    return true;
+}
+
 sqi_decimal sqi_decimal_of(double v)
 {
-    sqi_decimal d = { .sort = isnan(v) ? SQI_NAN : isinf(v) ? SQI_INFINITE : SQI_FINITE,
+    sqi_decimal d = { .sort = isnan(v)   ? SQI_NAN
+                              : isinf(v) ? SQI_INFINITE
+                                         : SQI_FINITE,
                       .negative = v < 0 };
     if (d.sort != SQI_FINITE || v == 0) return d;
-    char text[SQI_NUMBER_TEXT + 16];
-    (void)snprintf(text, sizeof text, "%.*e", SQI_DIGITS - 1, fabs(v));
-    const char *p = text;
-    for (; *p && *p != 'e'; p++)
-        if (*p >= '0' && *p <= '9') d.digits = d.digits * 10 + (*p - '0');
-    d.exponent = *p ? atoi(p + 1) : 0;
+    if (!digits_by_arithmetic(fabs(v), &d)) digits_by_printf(fabs(v), &d);
     return d;
 }
 

@@ -26,7 +26,7 @@ typedef struct sqi_piece {
     uint64_t ordinal;     /* of the segment that holds its input */
     int64_t first, steps; /* in steps of the stream */
     int64_t on_tape;      /* its first step as the tape counts */
-    int64_t enters;       /* the first that its states and input were recorded in, else the same */
+    int64_t enters;       /* the same, or the first of those its input was recorded in */
     size_t bytes;
     sq_var outputs;
     sq_var loss; /* not yet differentiated, or no value */

@@ -294,6 +294,10 @@ static bool has_budget(const sq_unroll_options *o) { return o->budget_bytes || o
 
 static bool budget_is_sane(sq_tape *t, const sq_unroll_options *o)
 {
+    if (o->budget_bytes > 0 && o->every)
+        return sq_post(t, SQ_EVALUE, "budget_bytes and every exclude each other");
+    if (o->policy != SQ_MIXED && o->policy != SQ_REVOLVE)
+        return sq_post(t, SQ_EVALUE, "there is no policy %d", (int)o->policy);
     return (o->budget_bytes >= 0 && o->every >= SQ_EVERY_SQRT) ||
            sq_post(t, SQ_ERANGE, "a budget of %lld bytes, snapshots every %lld steps",
                    (long long)o->budget_bytes, (long long)o->every);

@@ -34,7 +34,7 @@ typedef struct sq_unroll_options {
     int64_t steps; /* T when x has no value (generation); ignored otherwise */
     int64_t batch; /* B when neither x nor a state tells it */
 
-    /* Memory (checkpoint.h). With one of these, steps are dropped and run again in the sweep: the
+    /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
      * the unroll's scratch; inputs, weights (with a plan's packed copies of them, and the sums of
      * their gradients over one block of steps), outputs, input gradients and gradients asked for
@@ -46,7 +46,8 @@ typedef struct sq_unroll_options {
      * points to must live as long, and every call must record the same (another trace is an error
      * that names the step; random numbers and weights are those of the first time). The budget is for
      * the largest step seen; where steps grow, all are run once more. Such a step cannot begin steps
-     * or sweep, and its variables are reached by name only, if all steps record the same.
+     * (by an unroll of its own, say) or sweep, and its variables are reached by name only, if all
+     * steps record the same.
      * A plan runs some steps at once; where a gradient is a sum
      * that cannot be interrupted (more than 1024 rows in a block of steps, an outside value that
      * several operations use row by row) the least is a block of steps, not one. */
@@ -86,7 +87,8 @@ typedef struct sq_unrolled sq_unrolled;
  * As a plan the step function is called once, whatever T: variables that it stores away do not
  * stand for anything afterwards; name them and use sq_unrolled_named.
  * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
- * or cannot be planned though SQ_PLAN was asked for;
+ * or cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
+ * that is negative or too small;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */
 SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x,

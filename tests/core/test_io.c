@@ -437,6 +437,15 @@ Test(io, names_in_sentences_are_tame)
 {
     put_header("a", "{" T_("\\u001b[2J\\r", "F16", "1", "0,2") "}", 2);
     expect_refused("a", SQ_EFILE, "tensor \"?[2J?\" has dtype \"F16\"");
+    put_header("a",
+               "{" T_("\xc2\x9b"
+                      "2J\xc2\x80\xc2\xa0",
+                      "F16", "1", "0,2") "}",
+               2);
+    expect_refused("a", SQ_EFILE, "tensor \"??2J??\xc2\xa0\" has dtype \"F16\"");
+    sq_bundle *b = sq_bundle_load("no\xc2"); /* a path need not be UTF-8 */
+    EXPECT_BUNDLE_ERROR(b, SQ_EFILE, "\"no\xc2\": cannot be opened");
+    sq_bundle_free(b);
     char header[1200] = "{\"", name[1001];
     memset(name, 'x', 1000);
     name[1000] = '\0';

@@ -230,6 +230,29 @@ Test(bias, the_longer_window_is_kept_only_for_readings)
     sq_params_free(b.params);
 }
 
+/* Streams with fewer updates than lie between readings are read all the same, and never where there
+ * are no more steps than the window's. */
+Test(bias, short_streams_are_read_too)
+{
+    balance b;
+    balance_new(&b);
+    sq_tape *t = sq_tape_new(SQ_F64, b.params);
+    sq_tbptt *s = start(
+        t, &b, (sq_tbptt_options){ .k1 = 10, .k2 = 10, .meter_every = 5, .meter_window = 20 });
+    for (int i = 1; i <= 20; i++) { /* updates after 10 and 20 steps; the end has none */
+        feed(s, t, 20);
+        cr_assert(sq_tbptt_end(s) == SQ_OK, "%s", sq_message(t));
+        int updates = 2 * i, readings = updates / 6; /* the fifth has one window only */
+        cr_expect(sq_tbptt_statistics(s).updates == updates);
+        cr_expect(sq_tbptt_statistics(s).readings == readings, "%d readings after %d streams",
+                  (int)sq_tbptt_statistics(s).readings, i);
+    }
+    ASSERT_HEALTHY(t);
+    sq_tbptt_free(s);
+    sq_tape_free(t);
+    sq_params_free(b.params);
+}
+
 Test(bias, numbers_between_two_gradients)
 {
     sq_params *p = sq_params_new(SQ_F32);

@@ -374,6 +374,68 @@ Test(budget, leaves_a_ledger_as_it_is)
     EXPECT_SAME_BITS(norm[0], norm[1], sizeof norm[0], "ledgers");
 }
 
+/* Snapshots further apart than T are none; also where a block is the least stretch. */
+Test(budget, of_one_stretch_longer_than_the_sequence)
+{
+    static const int64_t far[] = { 7, 1000, INT64_MAX };
+    for (int i = 0; i < COUNT(far); i++)
+        for (int wide = 0; wide < 2; wide++) {
+            sq_params *p = sq_params_new(SQ_F32);
+            sq_rnn rnn;
+            cr_assert(sq_rnn_init(&rnn, p, "rnn", 1, 1, SQ_RNN_TANH, 1) == SQ_OK);
+            sq_tape *t = sq_tape_new(SQ_F32, p);
+            sq_cell cell = sq_rnn_cell(&rnn);
+            const sq_unrolled *u =
+                sq_unroll(t, &cell, sq_full(t, sq_shape3(7, wide ? 1025 : 3, 1), .5), NULL,
+                          &(sq_unroll_options){ .mode = SQ_PLAN, .every = far[i] });
+            BACKWARD(sq_sum(sq_unrolled_outputs(u)));
+            sq_checkpoint_cost cost = sq_unroll_memory(u).predicted;
+            cr_expect(cost.snapshots == 0 && cost.extra_steps == 0 && cost.stretch >= 7);
+            ASSERT_HEALTHY(t);
+            sq_tape_free(t);
+            sq_params_free(p);
+        }
+}
+
+Test(budget, refuses_options_that_exclude_each_other)
+{
+    static const struct {
+        sq_unroll_options o;
+        const char *part;
+    } cases[] = {
+        { { .budget_bytes = 1 << 20, .every = 3 },
+          "budget_bytes and every exclude each other" },
+        { { .every = 3, .policy = (sq_checkpoint_policy)2 }, "there is no policy 2" },
+    };
+    for (int i = 0; i < COUNT(cases); i++)
+        for (sq_mode mode = SQ_AUTO; mode <= SQ_PLAN; mode++) {
+            world w;
+            world_new(&w, SQ_F32, 1);
+            sq_unroll_options o = cases[i].o;
+            o.mode = mode;
+            world_unroll(&w, 20, 2, o);
+            cr_expect(w.u == NULL);
+            EXPECT_CONTAINS(sq_message(w.t), cases[i].part);
+            EXPECT_ERROR(w.t, SQ_EVALUE);
+            world_free(&w);
+        }
+}
+
+Test(budget, is_not_derived_through)
+{
+    for (sq_mode mode = SQ_EAGER; mode <= SQ_PLAN; mode++) {
+        world w;
+        world_new(&w, SQ_F64, 1);
+        world_unroll(&w, 20, 2, (sq_unroll_options){ .mode = mode, .every = 5 });
+        cr_assert(w.u != NULL, "%s", sq_message(w.t));
+        sq_var g;
+        cr_expect(sq_derive(sq_sum(sq_unrolled_outputs(w.u)), &w.x, &g, 1) == SQ_EGRAD);
+        EXPECT_CONTAINS(sq_message(w.t), "derive: the way leads through an unroll under a "
+                                         "budget: keep all its steps, eagerly,");
+        world_free(&w);
+    }
+}
+
 /* ---- Values only --------------------------------------------------------------------------- */
 
 Test(budget, inference_has_the_same_values_in_constant_memory)

@@ -42,7 +42,8 @@ static void mixed_new(mixed *m, sq_dtype dtype)
     const sq_shape shape[N_W] = { sq_mat(IN, H), sq_mat(H, H), sq_mat(H, H),
                                   sq_vec(H),     sq_vec(H),    sq_vec(H),
                                   sq_scalar(),   sq_mat(H, 2), sq_vec(3) };
-    *m = (mixed){ .p = sq_params_new(dtype), .cell = { "mixed", 1, wide, names, mixed_step, m } };
+    *m = (mixed){ .p = sq_params_new(dtype),
+                  .cell = { "mixed", 1, wide, names, mixed_step, m } };
     for (int i = 0; i < N_W; i++) {
         double x[H * H];
         char name[8];
@@ -176,8 +177,8 @@ static void expect_parts(const sq_ledger *l, const mixed *m, const oracle *o)
             const double *part = sq_ledger_weight_values(l, i, m->w[w]);
             cr_assert(part != NULL);
             EXPECT_ALL_NEAR(part, o->part[i][w], size_of(m, w), 1e-12, "part");
-            EXPECT_NEAR(sq_ledger_weight(l, i, m->w[w]), norm(o->part[i][w], size_of(m, w)), 1e-12,
-                        "norm");
+            EXPECT_NEAR(sq_ledger_weight(l, i, m->w[w]), norm(o->part[i][w], size_of(m, w)),
+                        1e-12, "norm");
         }
 }
 
@@ -347,8 +348,8 @@ Test(total, cosines_and_what_comes_from_far)
             for (int i = 0; i < T; i++) {
                 double want = dot(o->part[i][w], all, n) / norm(all, n);
                 double size = norm(o->part[i][w], n);
-                EXPECT_NEAR(sq_ledger_weight_cosine(l, i, m.w[w]), size ? want / size : 0, 1e-12,
-                            "cosine");
+                EXPECT_NEAR(sq_ledger_weight_cosine(l, i, m.w[w]), size ? want / size : 0,
+                            1e-12, "cosine");
                 for (int64_t j = 0; T - 1 - i > FAR && j < n; j++) far[j] += o->part[i][w][j];
             }
             EXPECT_NEAR(sq_ledger_weight_far(l, m.w[w]), norm(far, n) / norm(all, n), 1e-12,
@@ -433,6 +434,35 @@ Test(asked, for_what_is_not_there)
     ASSERT_HEALTHY(t);
     sq_tape_free(t);
     sq_params_free(m.p);
+}
+
+/* A weight that the loss does not reach is used all the same: its parts are 0. */
+static sq_var apart(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    const sq_weight *w = self;
+    state[0] = sq_mul(sq_use(t, w[0]), sq_add(x, state[0]));
+    state[1] = sq_mul(sq_use(t, w[1]), sq_add(x, state[1]));
+    return state[1];
+}
+
+Test(asked, for_what_the_loss_does_not_reach)
+{
+    static const int64_t wide[2] = { 1, 1 };
+    for (int k = 0; k < 2; k++) {
+        sq_params *p = sq_params_new(SQ_F64);
+        sq_weight w[2] = { add_number(p, "w", .5), add_number(p, "v", .5) };
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        sq_cell cell = { "apart", 2, wide, NULL, apart, w };
+        sq_var x = sq_full(t, sq_shape3(3, 1, 1), 1);
+        const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, &modes[k]);
+        sq_ledger *l = sq_ledger_new(u, sq_sum(sq_unrolled_outputs(u)),
+                                     &(sq_ledger_options){ .weights = true });
+        cr_assert(l != NULL, "%s", sq_message(t));
+        cr_expect(sq_ledger_weight(l, 1, w[0]) == 0 && sq_ledger_weight(l, 1, w[1]) > 0);
+        sq_ledger_free(l);
+        sq_tape_free(t);
+        sq_params_free(p);
+    }
 }
 
 /* A frozen weight has no parts; what is not a number stays none. */
@@ -601,10 +631,12 @@ static bool is_consistent(const random_cell *c, char *why, size_t n)
     sq_var loss = rc_loss(&r, 1);
     bool ok = sq_backward(loss) == SQ_OK;
     rc_read_grads(&r, &before);
-    sq_ledger *a = ok ? sq_ledger_new(r.u, loss, &(sq_ledger_options){ .weights = true }) : NULL;
-    sq_ledger *b = a ? sq_ledger_new(r.u, loss,
-                                     &(sq_ledger_options){ .contribution = true, .gates = true })
-                     : NULL;
+    sq_ledger *a =
+        ok ? sq_ledger_new(r.u, loss, &(sq_ledger_options){ .weights = true }) : NULL;
+    sq_ledger *b =
+        a ? sq_ledger_new(r.u, loss,
+                          &(sq_ledger_options){ .contribution = true, .gates = true })
+          : NULL;
     rc_read_grads(&r, &after);
     ok = ok && a && b && trace_equal(&after, &before, why, n);
     double identity = ok ? sq_ledger_identity(b) : 0;

@@ -177,6 +177,54 @@ Test(stream, a_callback_cannot_feed_its_own_stream)
     sq_params_free(c.params);
 }
 
+/* An input may be the work of another cell: x_t = w, one step each. */
+static sq_var input_of_steps(void *context, sq_tape *t, int64_t first, int64_t steps)
+{
+    sq_var x[64];
+    (void)first;
+    cr_assert(steps > 0 && steps <= COUNT(x));
+    for (int64_t i = 0; i < steps; i++) {
+        sq_begin_step(t);
+        x[i] = sq_reshape(sq_use(t, ((const scalar *)context)->w), sq_mat(1, 1));
+    }
+    sq_end_step(t);
+    return sq_stack(x, (int)steps);
+}
+
+static sq_var last_input(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    (void)t, (void)self;
+    return *h = x;
+}
+
+Test(stream, steps_of_an_input_belong_to_the_window)
+{
+    for (int m = 0; m < COUNT(modes); m++)
+        for (int k2 = 3; k2 < 10; k2 += 3) {
+            scalar c;
+            scalar_new(&c, .2);
+            c.cell.step = last_input;
+            sq_tape *t = sq_tape_new(SQ_F64, c.params);
+            sq_tbptt *s = sq_tbptt_new(t, &c.cell,
+                                       &(sq_tbptt_options){ .k1 = 3,
+                                                            .k2 = k2,
+                                                            .batch = 1,
+                                                            .unroll.mode = modes[m],
+                                                            .input = input_of_steps,
+                                                            .loss = sum_of_outputs,
+                                                            .update = note,
+                                                            .context = &c });
+            cr_assert(s != NULL, "%s", sq_message(t));
+            FEED(s, 12, NULL);
+            cr_assert(c.updates == 4);
+            for (int i = 0; i < c.updates; i++) EXPECT_NEAR(c.grad[i], 3, 0, "dL/dw");
+            ASSERT_HEALTHY(t);
+            sq_tbptt_free(s);
+            sq_tape_free(t);
+            sq_params_free(c.params);
+        }
+}
+
 /* ---- Rows by hand ---------------------------------------------------------------------------- */
 
 Test(stream, nothing_of_a_reset_row_comes_through)
@@ -340,15 +388,20 @@ Test(stream, chunks_and_rows_are_checked)
 {
     scalar c;
     scalar_new(&c, .2);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         sq_tape *t = sq_tape_new(SQ_F64, c.params);
         sq_tbptt *s = scalar_stream(t, &c, 2, 2, SQ_AUTO, 1);
+        sq_var wide = sq_zeros(t, sq_mat(1, 2));
         FEED(s, 0, NULL);
         cr_expect(sq_tbptt_statistics(s).steps == 0);
         if (i == 0) cr_expect(sq_tbptt_feed(s, -1, NULL) == SQ_ERANGE);
         if (i == 1) cr_expect(sq_tbptt_feed(s, 3, (int32_t[]){ 0, 0, 7 }) == SQ_ERANGE);
         if (i == 2) cr_expect(sq_tbptt_set_states(s, NULL) == SQ_EVALUE);
         if (i == 3) cr_expect(sq_tbptt_set_states(s, &(sq_var){ 0 }) == SQ_EVAR);
+        if (i == 4) {
+            cr_expect(sq_tbptt_set_states(s, &wide) == SQ_ESHAPE);
+            EXPECT_CONTAINS(sq_message(t), "tbptt: state 0 has shape [1,2], not [1,1]");
+        }
         cr_expect(sq_message(t)[0] != 0);
         cr_expect(sq_tbptt_statistics(s).steps == 0, "nothing was recorded");
         sq_tbptt_free(s);

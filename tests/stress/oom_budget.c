@@ -95,18 +95,20 @@ static sq_status program(world *w)
     sq_tape_set_run(w->t, 0);
     sq_zero_grads(w->t);
     sq_var x = sq_leaf(w->t, sq_shape3(T, B, I), numbers), last[3];
-    const sq_unrolled *u = sq_unroll(w->t, &cell, x, NULL,
-                                     &(sq_unroll_options){ .mode = w->mode, .every = 2 });
+    const sq_unrolled *u =
+        sq_unroll(w->t, &cell, x, NULL, &(sq_unroll_options){ .mode = w->mode, .every = 2 });
     if (!u) return sq_tape_status(w->t);
     sq_unrolled_last(u, last);
-    const sq_unrolled *v = sq_unroll(
-        w->t, &cell, x, last,
-        &(sq_unroll_options){
-            .mode = w->mode, .budget_bytes = 60000, .policy = SQ_REVOLVE, .state_grads = true });
+    const sq_unrolled *v = sq_unroll(w->t, &cell, x, last,
+                                     &(sq_unroll_options){ .mode = w->mode,
+                                                           .budget_bytes = 60000,
+                                                           .policy = SQ_REVOLVE,
+                                                           .state_grads = true });
     if (!v) return sq_tape_status(w->t);
     sq_var named = sq_unrolled_named(v, 2, "y"), early = sq_unrolled_state(u, 3, 1);
     sq_unrolled_last(v, last);
-    last[2] = sq_add(sq_sum(sq_square(sq_unrolled_outputs(v))), sq_sum(sq_mul(last[0], last[1])));
+    last[2] =
+        sq_add(sq_sum(sq_square(sq_unrolled_outputs(v))), sq_sum(sq_mul(last[0], last[1])));
     note(w, early, false);
     for (int i = 0; i < 2; i++)
         if (sweep(w, last[2], x)) return sq_tape_status(w->t);

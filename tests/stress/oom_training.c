@@ -148,7 +148,15 @@ static sq_status learn(world *w)
         }
         sq_var loss = sq_add(y, sq_sum(sq_square(dh)));
         if (sq_tape_status(t)) return failed(w);
-        sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .values = i == 1 });
+        bool all = i == 1;
+        sq_ledger_options o = { .values = all,
+                                .weights = true,
+                                .contribution = all,
+                                .far_steps = all,
+                                .gates = true,
+                                .losses = &y,
+                                .n_losses = all };
+        sq_ledger *l = sq_ledger_new(u, loss, &o);
         sq_ledger_free(l);
         failures[LEDGER] += !l;
         if (!l) return failed(w);

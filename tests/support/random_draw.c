@@ -66,7 +66,7 @@ static int output_of(maker *m, int first, int n, bool last)
     }
     if (last && dice == 15)
         return rcm_op1(m, &rc_reshape, y, sq_shape3(RC_BATCH, 1, last_dim(shape_at(m, y))),
-                   at(m, y)->bound);
+                       at(m, y)->bound);
     return y;
 }
 
@@ -83,11 +83,11 @@ static int layer(maker *m, int input, int n, bool last)
                       : chance(m, .6)            ? 1 + below(m, 8)
                                                  : 1 + below(m, 40);
         rcm_push(m, (rc_node){ .kind = &rc_state,
-                           .row = k,
-                           .shape = rows_of(c->width[k]),
-                           .bound = 1,
-                           .varies = true,
-                           .needs = true });
+                               .row = k,
+                               .shape = rows_of(c->width[k]),
+                               .bound = 1,
+                               .varies = true,
+                               .needs = true });
         int dice = below(m, 10);
         c->state0[k] = (rc_source){ .shape = rows_of(c->width[k]),
                                     .from = dice < 5   ? RC_LEAF
@@ -95,7 +95,8 @@ static int layer(maker *m, int input, int n, bool last)
                                             : dice < 8 ? RC_COMPUTED
                                                        : RC_NOTHING };
     }
-    if (input >= 0 && last_dim(shape_at(m, input)) == 0) rcm_product(m, input, rcm_some_width(m));
+    if (input >= 0 && last_dim(shape_at(m, input)) == 0)
+        rcm_product(m, input, rcm_some_width(m));
     for (int i = 2 + below(m, 9); i > 0 && c->n_nodes < ENOUGH; i--) rcm_something(m);
     for (int k = first; k < first + n; k++) c->next[k] = new_state(m, k, first, n, input);
     return output_of(m, first, n, last);
@@ -116,10 +117,10 @@ void rc_draw(random_cell *c, uint64_t seed, int draw)
     c->outputs = (sq_outputs)below(&m, 4);
     if (c->in >= 0)
         input = rcm_push(&m, (rc_node){ .kind = &rc_x,
-                                    .shape = rows_of(c->in),
-                                    .bound = 1,
-                                    .varies = true,
-                                    .needs = c->x_from != RC_INPUT });
+                                        .shape = rows_of(c->in),
+                                        .bound = 1,
+                                        .varies = true,
+                                        .needs = c->x_from != RC_INPUT });
     dice = below(&m, 20);
     c->n_layers = dice < 11 ? 1 : dice < 17 ? 2 : 3;
     for (int i = 0; i < c->n_layers; i++) {

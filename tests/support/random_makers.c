@@ -33,8 +33,8 @@ int rcm_push(maker *m, rc_node n)
 
 int rcm_op1(maker *m, const rc_kind *kind, int a, sq_shape s, double bound)
 {
-    return rcm_push(m,
-                (rc_node){ .kind = kind, .in = { a }, .n_in = 1, .shape = s, .bound = bound });
+    return rcm_push(
+        m, (rc_node){ .kind = kind, .in = { a }, .n_in = 1, .shape = s, .bound = bound });
 }
 
 int rcm_op2(maker *m, const rc_kind *kind, int a, int b, sq_shape s, double bound)
@@ -57,10 +57,10 @@ static int weight(maker *m, sq_shape s, double scale)
         c->weight[row] = (rc_source){ .shape = s, .frozen = frozen, .scale = scale };
     }
     return rcm_push(m, (rc_node){ .kind = &rc_weight,
-                              .row = row,
-                              .shape = s,
-                              .bound = c->weight[row].scale,
-                              .needs = !c->weight[row].frozen });
+                                  .row = row,
+                                  .shape = s,
+                                  .bound = c->weight[row].scale,
+                                  .needs = !c->weight[row].frozen });
 }
 
 int rcm_invariant(maker *m, sq_shape s, rc_pattern pattern, double scale)
@@ -80,10 +80,10 @@ int rcm_invariant(maker *m, sq_shape s, rc_pattern pattern, double scale)
         c->invariant[row] = (rc_source){ s, from, pattern, false, scale };
     }
     return rcm_push(m, (rc_node){ .kind = &rc_invariant,
-                              .row = row,
-                              .shape = s,
-                              .bound = bounds[pattern] * scale,
-                              .needs = c->invariant[row].from != RC_INPUT });
+                                  .row = row,
+                                  .shape = s,
+                                  .bound = bounds[pattern] * scale,
+                                  .needs = c->invariant[row].from != RC_INPUT });
 }
 
 /* Something seen whose shape passes; -1 when nothing is found. What is new is likelier. */
@@ -177,14 +177,17 @@ int rcm_squash(maker *m, int a, double limit)
 static int into(maker *m, int a, double lo, double hi)
 {
     if (lo <= -2) return rcm_squash(m, a, fmin(hi, 3));
-    return rcm_map1p(m, "add_scalar", rcm_map1p(m, "mul_scalar", rcm_map1(m, "sigmoid", a), hi - lo), lo);
+    return rcm_map1p(m, "add_scalar",
+                     rcm_map1p(m, "mul_scalar", rcm_map1(m, "sigmoid", a), hi - lo), lo);
 }
 
 /* Of both signs by column, and at least half off a kink at 0, 1 or, wide, 3. */
 static int off_kink(maker *m, int a, rc_pattern pattern)
 {
-    int s = rcm_map1p(m, "add_scalar", rcm_map1p(m, "mul_scalar", rcm_map1(m, "sigmoid", a), .5), .5);
-    return rcm_map2(m, "mul", s, rcm_invariant(m, sq_vec(last_dim(shape_at(m, a))), pattern, 1));
+    int s = rcm_map1p(m, "add_scalar",
+                      rcm_map1p(m, "mul_scalar", rcm_map1(m, "sigmoid", a), .5), .5);
+    return rcm_map2(m, "mul", s,
+                    rcm_invariant(m, sq_vec(last_dim(shape_at(m, a))), pattern, 1));
 }
 
 static rc_pattern kink(const char *name)
@@ -208,42 +211,46 @@ int rcm_product(maker *m, int a, int64_t n)
     s.dim[s.rank - 1] = n;
     int dice = below(m, 20);
     if (dice < 8) return rcm_op2(m, &rc_matmul, a, weight(m, sq_mat(w, n), scale), s, bound);
-    if (dice < 11) return rcm_op2(m, &rc_matmul_nt, a, weight(m, sq_mat(n, w), scale), s, bound);
+    if (dice < 11)
+        return rcm_op2(m, &rc_matmul_nt, a, weight(m, sq_mat(n, w), scale), s, bound);
     if (dice == 11 && m->c->n_invariants < RC_INVARIANTS - 4)
-        return rcm_op2(m, &rc_matmul, a, rcm_invariant(m, sq_mat(w, n), RC_FREE, scale), s, bound);
+        return rcm_op2(m, &rc_matmul, a, rcm_invariant(m, sq_mat(w, n), RC_FREE, scale), s,
+                       bound);
     if (dice == 12)
-        return rcm_op2(m, &rc_matmul, a, rcm_map1(m, "tanh", weight(m, sq_mat(w, n), scale)), s, bound);
+        return rcm_op2(m, &rc_matmul, a, rcm_map1(m, "tanh", weight(m, sq_mat(w, n), scale)), s,
+                       bound);
     if (dice == 13)
-        return rcm_op2(m, &rc_matmul, a,
-                   rcm_op1(m, &rc_transpose, weight(m, sq_mat(n, w), scale), sq_mat(w, n), scale),
-                   s, bound);
-    return rcm_push(m,
-                (rc_node){ .kind = &rc_affine,
-                           .in = { a, weight(m, sq_mat(w, n), scale), weight(m, sq_vec(n), 1) },
-                           .n_in = 3,
-                           .shape = s,
-                           .bound = bound + 1 });
+        return rcm_op2(
+            m, &rc_matmul, a,
+            rcm_op1(m, &rc_transpose, weight(m, sq_mat(n, w), scale), sq_mat(w, n), scale), s,
+            bound);
+    return rcm_push(
+        m, (rc_node){ .kind = &rc_affine,
+                      .in = { a, weight(m, sq_mat(w, n), scale), weight(m, sq_vec(n), 1) },
+                      .n_in = 3,
+                      .shape = s,
+                      .bound = bound + 1 });
 }
 
 static int slice(maker *m, int a, int start, int count)
 {
     return rcm_push(m, (rc_node){ .kind = &rc_slice,
-                              .in = { a },
-                              .n_in = 1,
-                              .k = { start, count },
-                              .p = { chance(m, .5) },
-                              .shape = rows_of(count),
-                              .bound = at(m, a)->bound });
+                                  .in = { a },
+                                  .n_in = 1,
+                                  .k = { start, count },
+                                  .p = { chance(m, .5) },
+                                  .shape = rows_of(count),
+                                  .bound = at(m, a)->bound });
 }
 
 static int pad(maker *m, int a, int before, int after)
 {
     return rcm_push(m, (rc_node){ .kind = &rc_pad,
-                              .in = { a },
-                              .n_in = 1,
-                              .k = { before, after },
-                              .shape = rows_of(last_dim(shape_at(m, a)) + before + after),
-                              .bound = at(m, a)->bound });
+                                  .in = { a },
+                                  .n_in = 1,
+                                  .k = { before, after },
+                                  .shape = rows_of(last_dim(shape_at(m, a)) + before + after),
+                                  .bound = at(m, a)->bound });
 }
 
 int rcm_to_width(maker *m, int a, int64_t w)
@@ -317,14 +324,14 @@ static int partner(maker *m, int64_t w)
     case 7: return row_mean(m, rcm_pick_row(m));
     case 8:
         return rcm_push(m, (rc_node){ .kind = chance(m, .5) ? &rc_constant : &rc_full,
-                                  .p = { rng_in(&m->r, .2, 1.5) },
-                                  .shape = sq_scalar(),
-                                  .bound = 1.5 });
+                                      .p = { rng_in(&m->r, .2, 1.5) },
+                                      .shape = sq_scalar(),
+                                      .bound = 1.5 });
     case 9:
         return rcm_push(m, (rc_node){ .kind = &rc_full,
-                                  .p = { rng_in(&m->r, -1.5, 1.5) },
-                                  .shape = chance(m, .5) ? rows_of(w) : sq_vec(w),
-                                  .bound = 1.5 });
+                                      .p = { rng_in(&m->r, -1.5, 1.5) },
+                                      .shape = chance(m, .5) ? rows_of(w) : sq_vec(w),
+                                      .bound = 1.5 });
     default: return rcm_to_width(m, rcm_pick_row(m), w);
     }
 }
@@ -370,11 +377,13 @@ static int make_product(maker *m)
 static int make_gates(maker *m)
 {
     static const char *const acts[] = { "sigmoid", "tanh", "sigmoid", "softplus" };
-    int a = rcm_pick_row(m), c = rcm_pick_row(m), w = rcm_some_width(m), n = 2 + below(m, 3), y = -1;
+    int a = rcm_pick_row(m), c = rcm_pick_row(m), w = rcm_some_width(m), n = 2 + below(m, 3),
+        y = -1;
     for (int i = 0; i < n; i++) {
         int s = rcm_map2(m, "add", rcm_product(m, a, w), rcm_product(m, c, w));
         int gate = rcm_map1(m, acts[below(m, COUNT(acts))], s);
-        y = y < 0 ? gate : rcm_map2(m, chance(m, .6) ? "mul" : "add", rcm_squash(m, y, 3), gate);
+        y = y < 0 ? gate
+                  : rcm_map2(m, chance(m, .6) ? "mul" : "add", rcm_squash(m, y, 3), gate);
     }
     return y;
 }
@@ -483,7 +492,8 @@ static int make_random(maker *m)
     int row = rcm_squash(m, rcm_pick_row(m), 2), a = row;
     if (chance(m, .2)) a = weight(m, sq_vec(last_dim(shape_at(m, row))), 1);
     bool mask = chance(m, .8), sequence = mask && chance(m, .4);
-    int y = rcm_op1(m, mask ? &rc_dropout : &rc_noise, a, shape_at(m, a), 2 * at(m, a)->bound + 1);
+    int y =
+        rcm_op1(m, mask ? &rc_dropout : &rc_noise, a, shape_at(m, a), 2 * at(m, a)->bound + 1);
     m->c->node[y].k[0] = sequence ? SQ_PER_SEQUENCE : SQ_PER_STEP;
     m->c->node[y].p[0] = mask ? rng_in(&m->r, 0, .5) : .2;
     m->c->node[y].varies |= !sequence;
@@ -525,7 +535,7 @@ static int make_mixture(maker *m)
     case 2: /* a matrix that the whole batch makes */
         y = rcm_op2(m, &rc_matmul_tn, a, b, sq_mat(w, last_dim(shape_at(m, b))), 9);
         y = rcm_op2(m, &rc_matmul, a, rcm_map1p(m, "mul_scalar", y, .1),
-                rows_of(last_dim(shape_at(m, b))), (double)w);
+                    rows_of(last_dim(shape_at(m, b))), (double)w);
         break;
     default:
         y = rcm_op1(m, &rc_sum_axis, a, sq_vec(w), 9);
@@ -548,7 +558,8 @@ static int make_odd(maker *m)
         y = rcm_op1(m, &rc_transpose, y, rows_of(w), 1);
     } else {
         int b = rcm_to_width(m, rcm_pick_row(m), w);
-        y = rcm_op2(m, &rc_stack, a, b, sq_shape3(2, RC_BATCH, w), fmax(bound, at(m, b)->bound));
+        y = rcm_op2(m, &rc_stack, a, b, sq_shape3(2, RC_BATCH, w),
+                    fmax(bound, at(m, b)->bound));
         y = rcm_op1(m, &rc_sum_axis, y, rows_of(w), 2 * at(m, y)->bound);
     }
     m->c->node[y].odd = true;

@@ -47,7 +47,8 @@ static inline sq_var scalar_initial(void *context, sq_tape *t, int32_t k)
     return sq_full(t, sq_mat(1, 1), ((const scalar *)context)->h0);
 }
 
-static inline sq_var sum_of_outputs(void *context, sq_tape *t, sq_var y, int64_t first, int64_t steps)
+static inline sq_var sum_of_outputs(void *context, sq_tape *t, sq_var y, int64_t first,
+                                    int64_t steps)
 {
     (void)context;
     (void)t;
@@ -66,8 +67,8 @@ static inline sq_status note(void *context, sq_tape *t, double loss, int64_t n)
     return c->answer;
 }
 
-static inline sq_tbptt *scalar_stream(sq_tape *t, scalar *c, int64_t k1, int64_t k2, sq_mode mode,
-                               int64_t loss_every)
+static inline sq_tbptt *scalar_stream(sq_tape *t, scalar *c, int64_t k1, int64_t k2,
+                                      sq_mode mode, int64_t loss_every)
 {
     sq_tbptt *s = sq_tbptt_new(
         t, &c->cell,

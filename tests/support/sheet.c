@@ -45,7 +45,8 @@ static double reach(const sqi_table *t, int64_t i, int64_t k)
 static double contribution(const sqi_table *t, int64_t row, int64_t k)
 {
     (void)row;
-    return t->cols == 1 ? .3 + t->item : total(t, 0, k) * (1 + t->item % 5) * bump(k / 7, t->item);
+    return t->cols == 1 ? .3 + t->item
+                        : total(t, 0, k) * (1 + t->item % 5) * bump(k / 7, t->item);
 }
 
 static double gate(const sqi_table *t, int64_t row, int64_t k)
@@ -127,12 +128,21 @@ static bool plain_table(const sqi_sheet *s, int64_t i, sqi_table *t)
     if (k == n) return false;
     char first = plain[k].panel[0];
     int64_t rows = first == 'u' || first == 'j' ? m->units : first == 'r' ? s->steps : 1;
-    *t = (sqi_table){ .panel = plain[k].panel, .name = name_of(plain[k].panel, (int32_t)i),
-                      .quantity = plain[k].quantity, .rows = rows,
-                      .cols = plain[k].over_time ? s->steps : 1, .over_time = plain[k].over_time,
-                      .log = plain[k].log, .pool = plain[k].pool,
-                      .most_rows = first == 'r' ? 500 : first == 'u' ? 64 : 32, .row = plain[k].row,
-                      .at = plain[k].at, .source = m, .item = (int32_t)i };
+    *t = (sqi_table){ .panel = plain[k].panel,
+                      .name = name_of(plain[k].panel, (int32_t)i),
+                      .quantity = plain[k].quantity,
+                      .rows = rows,
+                      .cols = plain[k].over_time ? s->steps : 1,
+                      .over_time = plain[k].over_time,
+                      .log = plain[k].log,
+                      .pool = plain[k].pool,
+                      .most_rows = first == 'r'   ? 500
+                                   : first == 'u' ? 64
+                                                  : 32,
+                      .row = plain[k].row,
+                      .at = plain[k].at,
+                      .source = m,
+                      .item = (int32_t)i };
     return true;
 }
 
@@ -143,10 +153,19 @@ const char *const wild_names[] = { "</script><b>&\"h'", "a,b \"c\"\n\\d", "\xff\
 static bool wild_table(const sqi_sheet *s, int64_t i, sqi_table *t)
 {
     if (i >= 8) return false;
-    *t = (sqi_table){ .panel = "states", .name = wild_names[i % 4],
-                      .quantity = i < 4 ? "total" : "immediate", .rows = 1, .cols = s->steps,
-                      .over_time = true, .log = true, .pool = SQI_LARGEST, .most_rows = 1,
-                      .row = "", .at = i == 3 ? wild_negative : wild, .source = s, .item = (int32_t)i % 4 };
+    *t = (sqi_table){ .panel = "states",
+                      .name = wild_names[i % 4],
+                      .quantity = i < 4 ? "total" : "immediate",
+                      .rows = 1,
+                      .cols = s->steps,
+                      .over_time = true,
+                      .log = true,
+                      .pool = SQI_LARGEST,
+                      .most_rows = 1,
+                      .row = "",
+                      .at = i == 3 ? wild_negative : wild,
+                      .source = s,
+                      .item = (int32_t)i % 4 };
     return true;
 }
 
@@ -154,7 +173,8 @@ void sheet_make(made_sheet *m, sheet_kind kind, int64_t steps, int64_t units)
 {
     *m = (made_sheet){ .kind = kind, .units = units };
     m->report.title = kind == SHEET_WILD ? "<i>wild</i> & \"quoted\"" : NULL;
-    m->report.note = kind == SHEET_WILD ? "a note with </script> in it" : "an LSTM made of formulas";
+    m->report.note =
+        kind == SHEET_WILD ? "a note with </script> in it" : "an LSTM made of formulas";
     m->sheet = (sqi_sheet){ &m->report, steps, kind == SHEET_WILD ? wild_table : plain_table };
 }
 

@@ -6,9 +6,9 @@
 #include "graph/report_impl.h"
 
 typedef enum sheet_kind {
-    SHEET_PLAIN,   /* an LSTM: h vanishes by .93 a step, c by .985; 64 units, 6 gates, 12 weights */
-    SHEET_WILD,    /* explodes to infinity, then NaN; exact zeros; names with markup in them */
-    SHEET_SMALL    /* states alone */
+    SHEET_PLAIN, /* an LSTM: h vanishes by .93 a step, c by .985; 64 units, 6 gates, 12 weights */
+    SHEET_WILD, /* explodes to infinity, then NaN; exact zeros; names with markup in them */
+    SHEET_SMALL /* states alone */
 } sheet_kind;
 
 typedef struct made_sheet {

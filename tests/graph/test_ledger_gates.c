@@ -1,0 +1,244 @@
+/* test_ledger_gates.c -- statistics of what a cell named, against plain loops over its values. */
+#include "tests/support/support.h"
+
+enum { T = 5, B = 3, W = 4, N_GATES = 5 };
+
+static const char *const gates[N_GATES] = { "a", "g", "mix", "out", "h" };
+
+/* h' = a*g + h/2, a = tanh(4 w x), g = sigmoid(6 x + h): wide, so that some are saturated. */
+static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const sq_weight *w = self;
+    sq_var a = sq_name(sq_tanh(sq_mul_scalar(sq_mul(x, sq_use(t, *w)), 4)), "a");
+    sq_var g = sq_name(sq_sigmoid(sq_add(sq_mul_scalar(x, 6), *h)), "g");
+    sq_var mix = sq_name(sq_mul(a, g), "mix");
+    *h = sq_add(mix, sq_mul_scalar(*h, .5));
+    return sq_name(sq_tanh(sq_mul_scalar(*h, 2)), "out");
+}
+
+typedef struct scene {
+    sq_params *p;
+    sq_weight w;
+    sq_tape *t;
+    sq_cell cell;
+    sq_var x;
+} scene;
+
+static void scene_new(scene *s, sq_dtype dtype)
+{
+    static const int64_t wide[1] = { W };
+    static const char *const names[1] = { "h" };
+    double x[T * B * W];
+    fill(x, COUNT(x), 17, -1, 1);
+    s->p = sq_params_new(dtype);
+    s->w = add_number(s->p, "w", .75);
+    s->t = sq_tape_new(dtype, s->p);
+    s->cell = (sq_cell){ "gated", 1, wide, names, step, &s->w };
+    s->x = sq_input_f64(s->t, sq_shape3(T, B, W), x);
+}
+
+static void scene_free(scene *s)
+{
+    sq_tape_free(s->t);
+    sq_params_free(s->p);
+}
+
+static sq_var loss_of(const sq_unrolled *u)
+{
+    return sq_sum(sq_square(sq_unrolled_outputs(u)));
+}
+
+static sq_var gate_of(const sq_unrolled *u, int i, int g)
+{
+    return g == N_GATES - 1 ? sq_unrolled_state(u, i, 0) : sq_unrolled_named(u, i, gates[g]);
+}
+
+/* Plain loops over copies; the gradient by sq_backward. */
+static void expect_gate(const sq_unrolled *u, int i, int g, sq_gate_statistics got, double tol)
+{
+    double y[B * W], mean = 0, square = 0, share = 0;
+    cr_assert(sq_copy_f64(gate_of(u, i, g), y) == SQ_OK);
+    for (int j = 0; j < B * W; j++) {
+        mean += y[j] / (B * W);
+        share += g == 1 ? y[j] < .05 || y[j] > .95 : fabs(y[j]) > .95;
+    }
+    for (int j = 0; j < B * W; j++) square += (y[j] - mean) * (y[j] - mean);
+    EXPECT_NEAR(got.mean, mean, tol, "mean");
+    EXPECT_NEAR(got.deviation, sqrt(square / (B * W)), tol, "deviation");
+    EXPECT_NEAR(got.gradient, sq_grad_norm(gate_of(u, i, g)), tol, "gradient");
+    bool known = g == 0 || g == 1 || g == 3;
+    if (known) EXPECT_NEAR(got.saturated, share / (B * W), 1e-15, "saturated");
+    else cr_expect(isnan(got.saturated), "%s", gates[g]);
+}
+
+static int find(const sq_ledger *l, const char *name)
+{
+    for (int32_t g = 0; g < sq_ledger_n_gates(l); g++)
+        if (strcmp(sq_ledger_gate_name(l, g), name) == 0) return g;
+    return -1;
+}
+
+Test(gates, are_those_of_plain_loops)
+{
+    for (int k = 0; k < 4; k++) {
+        scene s;
+        scene_new(&s, k / 2 ? SQ_F32 : SQ_F64);
+        sq_unroll_options o = { .mode = k % 2 ? SQ_PLAN : SQ_EAGER };
+        const sq_unrolled *u = sq_unroll(s.t, &s.cell, s.x, NULL, &o);
+        sq_var loss = loss_of(u);
+        sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .gates = true });
+        cr_assert(l != NULL, "%s", sq_message(s.t));
+        cr_expect(sq_ledger_n_gates(l) == N_GATES, "%d", (int)sq_ledger_n_gates(l));
+        for (int g = 0; g < N_GATES; g++)
+            for (int i = 0; i < T; i++) (void)gate_of(u, i, g);
+        BACKWARD(loss);
+        double saturated = 0;
+        for (int g = 0; g < N_GATES; g++)
+            for (int i = 0; i < T; i++) {
+                EXPECT_TEXT(sq_ledger_gate_name(l, g), gates[g]);
+                sq_gate_statistics got = sq_ledger_gate(l, i, g);
+                expect_gate(u, i, g, got, k / 2 ? 1e-5 : 1e-12);
+                if (g < 2) saturated += got.saturated;
+            }
+        cr_expect(saturated > 0 && saturated < 2 * T, "some are, some are not");
+        sq_ledger_free(l);
+        ASSERT_HEALTHY(s.t);
+        scene_free(&s);
+    }
+}
+
+/* Just inside and just outside the bounds. */
+Test(gates, are_saturated_beyond_the_bounds)
+{
+    static const double tanhs[] = { -.96, -.94, 0, .94, .96, .99 };
+    static const double sigmoids[] = { .04, .06, .5, .94, .96, .01 };
+    double x[6], y[6];
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    for (int i = 0; i < 6; i++) {
+        x[i] = atanh(tanhs[i]);
+        y[i] = log(sigmoids[i] / (1 - sigmoids[i]));
+    }
+    sq_begin_step(t);
+    sq_var a = sq_name(sq_tanh(sq_leaf_f64(t, sq_vec(6), x)), "a");
+    sq_var g = sq_name(sq_sigmoid(sq_leaf_f64(t, sq_vec(6), y)), "g");
+    sq_var h = sq_add(a, g);
+    sq_end_step(t);
+    sq_ledger *l =
+        sq_ledger_of_states(&h, 1, 1, sq_sum(h), &(sq_ledger_options){ .gates = true });
+    cr_assert(l != NULL, "%s", sq_message(t));
+    cr_expect(sq_ledger_n_gates(l) == 2);
+    EXPECT_NEAR(sq_ledger_gate(l, 0, find(l, "a")).saturated, 3 / 6., 1e-15, "tanh");
+    EXPECT_NEAR(sq_ledger_gate(l, 0, find(l, "g")).saturated, 3 / 6., 1e-15, "sigmoid");
+    EXPECT_NEAR(sq_ledger_gate(l, 0, find(l, "a")).gradient, sqrt(6), 1e-15, "gradient");
+    sq_ledger_free(l);
+    sq_tape_free(t);
+}
+
+/* Of two of one name the last; a step that does not name it has none. */
+Test(gates, that_are_missing_or_named_twice)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_var h = sq_leaf_f64(t, sq_scalar(), (double[]){ .5 }), hs[3];
+    for (int i = 0; i < 3; i++) {
+        sq_begin_step(t);
+        h = sq_mul_scalar(h, 2);
+        if (i == 1) sq_name(h, "twice");
+        h = sq_add_scalar(h, 1);
+        if (i == 1) sq_name(h, "twice");
+        if (i == 2) sq_name(h, "late");
+        hs[i] = h = sq_mul_scalar(h, 1);
+    }
+    sq_end_step(t);
+    sq_ledger *l = sq_ledger_of_states(hs, 3, 1, h, &(sq_ledger_options){ .gates = true });
+    cr_assert(l != NULL, "%s", sq_message(t));
+    cr_expect(sq_ledger_n_gates(l) == 2);
+    int twice = find(l, "twice"), late = find(l, "late");
+    EXPECT_NEAR(sq_ledger_gate(l, 1, twice).mean, 5, 0, "(2 * .5 + 1) * 2 + 1");
+    EXPECT_NEAR(sq_ledger_gate(l, 1, twice).gradient, 2, 0, "of the last");
+    EXPECT_NEAR(sq_ledger_gate(l, 2, late).deviation, 0, 0, "of one number");
+    const sq_gate_statistics none[] = {
+        sq_ledger_gate(l, 0, twice), sq_ledger_gate(l, 2, twice), sq_ledger_gate(l, 3, late),
+        sq_ledger_gate(l, -1, late), sq_ledger_gate(l, 2, 2),     sq_ledger_gate(l, 2, -1),
+        sq_ledger_gate(NULL, 0, 0)
+    };
+    for (int i = 0; i < COUNT(none); i++)
+        cr_expect(isnan(none[i].mean) && isnan(none[i].deviation) && isnan(none[i].saturated) &&
+                      isnan(none[i].gradient),
+                  "%d", i);
+    EXPECT_TEXT(sq_ledger_gate_name(l, 2), "");
+    EXPECT_TEXT(sq_ledger_gate_name(NULL, 0), "");
+    cr_expect(sq_ledger_n_gates(NULL) == 0);
+    sq_ledger_free(l);
+    sq_tape_free(t);
+}
+
+/* What is not a number has no share that is saturated. */
+Test(gates, of_nan)
+{
+    for (int k = 0; k < 2; k++) {
+        scene s;
+        scene_new(&s, SQ_F64);
+        sq_unroll_options o = { .mode = k ? SQ_PLAN : SQ_EAGER };
+        sq_var x = sq_mul_scalar(s.x, (double)NAN);
+        const sq_unrolled *u = sq_unroll(s.t, &s.cell, x, NULL, &o);
+        sq_ledger *l = sq_ledger_new(u, loss_of(u), &(sq_ledger_options){ .gates = true });
+        cr_assert(l != NULL, "%s", sq_message(s.t));
+        for (int g = 0; g < N_GATES; g++) {
+            sq_gate_statistics got = sq_ledger_gate(l, 1, g);
+            cr_expect(isnan(got.mean) && isnan(got.deviation) && isnan(got.saturated) &&
+                      isnan(got.gradient));
+        }
+        sq_ledger_free(l);
+        scene_free(&s);
+    }
+}
+
+/* Values of dropped steps are not there to be looked at: a sentence, not a guess. */
+Test(gates, under_a_budget)
+{
+    for (int k = 0; k < 2; k++) {
+        scene s;
+        scene_new(&s, SQ_F64);
+        sq_unroll_options o = { .mode = k ? SQ_PLAN : SQ_EAGER, .every = 2 };
+        const sq_unrolled *u = sq_unroll(s.t, &s.cell, s.x, NULL, &o);
+        cr_expect(sq_ledger_new(u, loss_of(u), &(sq_ledger_options){ .gates = true }) == NULL);
+        EXPECT_STATUS(s.t, SQ_EVALUE);
+        EXPECT_CONTAINS(sq_message(s.t), "under a budget");
+        scene_free(&s);
+    }
+}
+
+/* The states of a plan, listed by hand: the gates are the unroll's to tell. */
+Test(gates, of_the_states_of_a_plan)
+{
+    scene s;
+    sq_var hs[T];
+    scene_new(&s, SQ_F64);
+    const sq_unrolled *u =
+        sq_unroll(s.t, &s.cell, s.x, NULL, &(sq_unroll_options){ .mode = SQ_PLAN });
+    for (int i = 0; i < T; i++) hs[i] = sq_unrolled_state(u, i, 0);
+    sq_var loss = loss_of(u);
+    sq_ledger *l = sq_ledger_of_states(hs, T, 1, loss, &(sq_ledger_options){ .weights = true });
+    cr_assert(l && sq_ledger_weight(l, 1, s.w) > 0, "%s", sq_message(s.t));
+    sq_ledger_free(l);
+    cr_expect(sq_ledger_of_states(hs, T, 1, loss, &(sq_ledger_options){ .gates = true }) ==
+              NULL);
+    EXPECT_CONTAINS(sq_message(s.t), "the ledger of the unroll itself");
+    scene_free(&s);
+}
+
+/* A ledger of gates leaves what is tapped as it was: names taken later are not kept before their
+ * sweep. */
+Test(gates, looking_taps_nothing)
+{
+    scene s;
+    scene_new(&s, SQ_F64);
+    const sq_unrolled *u =
+        sq_unroll(s.t, &s.cell, s.x, NULL, &(sq_unroll_options){ .mode = SQ_PLAN });
+    sq_var loss = loss_of(u);
+    sq_ledger_free(sq_ledger_new(u, loss, &(sq_ledger_options){ .gates = true }));
+    BACKWARD(loss);
+    (void)sq_grad_norm(sq_unrolled_named(u, 1, "g"));
+    EXPECT_STATUS(s.t, SQ_EGRAD);
+    scene_free(&s);
+}
