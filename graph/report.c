@@ -310,7 +310,8 @@ sqi_scale sqi_scale_of(const sqi_sheet *s, const char *panel, double most)
         if (!strcmp(t.panel, "states") && t.log) c.neutral = start_of(&t);
     if (c.neutral <= 0) c.neutral = 1;
     for (int64_t i = 0; s->table(s, i, &t); i++)
-        if (!strcmp(t.panel, panel) && t.log) c.decades = fmax(c.decades, decades_of(&t, c.neutral));
+        if (!strcmp(t.panel, panel) && t.log)
+            c.decades = fmax(c.decades, decades_of(&t, c.neutral));
     c.decades = fmin(c.decades, most);
     return c;
 }

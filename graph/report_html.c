@@ -80,7 +80,8 @@ static void put_table(sqi_sink *out, const sqi_table *t)
 static void put_data(const sqi_sheet *s, sqi_sink *out)
 {
     /* One loss vanishes further than all together; beyond six decades it is gone either way. */
-    sqi_scale c = sqi_scale_of(s, "states", SQI_MOST_DECADES), one = sqi_scale_of(s, "reach", 6);
+    sqi_scale c = sqi_scale_of(s, "states", SQI_MOST_DECADES),
+              one = sqi_scale_of(s, "reach", 6);
     sqi_table t;
     bool first = true;
     sqi_put(out, "<script type='application/json' id='data'>\n{");

@@ -63,16 +63,28 @@ class Look:
 
 
 def every_page_is_quiet(k, page):
+    k.b.scheme("light")
+    k.open(page)
     for scheme in ("light", "dark"):
         k.b.scheme(scheme)
-        k.open(page)
         for tab in k.b.run("[...document.querySelectorAll('[role=tab]')].map(t => t.id)"):
             k.b.run(f"document.getElementById({tab!r}).click()")
             k.expect(k.b.run("!!document.querySelector('[role=tabpanel]:not([hidden]) .draw')"), f"{page}: {tab} is empty")
-        k.b.settle()
-        k.quiet(f"{page}, {scheme}")
-    wide = k.b.run("document.documentElement.scrollWidth <= innerWidth")
-    k.expect(wide, f"{page}: wider than the window")
+    k.b.settle()
+    k.quiet(page)
+    k.expect(k.b.run("document.documentElement.scrollWidth <= innerWidth"), f"{page}: wider than the window")
+
+
+def the_page_follows_the_scheme(k):
+    """Light and dark without a reload, in the pictures that the script paints, too."""
+    k.open("t5")
+    look = "[getComputedStyle(document.body).backgroundColor, document.querySelector('#network rect').getAttribute('fill')]"
+    k.b.scheme("light")
+    light = k.b.run(look)
+    k.b.scheme("dark")
+    dark = k.b.run(look)
+    k.expect(light[0] != dark[0] and light[1] != dark[1], f"light {light}, dark {dark}")
+    k.quiet("schemes")
 
 
 def all_numbers_equal_the_csv(k, page):
@@ -236,6 +248,7 @@ def main():
         for page in ("t0", "t1", "t5", "t50", "small", "wild"):
             svg_is_well_formed(k, page)
             all_numbers_equal_the_csv(k, page)
+        the_page_follows_the_scheme(k)
         hints_equal_the_csv(k)
         for page, losses in (("t50", 50), ("t2000", 500)):
             the_loss_moves(k, page, losses)

@@ -5,17 +5,19 @@
  * the leaf itself, differences of the loss with one element of it moved. */
 #include "tests/support/random_run.h"
 
-enum { N_W = 9, T = 7, B = 2, IN = 9, H = 12 };
-enum { W, U, V, BIAS, MORE, PEEP, SCALE, READ, IDLE };
+enum { N_W = 10, T = 7, B = 2, IN = 9, H = 12 };
+enum { W, U, V, BIAS, MORE, PEEP, SCALE, FULL, READ, IDLE };
 
 /* A cell that uses weights in every way: a product, one product twice over with a weight and with
  * what is computed from it, two biases that meet, a vector by rows, a number.
- *     a = tanh(x W + h U + b + c),  g = sigmoid(h V + a (s V) + p*h),  h' = h + g*(a - h) */
+ *     a = tanh(x W + h U + b + c),  g = sigmoid(h V + a (s V) + p*h),  h' = h + g*(a - h)
+ * and, if `full`, one of the shape of the state, g then being multiplied with it. */
 typedef struct mixed {
     sq_params *p;
     sq_weight w[N_W];
     sq_var delta[N_W];
     sq_cell cell;
+    bool full;
 } mixed;
 
 static sq_var take(sq_tape *t, const mixed *m, int i)
@@ -32,6 +34,7 @@ static sq_var mixed_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
     sq_var a = sq_name(sq_tanh(sq_add(in, sq_add(take(t, m, BIAS), take(t, m, MORE)))), "a");
     sq_var out = sq_add(sq_matmul(*h, v), sq_matmul(a, sq_mul(v, take(t, m, SCALE))));
     sq_var g = sq_name(sq_sigmoid(sq_add(out, sq_mul(take(t, m, PEEP), *h))), "g");
+    if (m->full) g = sq_mul(g, take(t, m, FULL));
     return *h = sq_add(*h, sq_mul(g, sq_sub(a, *h)));
 }
 
@@ -39,9 +42,9 @@ static void mixed_new(mixed *m, sq_dtype dtype)
 {
     static const int64_t wide[1] = { H };
     static const char *const names[1] = { "h" };
-    const sq_shape shape[N_W] = { sq_mat(IN, H), sq_mat(H, H), sq_mat(H, H),
-                                  sq_vec(H),     sq_vec(H),    sq_vec(H),
-                                  sq_scalar(),   sq_mat(H, 2), sq_vec(3) };
+    const sq_shape shape[N_W] = { sq_mat(IN, H), sq_mat(H, H), sq_mat(H, H), sq_vec(H),
+                                  sq_vec(H),     sq_vec(H),    sq_scalar(),  sq_mat(B, H),
+                                  sq_mat(H, 2),  sq_vec(3) };
     *m = (mixed){ .p = sq_params_new(dtype),
                   .cell = { "mixed", 1, wide, names, mixed_step, m } };
     for (int i = 0; i < N_W; i++) {
@@ -170,10 +173,12 @@ Test(parts, of_the_oracle_are_differences_of_the_loss)
     sq_params_free(m.p);
 }
 
+static bool is_used(const mixed *m, int w) { return w != FULL || m->full; }
+
 static void expect_parts(const sq_ledger *l, const mixed *m, const oracle *o)
 {
     for (int w = 0; w < IDLE; w++)
-        for (int i = 0; i <= T; i++) {
+        for (int i = 0; is_used(m, w) && i <= T; i++) {
             const double *part = sq_ledger_weight_values(l, i, m->w[w]);
             cr_assert(part != NULL);
             EXPECT_ALL_NEAR(part, o->part[i][w], size_of(m, w), 1e-12, "part");
@@ -182,10 +187,11 @@ static void expect_parts(const sq_ledger *l, const mixed *m, const oracle *o)
         }
 }
 
-Test(parts, are_the_oracle_s_in_every_mode)
+static void expect_oracle_s_parts(bool full)
 {
     mixed m;
     mixed_new(&m, SQ_F64);
+    m.full = full;
     oracle *o = the_oracle(&m);
     for (int k = 0; k < COUNT(modes); k++) {
         sq_tape *t = sq_tape_new(SQ_F64, m.p);
@@ -199,6 +205,7 @@ Test(parts, are_the_oracle_s_in_every_mode)
         sq_zero_grads(t);
         BACKWARD(loss);
         for (int w = 0; w < IDLE; w++) {
+            if (!is_used(&m, w)) continue;
             double whole[H * H];
             cr_assert(sq_weight_grad_f64(t, m.w[w], whole) == SQ_OK);
             EXPECT_NEAR(sq_ledger_weight_total(l, m.w[w]), norm(whole, size_of(&m, w)), 1e-12,
@@ -211,11 +218,18 @@ Test(parts, are_the_oracle_s_in_every_mode)
     sq_params_free(m.p);
 }
 
+Test(parts, are_the_oracle_s_in_every_mode)
+{
+    expect_oracle_s_parts(false);
+    expect_oracle_s_parts(true);
+}
+
 /* Norms alone: in a plan by the Gram identity where that is cheaper, with any number of threads. */
-Test(parts, norms_alone_are_those_of_the_parts)
+static void expect_norms(bool full)
 {
     mixed m;
     mixed_new(&m, SQ_F64);
+    m.full = full;
     oracle *o = the_oracle(&m);
     for (int k = 0; k < COUNT(modes); k++)
         for (int threads = 1; threads <= 3; threads++) {
@@ -226,7 +240,7 @@ Test(parts, norms_alone_are_those_of_the_parts)
                                          &(sq_ledger_options){ .weights = true });
             cr_assert(l != NULL, "%s", sq_message(t));
             for (int w = 0; w < IDLE; w++)
-                for (int i = 0; i <= T; i++)
+                for (int i = 0; is_used(&m, w) && i <= T; i++)
                     EXPECT_NEAR(sq_ledger_weight(l, i, m.w[w]),
                                 norm(o->part[i][w], size_of(&m, w)), 1e-11, "norm");
             cr_expect(sq_ledger_weight_values(l, 0, m.w[W]) == NULL);
@@ -235,6 +249,12 @@ Test(parts, norms_alone_are_those_of_the_parts)
             sq_tape_free(t);
         }
     sq_params_free(m.p);
+}
+
+Test(parts, norms_alone_are_those_of_the_parts)
+{
+    expect_norms(false);
+    expect_norms(true);
 }
 
 /* An LSTM is all Gram matrices: explicit parts of the same tape, both precisions. The loss is made
@@ -313,6 +333,86 @@ Test(parts, of_a_weight_taken_before_the_loop)
     sq_params_free(p);
 }
 
+/* Two windows of one recurrence: to the ledger of the first the second is outside, all its steps
+ * together, however their parts could be told. */
+Test(parts, of_two_unrolls_on_one_tape)
+{
+    for (int k = 0; k < COUNT(modes); k++) {
+        mixed m;
+        mixed_new(&m, SQ_F64);
+        sq_tape *t = sq_tape_new(SQ_F64, m.p);
+        const sq_unrolled *u = sq_unroll(t, &m.cell, input(t), NULL, &modes[k]);
+        sq_var h = sq_unrolled_state(u, T - 1, 0);
+        const sq_unrolled *v = sq_unroll(t, &m.cell, input(t), &h, &modes[k]);
+        sq_var loss = sq_add(outputs_loss(t, &m, u), outputs_loss(t, &m, v));
+        sq_ledger_options all = { .contribution = true };
+        sq_ledger *a = sq_ledger_new(u, loss, &(sq_ledger_options){ .weights = true });
+        sq_ledger *b = sq_ledger_new(u, loss, &all), *c = sq_ledger_new(v, loss, &all);
+        cr_assert(a && b && c, "%s", sq_message(t));
+        cr_expect(sq_ledger_identity(b) < 1e-12 && sq_ledger_identity(c) < 1e-12);
+        for (int w = 0; w < FULL; w++) {
+            double sum[2][H * H] = { { 0 } };
+            int64_t n = size_of(&m, w);
+            for (int i = 0; i < T; i++)
+                for (int64_t j = 0; j < n; j++) {
+                    sum[0][j] += sq_ledger_weight_values(b, i, m.w[w])[j];
+                    sum[1][j] += sq_ledger_weight_values(c, i, m.w[w])[j];
+                }
+            EXPECT_ALL_NEAR(sq_ledger_weight_values(b, T, m.w[w]), sum[1], n, 1e-12, "after");
+            EXPECT_ALL_NEAR(sq_ledger_weight_values(c, T, m.w[w]), sum[0], n, 1e-12, "before");
+            EXPECT_NEAR(sq_ledger_weight(a, T, m.w[w]), norm(sum[1], n), 1e-11, "norm");
+        }
+        sq_ledger_free(a);
+        sq_ledger_free(b);
+        sq_ledger_free(c);
+        ASSERT_HEALTHY(t);
+        sq_tape_free(t);
+        sq_params_free(m.p);
+    }
+}
+
+/* In the step a weight is multiplied with what was computed from another one before: the first has
+ * parts by step, the second none but outside, in every mode. */
+static sq_var times(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const sq_var *scale = self;
+    sq_var w = sq_use(t, sq_params_find(sq_tape_params(t), "w"));
+    return *h = sq_add(x, sq_matmul(*h, sq_mul(w, *scale)));
+}
+
+Test(parts, of_a_weight_that_meets_another_from_outside)
+{
+    static const int64_t wide[1] = { 2 };
+    double want[T + 1] = { 0 }, whole = 0;
+    for (int k = 0; k < COUNT(modes); k++) {
+        sq_params *p = sq_params_new(SQ_F64);
+        sq_weight w = sq_params_add(p, "w", sq_mat(2, 2)), q = add_number(p, "q", .5);
+        cr_assert(sq_weight_set_f64(p, w, (double[]){ 1, .5, -.5, 1 }) == SQ_OK);
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        sq_var scale = sq_square(sq_use(t, q)), x = sq_full(t, sq_shape3(T, 1, 2), 1);
+        sq_cell cell = { "times", 1, wide, NULL, times, &scale };
+        const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, &modes[k]);
+        sq_var loss = sq_sum(sq_unrolled_outputs(u));
+        sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .contribution = true });
+        cr_assert(l != NULL, "%s", sq_message(t));
+        BACKWARD(loss);
+        if (k == 0) whole = fabs(number_grad(t, q));
+        cr_expect(whole > 1);
+        EXPECT_NEAR(sq_ledger_weight(l, T, q), whole, 1e-13, "outside");
+        cr_expect(sq_ledger_weight(l, 2, q) == 0 && sq_ledger_weight(l, T, w) == 0);
+        cr_expect(sq_ledger_identity(l) < 1e-13);
+        for (int i = 0; i < T; i++) {
+            if (k == 0) want[i] = sq_ledger_weight(l, i, w);
+            EXPECT_NEAR(sq_ledger_weight(l, i, w), want[i], 1e-13, "as eager");
+            bool flows = want[i] > 0;
+            cr_expect(flows == (i > 0), "the first state is zero");
+        }
+        sq_ledger_free(l);
+        sq_tape_free(t);
+        sq_params_free(p);
+    }
+}
+
 /* ---- With the total ------------------------------------------------------------------------ */
 
 static double dot(const double *a, const double *b, int64_t n)
@@ -342,6 +442,7 @@ Test(total, cosines_and_what_comes_from_far)
         sq_ledger *l = sq_ledger_new(u, outputs_loss(t, &m, u), &with);
         cr_assert(l != NULL, "%s", sq_message(t));
         for (int w = 0; w < READ; w++) {
+            if (!is_used(&m, w)) continue;
             double all[H * H], far[H * H] = { 0 };
             int64_t n = size_of(&m, w);
             sum_up(o, w, n, all);
@@ -388,6 +489,7 @@ Test(total, what_comes_from_far_of_every_loss)
         sq_ledger *l = sq_ledger_new(u, outputs_loss(t, &m, u), &with);
         cr_assert(l != NULL, "%s", sq_message(t));
         for (int w = 0; w < READ; w++) {
+            if (!is_used(&m, w)) continue;
             double all[H * H];
             int64_t n = size_of(&m, w);
             sum_up(o, w, n, all);
