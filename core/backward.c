@@ -18,9 +18,9 @@ typedef struct sweep {
     sq_tape *t;
     int lane;
     bool immediate;
-    int64_t first; /* steps before it are not entered */
+    int64_t first;           /* steps before it are not entered */
     sqi_watch *watch, *seen; /* the segment's, and the last one met */
-    uint32_t at;      /* the node at work */
+    uint32_t at;             /* the node at work */
 } sweep;
 
 /* ---- Where gradients lie ----------------------------------------------------------------- */

@@ -660,3 +660,26 @@ Test(lines, nothing_and_equal_tables)
         tables++;
     }
 }
+
+/* Wherever it stands, and for whatever length; numbers at the ends of the range are finite. */
+Test(kernels, finite)
+{
+    enum { MOST = 70 };
+    const double bad[] = { (double)INFINITY, -(double)INFINITY, (double)NAN, -(double)NAN };
+    double x[MOST];
+    FOR_TABLES(k)
+    {
+        for (int d = SQ_F32; d <= SQ_F64; d++)
+            for (int n = 0; n <= MOST; n++) {
+                for (int i = 0; i < n; i++)
+                    put((sq_dtype)d, x, i, i % 3 ? 0 : d == SQ_F32 ? -3.4028234e38 : 1.7e308);
+                cr_expect(k->of[d].finite(n, x) == true, "%s, %d numbers", k->name, n);
+                for (int i = 0; i < n; i++) {
+                    double was = get((sq_dtype)d, x, i);
+                    put((sq_dtype)d, x, i, bad[i % COUNT(bad)]);
+                    cr_expect(k->of[d].finite(n, x) == false, "%s: %d of %d", k->name, i, n);
+                    put((sq_dtype)d, x, i, was);
+                }
+            }
+    }
+}
