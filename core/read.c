@@ -140,8 +140,9 @@ static bool post_no_gradient(sq_tape *t, const sqi_node *n)
 static const sqi_node *graded(sq_var v)
 {
     const sqi_node *n = node_for(v, "grad");
-    return n && sqi_has_gradients(v.tape) && sqi_trace_compute(v.tape, "reads a gradient") ? n
-                                                                                           : NULL;
+    return n && sqi_has_gradients(v.tape) && sqi_trace_compute(v.tape, "reads a gradient")
+               ? n
+               : NULL;
 }
 
 /* The same as grad_of for a part of a span. */

@@ -126,7 +126,8 @@ typedef struct sqi_segment {
     uint32_t n_versions, version_room;
     uint64_t oldest_import; /* smallest ordinal imported from outside the root */
     sqi_watch *watch;       /* what is looked for in it, or NULL; a reference (watch.c) */
-    const uint32_t *leaves; /* watched: the nodes that leave as the states of an unroll, or NULL */
+    const uint32_t
+        *leaves; /* watched: the nodes that leave as the states of an unroll, or NULL */
     struct sqi_segment *next_free;
 } sqi_segment;
 
@@ -188,7 +189,7 @@ struct sq_tape {
     int32_t holding;      /* > 0: an unroll whose steps begin steps themselves needs them all */
     bool tracing;         /* operations of this step are recorded without arithmetic */
     const char *untraced; /* why the last tracing ended early, or NULL */
-    sqi_watch *watch; /* what is looked for in all that is recorded now, or NULL */
+    sqi_watch *watch;     /* what is looked for in all that is recorded now, or NULL */
     int32_t naming; /* so many operands, past the segment's last, are known to a message */
 
     sqi_segment *root, *current;

@@ -134,8 +134,7 @@ static bool check_node(report *r, const sq_tape *t, const sqi_segment *s, uint32
     if (n->grad[SQI_LANE_USER].owned && !(n->flags & SQI_KEEP))
         return broken(r, s, i, "a kept gradient is not marked");
     return check_operands(r, s, i) && check_import(r, t, s, i) && check_use(r, t, s, i) &&
-           check_span(r, s, i) &&
-           (n->op == &sqi_op_span || later || check_memory(r, t, s, i));
+           check_span(r, s, i) && (n->op == &sqi_op_span || later || check_memory(r, t, s, i));
 }
 
 static bool check_segment(report *r, const sq_tape *t, const sqi_segment *s)

@@ -29,7 +29,9 @@ sqi_micro *sqi_chain_op(sqi_plan *p, sqi_chain *c, int32_t v, uint32_t reads)
 {
     const sqi_value *w = &p->values[v];
     sqi_micro *m = &c->micros[c->n_micros++];
-    *m = (sqi_micro){ .p = w->attr->p, .of = v, .y = -1, .out = -1, .in = -1, .crosses = SQI_NO_VALUE };
+    *m = (sqi_micro){
+        .p = w->attr->p, .of = v, .y = -1, .out = -1, .in = -1, .crosses = SQI_NO_VALUE
+    };
     for (int32_t k = 0; k < SQI_MAP_OPERANDS; k++) {
         m->x[k] = -1;
         if (k >= w->n || !(reads >> k & 1)) continue;

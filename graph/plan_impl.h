@@ -68,11 +68,12 @@ typedef struct sqi_value {
     sqi_kind kind;
     sqi_phase phase;
     sqi_room room;
-    bool needs;      /* a gradient flows to it */
-    bool by_row;     /* its first axis is the batch */
-    bool of_weight;  /* OUTER: a weight itself */
-    int32_t state;   /* ENTERS: which; of the value that leaves as state k: k; else -1 */
-    bool lookout;    /* under a watch it is looked at: who reads it may hide that it is not finite */
+    bool needs;     /* a gradient flows to it */
+    bool by_row;    /* its first axis is the batch */
+    bool of_weight; /* OUTER: a weight itself */
+    int32_t state;  /* ENTERS: which; of the value that leaves as state k: k; else -1 */
+    bool
+        lookout; /* under a watch it is looked at: who reads it may hide that it is not finite */
     int32_t uses;    /* operands and results it stands for */
     int32_t operand; /* OUTER: which operand of the span */
     const sq_op *op; /* MAP, CALL */

@@ -77,7 +77,7 @@ static const bits_f64 exponent_f64 = UINT64_C(0x7ff0000000000000);
             SQI_OF_ISA(sqi_panels_bytes_##d##_), SQI_OF_ISA(sqi_pack_##d##_),             \
             SQI_OF_ISA(sqi_product_##d##_), SQI_OF_ISA(sqi_grad_scratch_##d##_),          \
             SQI_OF_ISA(sqi_grad_product_##d##_), move_##d, fill_##d, axpy_##d, sumsq_##d, \
-            finite_##d, from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                            \
+            finite_##d, from_f32_##d, from_f64_##d, to_f32_##d, to_f64_##d                \
     }
 
 const sq_kernels SQI_OF_ISA(sqi_kernels_) = {

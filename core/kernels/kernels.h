@@ -135,8 +135,8 @@ typedef struct sqi_arith {
     void (*move)(const sqi_move *m);
     void (*fill)(int64_t n, void *y, double value);                /* y = value */
     void (*axpy)(int64_t n, double alpha, const void *x, void *y); /* y += alpha x */
-    double (*sumsq)(int64_t n, const void *x);            /* sum of squares, in double */
-    bool (*finite)(int64_t n, const void *x); /* none is infinite, none is not a number */
+    double (*sumsq)(int64_t n, const void *x); /* sum of squares, in double */
+    bool (*finite)(int64_t n, const void *x);  /* none is infinite, none is not a number */
     void (*from_f32)(int64_t n, const float *x, void *y); /* y = x, converted; also to_* */
     void (*from_f64)(int64_t n, const double *x, void *y);
     void (*to_f32)(int64_t n, const void *x, float *y);
