@@ -106,8 +106,8 @@ SQ_API int32_t sq_tape_threads(const sq_tape *t);
  * (SQ_EGRAD) that name the switch.
  * Switched on or off on a tape without steps: a new one, or after sq_tape_reset, which leaves it
  * as it is. Fails: SQ_EVALUE.
- * Cost: per step that of recording it, without its memory. An LSTM in float, B = 1, I = 64, H = 128: 8.5 us,
- * against 11.3 us recorded in stretches of 1000 steps between resets, whose memory is new to the cache. */
+ * Cost: per step about that of recording it, without its memory. An LSTM in float, B = 1, I = 64, H = 128,
+ * by hand: 8.5 to 20 us on a busy machine, where recording took 11 to 20. */
 SQ_API void sq_tape_set_inference(sq_tape *t, bool on);
 SQ_API bool sq_tape_inference(const sq_tape *t);
 
@@ -127,9 +127,9 @@ SQ_API bool sq_tape_inference(const sq_tape *t);
  * a watched tape are watched, too. NULL or all-zero ends it; sq_tape_reset does not.
  * Fails: SQ_EVALUE a number is negative or none; SQ_ENOMEM.
  * Cost: eagerly, reading every result once. As a plan what could hide is read while it lies in the
- * nearest cache: an LSTM in float with B = 16, I = 32, H = 64 takes 4 % longer, with B = 32,
- * I = 128, H = 256 2.5 %, with B = 1, I = 8, H = 32, whose steps are a microsecond, 13 %. Thresholds, a
- * norm of each state a step, take up to 2 % more. */
+ * nearest cache: an LSTM in float took 2 to 5 % longer with B = 16, I = 32, H = 64, 2 to 6 % with
+ * B = 32, I = 128, H = 256, and 13 % with B = 1, I = 8, H = 32, whose steps are a microsecond
+ * (a busy machine). Thresholds, a norm of each state a step, take up to 3 % more. */
 typedef struct sq_watch {
     bool nonfinite;
     double limit;  /* > 0: |dL/dh_t| above it */
