@@ -327,3 +327,13 @@ static double F(dot)(int64_t n, const void *va, const void *vb)
     FOLD_LANES(acc);
     return acc[0];
 }
+
+static void F(dots)(int64_t rows, int64_t n, const void *va, const void *vb, void *vy, bool add)
+{
+    const real *a = va, *b = vb;
+    real *y = vy;
+    for (int64_t r = 0; r < rows; r++, b += n) {
+        real sum = F(row_dot)(n, a, b, 1);
+        y[r] = add ? y[r] + sum : sum;
+    }
+}
