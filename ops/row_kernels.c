@@ -5,10 +5,18 @@
  * table fuses a multiply and an add: all tables agree to the bit. */
 #include "ops/row_kernels.h"
 
+#include "core/kernels/product_impl.h"
 #include "core/kernels/vmath.h"
 
 #ifndef SQ_ISA
 #define SQ_ISA base
+#endif
+
+/* Of vectors that are written out; the plain table has those that every x86-64 and ARM has. */
+#if SQ_VECTOR_BYTES > 0
+#define VECTOR_BYTES SQ_VECTOR_BYTES
+#else
+#define VECTOR_BYTES 16
 #endif
 
 enum { LANES = 16 };
