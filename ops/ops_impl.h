@@ -104,6 +104,8 @@ sq_attr sqi_mask_attr(const int32_t *mask, sq_shape shape, int64_t axis);
 sq_shape sqi_mask_shape(const sq_attr *attr);
 /* The mask is there and stretches to `big`; its number of elements is that of its shape. */
 bool sqi_check_mask(sq_tape *t, const sq_attr *attr, sq_shape big);
+/* And it leaves something of every row of `big` along the axis, which exists; else SQ_EVALUE. */
+bool sqi_check_masked_rows(sq_tape *t, const sq_attr *attr, sq_shape big, int64_t axis);
 
 /* ---- Loops ------------------------------------------------------------------------------ */
 

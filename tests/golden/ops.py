@@ -51,6 +51,10 @@ def mask_of(*shape):
     return torch.tensor(HOLES[: math.prod(shape)]).reshape(shape) != 0
 
 
+def holes(x, *shape):
+    return x.masked_fill(~mask_of(*shape), -math.inf)
+
+
 def under(axis, *shape):
     """A mask of that shape as attributes."""
     return dict(k=[axis, len(shape), *shape], mask=HOLES[: math.prod(shape)])
@@ -146,6 +150,17 @@ CASES = [
     op("where", lambda a, b: torch.where(mask_of(3, 4), a, b), (3, 4), (3, 4), **under(0, 3, 4)),
     op("where", lambda a, b: torch.where(mask_of(3, 1), a, b),
        (2, 3, 4), (2, 3, 4), **under(0, 3, 1)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 3, 4), -1), (3, 4), **under(-1, 3, 4)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 2, 1, 5), -1),
+       (2, 3, 5), **under(-1, 2, 1, 5)),
+    op("masked_log_softmax",
+       lambda x: torch.log_softmax(holes(x, 3, 4), -1).masked_fill(~mask_of(3, 4), -7),
+       (3, 4), p=[-7], **under(-1, 3, 4)),
+    op("masked_max_axis", lambda x: torch.amax(holes(x, 3, 4, 1), 1), (3, 4, 2),
+       **under(1, 3, 4, 1)),
+    op("masked_max_share",
+       lambda x: (holes(x, 3, 4) == torch.amax(holes(x, 3, 4), 1, True)) + 0 * x,
+       (3, 4), **under(1, 3, 4)),
     op("bmm", torch.bmm, (2, 4, 3), (2, 3, 5)),
     op("bmm", torch.matmul, (2, 2, 1, 5), (2, 2, 5, 3)),
     op("bmm_nt", lambda a, b: a @ b.mT, (2, 4, 3), (2, 5, 3)),
