@@ -17,8 +17,9 @@
 
 SQ_BEGIN_DECLS
 
-/* How a loss combines its terms. The sum of nothing is 0; the mean of nothing is an error. */
-typedef enum sq_reduction { SQ_MEAN, SQ_SUM } sq_reduction;
+/* How a loss combines its terms: the mean, the sum, or a sum for each row of the last axis, [T,B,O] to
+ * [T,B]. The sum of nothing is 0; the mean of nothing is an error. */
+typedef enum sq_reduction { SQ_MEAN, SQ_SUM, SQ_ROWS } sq_reduction;
 
 /* (lo, hi) -> double lo, double hi */
 #define SQI_PICK(_1, _2, chosen, ...) chosen

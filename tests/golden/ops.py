@@ -22,7 +22,7 @@ IDS = [2, 0, 4, 2, 2, 1, 0]
 LABELS = [2, 0, 1, 4, 4, 3]
 MASK = [1, 0, 1, 0, 1, 1]
 HOLES = [1, 0, 0, 7, -1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
-MEAN, SUM = 0, 1
+MEAN, SUM, ROWS = 0, 1, 2
 
 
 def unary(name, f, lo=-3, hi=3, shape=(2, 5), **attr):
@@ -161,6 +161,13 @@ CASES = [
     op("masked_max_share",
        lambda x: (holes(x, 3, 4) == torch.amax(holes(x, 3, 4), 1, True)) + 0 * x,
        (3, 4), **under(1, 3, 4)),
+    op("squared_error", lambda a, b: F.mse_loss(a, b, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("bce_logits",
+       lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("cross_entropy", lambda x: nll(x, "none", MASK).reshape(3, 2),
+       (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
     op("bmm", torch.bmm, (2, 4, 3), (2, 3, 5)),
     op("bmm", torch.matmul, (2, 2, 1, 5), (2, 2, 5, 3)),
     op("bmm_nt", lambda a, b: a @ b.mT, (2, 4, 3), (2, 5, 3)),

@@ -330,7 +330,7 @@ Test(sentence, losses)
     EXPECT_SENTENCE(sq_bce_logits(MAT(4, 3), MAT(4, 1), SQ_SUM), SQ_ESHAPE,
                     "bce_logits: shapes differ: [4,3] and [4,1]");
     EXPECT_SENTENCE(sq_squared_error(VEC(1), VEC(1), seven), SQ_EVALUE,
-                    "squared_error: reduction 7 is neither SQ_MEAN nor SQ_SUM");
+                    "squared_error: reduction 7 is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, NULL, SQ_SUM), SQ_ERANGE,
                     "cross_entropy: label 3 at position 2 is outside 0..2");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, mask, SQ_SUM), SQ_ERANGE,
@@ -342,8 +342,12 @@ Test(sentence, losses)
     EXPECT_SENTENCE(sq_cross_entropy(SCALAR, labels, NULL, SQ_SUM), SQ_ESHAPE,
                     "cross_entropy: the logits are a scalar");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, none, seven), SQ_EVALUE,
-                    "cross_entropy: reduction 7 is neither SQ_MEAN nor SQ_SUM");
+                    "cross_entropy: reduction 7 is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS");
+    EXPECT_SENTENCE(sq_bce_logits(SCALAR, SCALAR, SQ_ROWS), SQ_ESHAPE,
+                    "bce_logits: a scalar has no rows");
     ACCEPTED(sq_cross_entropy(MAT(4, 3), labels, none, SQ_SUM));
+    ACCEPTED(sq_cross_entropy(MAT(4, 3), labels, none, SQ_ROWS));
+    ACCEPTED(sq_squared_error(MAT(4, 0), MAT(4, 0), SQ_ROWS));
     ACCEPTED(sq_cross_entropy(MAT(3, 4), labels, NULL, SQ_MEAN));
 }
 
