@@ -328,6 +328,7 @@ static bool without_keeping(sq_unrolled *u, sq_var x, int64_t batch, const sq_un
                sq_post(t, SQ_EVALUE, "a cell that begins steps itself cannot have a budget");
     }
     sqi_segment_bury(t, u->home);
+    if (!sqi_ragged_settle(t, &u->cell)) return false;
     u->budget = sqi_budget_unroll(t, &u->cell, x, u->state, u->steps, batch, o);
     return u->budget != NULL;
 }
@@ -415,16 +416,21 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     lay_out(u, steps > 0);
-    if (!initial_states(u, state0, batch)) return NULL;
+    sqi_ragged rows = { t, o, memory, steps, batch, NULL, NULL };
+    sq_unroll_options inner = *o;
+    if (!initial_states(u, state0, batch) || !sqi_ragged_begin(&rows, &u->cell, &x, u->state))
+        return NULL;
+    if (sqi_ragged_keep_outputs(&rows)) inner.outputs = SQ_OUTPUTS_ALL;
     sqi_watch *outer;
     sq_watch watch = { o->watch_nonfinite, o->watch_limit, o->watch_growth, o->watch_steps };
     if (!sqi_watch_begin(t, &watch, steps, cell->n_states, cell->state_names, &outer))
         return NULL;
-    bool ok = all_steps(&u, x, batch, o, memory);
+    bool ok = all_steps(&u, x, batch, &inner, memory);
     sqi_watch_end(t, outer);
     if (!ok) return NULL;
+    u->cell = *cell;
     sq_unrolled *kept = keep_record(u);
-    if (kept) kept->outputs = gather_outputs(kept, o->outputs);
+    if (kept) kept->outputs = sqi_ragged_outputs(&rows, gather_outputs(kept, inner.outputs));
     return t->error.status ? NULL : kept;
 }
 
