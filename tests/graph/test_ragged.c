@@ -391,7 +391,7 @@ static void budgeted(const every_cell *c, const sq_params *p, const data *d, sq_
         expect_bits(&a, &b, c, p, true);
         result_free(&b);
         o.every = 0;
-        o.budget_bytes = 64000;
+        o.budget_bytes = 100000;
         run(&b, c, p, d, &o);
         expect_bits(&a, &b, c, p, true);
         result_free(&a);
@@ -508,6 +508,49 @@ Test(ragged, states_stay_as_they_were_after_the_end)
     }
     one_free(&o);
 }
+
+/* A readout that reads the state within the step. */
+static sq_var readout_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const sq_cell *cell = self;
+    return sq_sin(sq_mul(cell->step(t, cell->self, x, h), h[cell->n_states - 1]));
+}
+
+/* Up to its end a row's states have the gradients that they have without lengths, when nothing is asked
+ * of what comes later: totals, with what their own step's output sends. */
+static void totals(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+{
+    static double g[2][2][T][B * H], r[T * B * H];
+    int32_t taken[T * B];
+    length_mask(taken, lengths);
+    for (int i = 0; i < T * B * H; i++) r[i] = taken[i / H] ? d->r[i] : 0;
+    sq_cell outer = c->cell;
+    outer.step = readout_step;
+    outer.self = &c->cell;
+    for (int ragged = 0; ragged < 2; ragged++)
+        for (int k = 0, n = c->cell.n_states; k<n; k += n> 1 ? n - 1 : 1) {
+            sq_tape *t = sq_tape_new(SQ_F64, (sq_params *)(uintptr_t)p);
+            sq_var x = sq_leaf(t, sq_shape3(T, B, I), d->x);
+            const sq_unrolled *u = sq_unroll(
+                t, &outer, x, NULL,
+                &(sq_unroll_options){ .mode = mode, .lengths = ragged ? lengths : NULL });
+            cr_assert(u != NULL, "%s", sq_message(t));
+            BACKWARD(
+                sq_sum(sq_mul(sq_unrolled_outputs(u), sq_input(t, sq_shape3(T, B, H), r))));
+            for (int i = 0; i < T; i++)
+                sq_grad_copy(sq_unrolled_state(u, i, k), g[ragged][!!k][i]);
+            ASSERT_HEALTHY(t);
+            sq_tape_free(t);
+        }
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < T * B * H; i++) {
+            int step = i / (B * H), j = i % (B * H);
+            if (k < c->cell.n_states && taken[i / H])
+                EXPECT_NEAR(g[1][k][step][j], g[0][k][step][j], 1e-13, c->name);
+        }
+}
+
+Test(ragged, gradients_of_states_are_total) { for_every_cell(totals); }
 
 /* A tree of continuations: two ways on from one state, one of them from its middle, and all gradients
  * meet in the trunk. Each path alone is the oracle. */
@@ -749,7 +792,8 @@ Test(ragged, a_ledger_is_the_same_eager_planned_and_under_a_budget)
                                                                .every = way == 2 ? 2 : 0 });
         sq_var loss =
             sq_sum(sq_mul(sq_unrolled_outputs(u), sq_input(t, sq_shape3(T, B, H), o.d.r)));
-        sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .weights = true, .contribution = true });
+        sq_ledger *l = sq_ledger_new(
+            u, loss, &(sq_ledger_options){ .weights = true, .contribution = true });
         cr_assert(l != NULL, "%s", sq_message(t));
         for (int i = 0; i < T; i++) {
             total[way][i] = sq_ledger_total(l, i, 0);
