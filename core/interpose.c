@@ -1,6 +1,6 @@
 /* interpose.c -- an operation put in behind one that is already recorded, before all that use it.
  *
- * Whoever will want that sets t->spaced: then every operation leaves an empty constant behind it,
+ * Whoever will want that sets t->spaced: then every operation leaves room behind it, a node that stands for nothing,
  *
  *     a   .   v   .   f(v)   .   s(v)            s is put in the place behind v,
  *     a   .   v   s   f(s)   .                   f computes from it, and what s is, all f see
@@ -10,12 +10,10 @@
  * looks. */
 #include "core/tape_impl.h"
 
-/* An empty constant behind v, and no operand of s that comes after it. */
+/* Room behind v, and no operand of s that comes after it. */
 static bool fits(const sqi_segment *g, uint32_t v, uint32_t s)
 {
-    const sqi_node *room = &g->nodes[v + 1];
-    if (v + 1 >= s || room->op != &sqi_op_constant || sq_shape_size(room->shape) != 0)
-        return false;
+    if (v + 1 >= s || !(g->nodes[v + 1].flags & SQI_DEAD)) return false;
     for (int32_t k = 0; k < g->nodes[s].n; k++)
         if (g->operands[g->nodes[s].first + (uint32_t)k] > v) return false;
     return true;

@@ -264,10 +264,11 @@ bool sqi_node_compute(sq_tape *t, sqi_node *node, const sqi_node *x0)
     return true;
 }
 
-/* An empty constant, in whose place an operation may be put. */
+/* A node that stands for nothing, in whose place an operation may be put. */
 static bool leave_room(sq_tape *t)
 {
-    sqi_node c = { .op = &sqi_op_constant, .shape = sq_vec(0), .value = sqi_tape_alloc(t, 0) };
+    sqi_node c = { .op = &sqi_op_constant, .shape = sq_vec(0), .flags = SQI_DEAD };
+    c.value = sqi_tape_alloc(t, 0);
     return c.value && sqi_push(t, &c);
 }
 

@@ -105,6 +105,29 @@ static void keep_state(sq_tape *t, const masked *c, sq_var *h, sq_var *y, int32_
     if (y->id == now.id && !shared) *y = h[k];
 }
 
+/* What a step in a step puts aside. An eager one is recorded before it is computed, so that what is put
+ * in behind a state is what the rest is computed from, as in a plan. */
+typedef struct frame {
+    const sqi_segment *spaced;
+    const char *untraced;
+    bool traces;
+} frame;
+
+static frame open_frame(sq_tape *t, const masked *c)
+{
+    frame f = { t->spaced, t->untraced, c->masks && !t->tracing };
+    t->spaced = c->masks ? t->current : NULL;
+    if (f.traces) sqi_trace_begin(t);
+    return f;
+}
+
+static void close_frame(sq_tape *t, const frame *f)
+{
+    if (!f->traces) return;
+    sqi_trace_compute(t, NULL);
+    t->untraced = f->untraced;
+}
+
 static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
     const masked *c = self;
@@ -114,13 +137,14 @@ static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
     sq_var r = c->resets ? column(x, at + c->masks) : none;
     sq_var in = c->width < 0 ? none : sq_slice(x, 1, 0, c->width);
     if (t->error.status || !enter(t, c, m, r, h, batch)) return none;
-    const sqi_segment *spaced = t->spaced;
-    t->spaced = c->masks ? t->current : NULL;
+    frame f = open_frame(t, c);
     sq_var y = c->cell.step(t, c->cell.self, in, h);
-    t->spaced = spaced;
+    t->spaced = f.spaced;
     for (int32_t k = 0; c->masks && k < c->cell.n_states; k++)
         keep_state(t, c, h, &y, k, batch);
-    return c->masks ? masked_output(t, c, y, m, batch) : y;
+    if (c->masks) y = masked_output(t, c, y, m, batch);
+    close_frame(t, &f);
+    return y;
 }
 
 /* ---- The cell ----------------------------------------------------------------------------- */
@@ -179,15 +203,15 @@ static bool find_order(sqi_ragged *r)
 /* m and r in the order of running, [T,B,1 or 2]. */
 static sq_var flags(const sqi_ragged *r)
 {
-    int64_t n = r->steps * r->batch, columns = (r->taken != NULL) + (r->o->resets != NULL);
-    float *to = sqi_brief(r->tape, r->memory, n * columns, sizeof *to), *next = to;
+    int64_t n = r->steps * r->batch;
+    float *to = sqi_brief(r->tape, r->memory, n * r->columns, sizeof *to), *next = to;
     for (int64_t i = 0; to && i < n; i++) {
         int64_t at = r->ids ? r->ids[i] : i;
         if (r->taken) *next++ = r->taken[at];
         if (r->o->resets)
             *next++ = r->o->resets[at] && (!r->taken || r->taken[at] > 0) ? 1.0F : 0.0F;
     }
-    return to ? sq_input_f32(r->tape, sq_shape3(r->steps, r->batch, columns), to)
+    return to ? sq_input_f32(r->tape, sq_shape3(r->steps, r->batch, r->columns), to)
               : sqi_none(r->tape);
 }
 
@@ -214,7 +238,8 @@ bool sqi_ragged_begin(sqi_ragged *r, sq_cell *cell, sq_var *x, const sq_var *ini
     if ((ragged && !r->taken) || !find_order(r)) return false;
     if (there && r->taken) *x = sqi_take_rows(*x, r->taken, 2);
     if (there && r->ids) *x = sqi_pick_rows(*x, r->ids);
-    if (!r->taken && !o->resets) return !t->error.status;
+    r->columns = (r->taken != NULL) + (o->resets != NULL);
+    if (!r->columns) return !t->error.status;
     sq_var parts[2] = { *x, flags(r) };
     if (t->error.status) return false;
     int64_t width = there ? sq_shape_of(*x).dim[2] : -1;
