@@ -7,6 +7,8 @@
 #     dh_t/dW = (1 - h_t^2) (direct part + dh_(t-1)/dW W_hh),      dL/dW = sum_t (h_t - y_t) dh_t/dW
 # A window of n steps is the same with dh_(t-n)/dW = 0.
 program=$1
+LC_ALL=C
+export LC_ALL
 mkdir -p "$2" && cd "$2" || exit 1
 rm -rf demo && mkdir demo && cd demo || exit 1
 
