@@ -66,7 +66,7 @@ bool sqi_json_fail(sqi_json *j, const char *problem)
     return false;
 }
 
-static void skip_space(sqi_json *j)
+void sqi_json_skip_space(sqi_json *j)
 {
     while (j->at < j->end &&
            (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
@@ -76,7 +76,7 @@ static void skip_space(sqi_json *j)
 bool sqi_json_next_is(sqi_json *j, char c)
 {
     if (j->problem) return false;
-    skip_space(j);
+    sqi_json_skip_space(j);
     if (j->at == j->end || *j->at != c) return false;
     j->at++;
     return true;
@@ -165,7 +165,7 @@ bool sqi_json_string(sqi_json *j, char **out)
 bool sqi_json_count(sqi_json *j, int64_t *out)
 {
     if (j->problem) return false;
-    skip_space(j);
+    sqi_json_skip_space(j);
     const char *start = j->at;
     int64_t n = 0;
     for (; j->at < j->end && *j->at >= '0' && *j->at <= '9'; j->at++)

@@ -42,6 +42,9 @@
         }                                  \
     } while (0)
 
+/* Threads that an emulator has besides the program's. */
+static int foreign_threads;
+
 /* Threads of this process, or 0 where that cannot be told. */
 static inline int count_threads(void)
 {
@@ -50,7 +53,14 @@ static inline int count_threads(void)
     if (!tasks) return 0;
     for (struct dirent *e; (e = readdir(tasks)) != NULL;) n += e->d_name[0] != '.';
     closedir(tasks);
-    return n;
+    return n - foreign_threads;
+}
+
+/* Before main the program has one thread. */
+__attribute__((constructor)) static void count_foreign_threads(void)
+{
+    int n = count_threads();
+    foreign_threads = n > 0 ? n - 1 : 0;
 }
 
 /* A joined thread leaves the table a moment later. */
