@@ -2,7 +2,8 @@
  * process has, what a forked child thinks of it.
  *
  * ThreadSanitizer has a thread of its own and forbids new ones in a forked child: under it
- * threads are not counted and children start none. */
+ * threads are not counted and children start none. Emulators of a process have threads of their
+ * own, too, and qemu 7.2 breaks down where a forked child starts one. */
 #ifndef SQT_THREADS_H
 #define SQT_THREADS_H
 
@@ -62,6 +63,9 @@ __attribute__((constructor)) static void count_foreign_threads(void)
     int n = count_threads();
     foreign_threads = n > 0 ? n - 1 : 0;
 }
+
+/* Whether a forked child may start threads. */
+static inline bool children_may(void) { return !UNDER_TSAN && foreign_threads == 0; }
 
 /* A joined thread leaves the table a moment later. */
 static inline void expect_threads(int expected, const char *when)
