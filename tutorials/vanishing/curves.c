@@ -54,23 +54,37 @@ static const char *power(double ln, char text[16])
     return text;
 }
 
+/* "0.8284", or "-" where there is none: nothing was left to shrink. */
+static const char *factor(double f, char text[16])
+{
+    if (isnan(f)) return "-";
+    snprintf(text, 16, "%.4f", f);
+    return text;
+}
+
+static void show_row(const decay *d, network_kind kind)
+{
+    int64_t T = d->steps;
+    char a[16], b[16], c[16], f[16], l[16], t[16];
+    int n = printf("%-16s %7s %7s %7s %7s %7s", kind.title, power(d->ln_norm[1], a),
+                   power(d->ln_norm[T / 2], b), power(d->ln_norm[T], c), factor(d->factor, f),
+                   factor(d->lyapunov, l));
+    if (n > 0 && *kind.because) printf(" %6s %s", factor(kind.theory, t), kind.because);
+    puts("");
+}
+
 static void show_table(const decay *d)
 {
-    int64_t T = d[0].steps;
-    printf("|dh_T/dh_(T-k)|, largest singular value; LSTM: of c. Then the factor per step,\n"
-           "measured from k = %lld on, by Lyapunov, and in theory\n\n",
-           (long long)(T / 2));
-    printf("%-17s %8s %8s %8s  %8s %8s %6s\n", "", "k = 1", T / 2 == 100 ? "100" : "T/2",
-           T == 200 ? "200" : "T", "measured", "Lyapunov", "theory");
-    for (int i = 0; i < N_NETWORKS; i++) {
-        network_kind kind = network_kind_of(i);
-        char a[16], b[16], c[16];
-        printf("%-17s %8s %8s %8s  %8.4f %8.4f ", kind.title, power(d[i].ln_norm[1], a),
-               power(d[i].ln_norm[T / 2], b), power(d[i].ln_norm[T], c), d[i].factor,
-               d[i].lyapunov);
-        if (isnan(kind.theory)) puts("");
-        else printf("%6.4f %s\n", kind.theory, kind.because);
-    }
+    char half[32], whole[32];
+    snprintf(half, sizeof half, "%lld", (long long)(d->steps / 2));
+    snprintf(whole, sizeof whole, "%lld", (long long)d->steps);
+    printf(
+        "|dh_T/dh_(T-k)|, largest singular value (LSTM: of c), and its factor per step:\n"
+        "from k = %s to %s, as the largest Lyapunov exponent l has it, and in theory\n\n",
+        half, whole);
+    printf("%-16s %7s %7s %7s %7s %7s %6s\n", "", "k = 1", half, whole, "factor", "e^l",
+           "theory");
+    for (int i = 0; i < N_NETWORKS; i++) show_row(&d[i], network_kind_of(i));
 }
 
 enum { ROWS = 20, COLUMNS = 66 };
