@@ -71,9 +71,8 @@ static void show_summary(const result *r, const options *o)
         printf("%-13s perfect in all streams: %lld of %lld networks\n", model_titles[kind],
                (long long)solved, (long long)o->seeds);
     }
-    puts(
-        "In the paper, 10 streams of 1000000 symbols: with forget gates 62 of 100 networks (18\n"
-        "where the learning rate did not fall), of the LSTM of 1997 none.");
+    puts("In the paper, streams of 1000000 symbols: perfect are 62 of 100 networks with\n"
+         "forget gates, 18 where the learning rate does not fall, and no LSTM of 1997.");
 }
 
 /* ---- Files ------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ static void show_surface(const surface *s, const surface *cut)
            "  flattest  |dE/d(w,b)| = %.4f: %.0f times less\n",
            (long long)s->n, surface_steepness(s, p), s->w[p], s->b[p], s->error[p], flat,
            surface_steepness(s, p) / flat);
-    printf("  between   on the line w = %.2f it is %.0f at b = %.6f: the wall is thinner\n"
+    printf("  between   at w = %.2f it is %.0f where b = %.6f: the wall is thinner\n"
            "            than the grid, which hits it here and there only\n\n",
            cut->w[q], surface_steepness(cut, q), cut->b[q]);
 }
