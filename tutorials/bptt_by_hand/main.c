@@ -6,7 +6,7 @@
  * lines), options, file. */
 #define _XOPEN_SOURCE 700 /* nl_langinfo */
 
-#include "file.h"
+#include "../common/files.h"
 #include "options.h"
 #include "show.h"
 #include "../common/say.h"

@@ -8,7 +8,7 @@
  *     truncated             sq_cut                     one line in the loop
  * Read `record` and `truncated`: they are backpropagation through time and its truncation. */
 #include "chain.h"
-#include "file.h"
+#include "../common/files.h"
 #include "../common/say.h"
 
 #include <seqgrad/seqgrad.h>
