@@ -107,8 +107,8 @@ static void gate_cells(FILE *out, sq_gate_statistics s)
 {
     if (fabs(s.mean) < 5e-4) s.mean = 0; /* not "-0.000" */
     fprintf(out, "<td class='n'>%.3f</td><td class='n'>%.3f</td>", s.mean, s.deviation);
-    if (isnan(s.saturated)) fputs("<td class='n'>&ndash;</td>", out);
-    else fprintf(out, "<td class='n'>%.0f&nbsp;%%</td>", 100 * s.saturated);
+    if (isnan(s.saturated)) fputs("<td class='n'>–</td>", out);
+    else fprintf(out, "<td class='n'>%.0f %%</td>", 100 * s.saturated);
 }
 
 static void gate_table(FILE *out, const report *r)
