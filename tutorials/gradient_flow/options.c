@@ -59,8 +59,7 @@ static const option table[] = {
     { "--html", "FILE", TEXT, AT(html), 0, 0,
       "the page of curves [gradient_flow.html; none: no file]" },
     { "--report", "FILE.html", TEXT, AT(report), 0, 0,
-      "one trained network in depth, and its numbers beside it as CSV; of several cells one page "
-      "each, FILE_lstm.html [none]" },
+      "one trained network in depth, and its numbers as CSV [none]" },
     { "--jacobian", NULL, SWITCH, AT(jacobian), 0, 0,
       "singular values of dh_t/dh_(t-1) and of dh_T/dh_k" },
     { "--lyapunov", NULL, SWITCH, AT(lyapunov), 0, 0,
@@ -182,5 +181,8 @@ void options_help(void)
                  table[i].argument ? table[i].argument : "");
         printf("  %-18s  %s\n", left, table[i].help);
     }
-    puts("\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.");
+    puts(
+        "\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.\n"
+        "Of several cells --report page.html writes page_rnn.html, page_gru.html, page_lstm.html.\n"
+        "With --jacobian, --lyapunov, --gates numbers go beside those of --csv.");
 }
