@@ -26,7 +26,7 @@ static void step_singular(model *m, const sq_unrolled *u, int64_t t, double *jac
     for (int64_t i = 0; i < S; i++) out[i] = log(out[i]);
 }
 
-/* Each is computed from the beginning, so that a few must do. */
+/* Finding singular values takes longer than a step, so that a few must do. */
 int64_t inside_back(int64_t i)
 {
     static const uint8_t back[] = { 0,  1,  2,  3,  4,   5,   6,   7,   8,   9,  10,
@@ -51,19 +51,17 @@ static jacobians jacobians_of(model *m, const sq_unrolled *u, const options *o,
                               const char *title)
 {
     jacobians j = { .steps = sq_unrolled_steps(u), .size = sq_jacobian_size(u, SQ_JOINTLY) };
-    int64_t work = j.steps, last = j.steps - 1;
-    for (; inside_back(j.n) >= 0 && inside_back(j.n) <= j.steps; j.n++)
-        work += inside_back(j.n);
-    progress bar = progress_begin(title, work, o->quiet);
+    int64_t last = j.steps - 1;
+    progress bar = progress_begin(title, j.steps + 1, o->quiet);
     step_jacobians(m, u, &j, &bar);
+    while (inside_back(j.n) >= 0 && inside_back(j.n) <= j.steps) j.n++;
+    int64_t *k = take((size_t)j.n, sizeof *k);
+    for (int64_t i = 0; i < j.n; i++) k[i] = last - inside_back(i);
     j.product = take((size_t)(j.n * j.size), sizeof(double));
-    work = j.steps;
-    for (int64_t i = 0; i < j.n; i++) {
-        if (sq_jacobian_log_singular(u, last, last - inside_back(i), 0, j.product + i * j.size))
-            die("%s", sq_message(m->tape));
-        progress_work(&bar, work += inside_back(i), "products of Jacobians");
-    }
+    if (sq_jacobian_log_spectra(u, last, k, j.n, 0, j.product)) die("%s", sq_message(m->tape));
+    progress_work(&bar, j.steps + 1, "products of Jacobians");
     progress_end(&bar);
+    free(k);
     return j;
 }
 
