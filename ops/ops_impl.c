@@ -73,6 +73,20 @@ bool sqi_compose(const char *name, sq_var x, sq_shape *s)
     return n != NULL;
 }
 
+bool sqi_check_reduction(sq_tape *t, int64_t how, int64_t terms)
+{
+    if (how != SQ_MEAN && how != SQ_SUM && how != SQ_ROWS)
+        return sq_post(t, SQ_EVALUE,
+                       "reduction %" PRId64 " is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS", how);
+    return terms > 0 || how != SQ_MEAN || sq_post(t, SQ_ESHAPE, "mean of nothing");
+}
+
+sq_var sqi_reduced(sq_var terms, int64_t how)
+{
+    if (how == SQ_ROWS) return sq_sum_axis(terms, -1);
+    return how == SQ_MEAN ? sq_mean(terms) : sq_sum(terms);
+}
+
 sq_attr sqi_shape_attr(sq_shape s)
 {
     sq_attr a = { .k = { s.rank } };
