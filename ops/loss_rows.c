@@ -32,27 +32,13 @@ static bool check_rows(sq_tape *t, sq_shape s, sq_reduction how)
     return sqi_check_reduction(t, how, sqi_rows_of(s, -1).outer);
 }
 
-/* Two operands of one shape; false after posting. */
-static bool open_pair(const char *name, sq_var a, sq_var b, sq_shape *s)
-{
-    char text[2][SQ_SHAPE_TEXT];
-    sq_tape *t = a.tape ? a.tape : b.tape;
-    const sqi_node *na = sqi_begin(t, name) ? sqi_node_of(t, a, "operand 1") : NULL;
-    const sqi_node *nb = na ? sqi_node_of(t, b, "operand 2") : NULL;
-    if (!nb) return false;
-    *s = na->shape;
-    return sq_shape_equal(na->shape, nb->shape) ||
-           sq_post(t, SQ_ESHAPE, "shapes differ: %s and %s", sq_shape_text(na->shape, text[0]),
-                   sq_shape_text(nb->shape, text[1]));
-}
-
 /* ---- Pairs --------------------------------------------------------------------------------- */
 
 sq_var sq_hinge(sq_var z, sq_var t, sq_reduction reduction)
 {
     sq_tape *tape = z.tape ? z.tape : t.tape;
     sq_shape s;
-    if (!open_pair("hinge", z, t, &s) ||
+    if (!sqi_compose_pair("hinge", z, t, &s) ||
         !(reduction == SQ_ROWS ? check_rows(tape, s, reduction)
                                : sqi_check_reduction(tape, reduction, sq_shape_size(s))))
         return sqi_none(tape);
@@ -64,7 +50,7 @@ sq_var sq_bernoulli_nll(sq_var logits, sq_var targets, const int32_t *mask,
 {
     sq_tape *t = logits.tape ? logits.tape : targets.tape;
     sq_shape s;
-    if (!open_pair("bernoulli_nll", logits, targets, &s) || !check_rows(t, s, reduction))
+    if (!sqi_compose_pair("bernoulli_nll", logits, targets, &s) || !check_rows(t, s, reduction))
         return sqi_none(t);
     sq_var rows = sq_bce_logits(kept(logits, mask), kept(targets, mask), SQ_ROWS);
     return over_rows(rows, mask, reduction);
