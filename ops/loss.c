@@ -227,7 +227,8 @@ static sqi_labels labels_of(const sq_call *c, int64_t i, int64_t *at)
     const sq_attr *a = c->attr;
     bool each = a->k[0] == SQ_ROWS;
     *at = i * r.n;
-    return (sqi_labels){ each ? 1 : r.outer, r.n, a->ids + i, a->mask ? a->mask + i : NULL };
+    return (sqi_labels){ each ? 1 : r.outer, r.n, i ? a->ids + i : a->ids,
+                         a->mask ? a->mask + i : NULL };
 }
 
 static int64_t label_parts(const sq_call *c)
