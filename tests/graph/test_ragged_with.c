@@ -229,6 +229,36 @@ Test(ragged, random_numbers_follow_absolute_step_and_row)
     sq_params_free(p);
 }
 
+/* allenai/OLMo#828: recomputed steps drew other numbers than the first time. Dropout under a budget is
+ * dropout without one, gradients too. */
+Test(traps, olmo_dropout_of_steps_run_again)
+{
+    static data d;
+    wet w;
+    draw(&d);
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_cell cell = wet_new(&w, p);
+    for (int way = 0; way < 4; way++) {
+        void *g[2];
+        for (int budget = 0; budget < 2; budget++) {
+            sq_tape *t = sq_tape_new(SQ_F64, p);
+            sq_tape_set_seed(t, 7);
+            const sq_unrolled *u =
+                sq_unroll(t, &cell, sq_input(t, sq_shape3(T, B, I), d.x), NULL,
+                          &(sq_unroll_options){ .mode = way & 1 ? SQ_PLAN : SQ_EAGER,
+                                                .lengths = way & 2 ? lengths : NULL,
+                                                .every = budget ? 2 : 0 });
+            BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(u))));
+            g[budget] = grads_copy(t);
+            sq_tape_free(t);
+        }
+        EXPECT_SAME_BITS(g[0], g[1], params_bytes(p), "weight gradients");
+        free(g[0]);
+        free(g[1]);
+    }
+    sq_params_free(p);
+}
+
 /* Rows without inputs: generation. */
 Test(ragged, sequences_without_input_have_lengths_too)
 {
