@@ -73,6 +73,46 @@ Test(sentence, products)
                     "affine: operand 2 must have rank 2, it is [3]");
 }
 
+Test(sentence, products_of_stacks)
+{
+    EXPECT_SENTENCE(sq_bmm(MAT(4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm: operand 1 must have rank 3 or 4, it is [4,3]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), MAT(3, 5)), SQ_ESHAPE,
+                    "bmm: operand 2 must have rank 3 or 4, it is [3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), BOX(3, 3, 5)), SQ_ESHAPE,
+                    "bmm: leading sizes differ: [2,4,3] x [3,3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), sq_zeros(t, sq_shape4(2, 1, 3, 5))), SQ_ESHAPE,
+                    "bmm: leading sizes differ: [2,4,3] x [2,1,3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), BOX(2, 4, 5)), SQ_ESHAPE,
+                    "bmm: summed sizes differ: [2,4,3] x [2,4,5]");
+    EXPECT_SENTENCE(sq_bmm_nt(BOX(2, 4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm_nt: summed sizes differ: [2,4,3] x [2,3,5]");
+    EXPECT_SENTENCE(sq_bmm_tn(BOX(2, 4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm_tn: summed sizes differ: [2,4,3] x [2,3,5]");
+    ACCEPTED(sq_bmm(BOX(2, 4, 0), BOX(2, 0, 5)));
+}
+
+Test(sentence, masks)
+{
+    const int32_t mask[] = { 1, 0, 1, 0 };
+    EXPECT_SENTENCE(sq_where(mask, sq_vec(4), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: shapes do not broadcast: [4,3] where [4], else [4,3]");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(4, 1), MAT(4, 3), VEC(2)), SQ_ESHAPE,
+                    "where: shapes do not broadcast: [4,3] where [4,1], else [2]");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(-4, 1), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: the shape [-4,1] has a negative size or is too large");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(INT64_MAX, 2), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: the shape [9223372036854775807,2] has a negative size or is too "
+                    "large");
+    EXPECT_SENTENCE(sq_where(mask, (sq_shape){ .rank = 5 }, VEC(1), VEC(1)), SQ_ESHAPE,
+                    "where: rank 5 is outside 0..4");
+    EXPECT_SENTENCE(sq_where(NULL, sq_mat(4, 1), MAT(4, 3), MAT(4, 3)), SQ_EVALUE,
+                    "where: the mask is NULL, 4 numbers are needed");
+    EXPECT_SENTENCE(sq_apply(sq_op_find("where"), (sq_var[]){ MAT(4, 3), VEC(3) }, 2, NULL),
+                    SQ_ESHAPE, "where: shapes differ: [4,3] and [3]");
+    ACCEPTED(sq_where(NULL, sq_mat(0, 3), MAT(0, 3), VEC(3)));
+}
+
 Test(sentence, axes)
 {
     EXPECT_SENTENCE(sq_sum_axis(MAT(4, 3), 2), SQ_ERANGE,
@@ -281,6 +321,10 @@ Test(sentence, operands_without_a_value)
     EXPECT_SENTENCE(sq_mean(none), SQ_EVAR, "mean: operand 1 has no value");
     EXPECT_SENTENCE(sq_mean_axis(none, 0), SQ_EVAR, "mean_axis: operand 1 has no value");
     EXPECT_SENTENCE(sq_sum(none), SQ_EVAR, "sum: operand 1 has no value");
+    EXPECT_SENTENCE(sq_where(labels, sq_vec(1), none, SCALAR), SQ_EVAR,
+                    "where: operand 1 has no value");
+    EXPECT_SENTENCE(sq_where(labels, sq_vec(1), SCALAR, none), SQ_EVAR,
+                    "where: operand 2 has no value");
     EXPECT_SENTENCE(sq_mse(none, SCALAR), SQ_EVAR, "mse: operand 1 has no value");
     EXPECT_SENTENCE(sq_mse(SCALAR, none), SQ_EVAR, "mse: operand 2 has no value");
     EXPECT_SENTENCE(stacked(MAT(1, 1), none), SQ_EVAR, "stack: operand 2 has no value");
