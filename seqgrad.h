@@ -29,6 +29,7 @@
 
 #include "ops/ops.h"
 
+#include "cells/around.h"
 #include "cells/cells.h"
 #include "cells/init.h"
 

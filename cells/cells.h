@@ -233,6 +233,20 @@ SQ_API sq_stack_cells *sq_stack_new(const sq_cell *layers, int32_t n);
 SQ_API void sq_stack_free(sq_stack_cells *s);
 SQ_API sq_cell sq_stack_cell(const sq_stack_cells *s);
 
+/* The same with shorter ways for the gradient. With z_0 = x, layer k = 0, 1, ... of n is
+ *     y_k = f_k(z_k)            skip_input, k > 0:   y_k = f_k([z_k, x])       (Graves 2013)
+ *     z_(k+1) = y_k             residual:            z_(k+1) = y_k + z_k       (He et al. 2015)
+ *     output z_n                skip_output:         output [z_1, .., z_n]     (Graves 2013)
+ * [a, b] side by side along the last axis. residual leaves out layers whose input and output
+ * differ in shape. So with skip_input a layer above the first takes as many inputs as the one
+ * below has outputs and x together; where x has no value there is nothing to add or to skip.
+ * options may be NULL; all-zero is sq_stack_new. */
+typedef struct sq_stack_options {
+    bool residual, skip_input, skip_output;
+} sq_stack_options;
+SQ_API sq_stack_cells *sq_stack_new_with(const sq_cell *layers, int32_t n,
+                                         const sq_stack_options *options);
+
 SQ_END_DECLS
 
 #endif
