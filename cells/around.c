@@ -4,6 +4,7 @@
  * dropout of the change: with m of mean 1 - rate, s + m * (s' - s) = s + (1 - rate) *
  * dropout(s' - s), which is s to the bit wherever the change is dropped. */
 #include "cells/around.h"
+#include "core/tape_impl.h"
 #include "ops/ops.h"
 
 /* The cell within, under another step. */
@@ -17,7 +18,7 @@ static sq_cell wrapped(sq_cell cell, sq_step_fn *step, const void *self)
 /* Nothing is recorded for a rate of 0, or for an x that a generating cell does not have. */
 static sq_var dropped(sq_var v, double rate, sq_drawn mask)
 {
-    return rate == 0 || !v.tape ? v : sq_dropout(v, rate, mask);
+    return rate == 0 || !v.id ? v : sq_dropout(v, rate, mask);
 }
 
 static sq_var dropout_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
@@ -47,14 +48,15 @@ static sq_var zoneout_step(sq_tape *t, const void *self, sq_var x, sq_var *state
     sq_var old[SQ_ZONEOUT_STATES];
     int32_t n = z->cell.n_states;
     if (n < 0 || n > SQ_ZONEOUT_STATES) {
-        sq_post(t, SQ_EVALUE, "zoneout: a cell of %d states; it goes around cells of up to %d",
-                (int)n, SQ_ZONEOUT_STATES);
+        if (sqi_begin(t, "zoneout"))
+            sq_post(t, SQ_EVALUE, "a cell of %d states; it goes around cells of up to %d",
+                    (int)n, SQ_ZONEOUT_STATES);
         return (sq_var){ 0 };
     }
     for (int32_t k = 0; k < n; k++) old[k] = state[k];
     sq_var y = z->cell.step(t, z->cell.self, x, state);
     int32_t shown = 0; /* the state that is the output, or n */
-    while (shown < n && (!y.tape || y.id != state[shown].id)) shown++;
+    while (shown < n && (!y.id || y.id != state[shown].id)) shown++;
     for (int32_t k = 0; k < n; k++)
         state[k] = zoned(z, old[k], state[k], k ? z->others : z->first);
     return shown < n ? state[shown] : y;

@@ -30,4 +30,7 @@ void sqi_cell_gate(const sqi_cell_weights *to, char k, int64_t in, int64_t state
 /* x W + b + h U */
 sq_var sqi_gate_sum(sq_tape *t, sq_var x, sq_weight W, sq_weight b, sq_var h, sq_weight U);
 
+/* [a, b] along the last axis; the other where one has no value. */
+sq_var sqi_beside(sq_var a, sq_var b);
+
 #endif

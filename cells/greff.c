@@ -36,7 +36,7 @@ static sq_var gate(sq_tape *t, const sq_greff *w, sq_var x, const sq_var *state,
 }
 
 /* gate * v, or v where the gate was taken away. */
-static sq_var gated(sq_var gate, sq_var v) { return gate.tape ? sq_mul(gate, v) : v; }
+static sq_var gated(sq_var gate, sq_var v) { return gate.id ? sq_mul(gate, v) : v; }
 
 static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {

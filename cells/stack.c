@@ -4,6 +4,7 @@
  * stack's array and nothing is copied. A stack is an ordinary cell: stacks of stacks work.
  * Residual and skip connections give the gradient ways past a layer. */
 #include "cells/cells.h"
+#include "cells/cells_impl.h"
 #include "ops/ops.h"
 
 #include <stdio.h>
@@ -20,17 +21,16 @@ struct sq_stack_cells {
     char *text;         /* "0.h\0" "0.c\0" "1.h\0" ... */
 };
 
-/* [a, b]; the other where one has no value. */
-static sq_var beside(sq_var a, sq_var b)
+sq_var sqi_beside(sq_var a, sq_var b)
 {
-    if (!a.tape || !b.tape) return a.tape ? a : b;
+    if (!a.id || !b.id) return a.id ? a : b;
     return sq_concat((const sq_var[]){ a, b }, 2, -1);
 }
 
 /* y + z where that is a sum without broadcasting, else y. */
 static sq_var added(sq_var y, sq_var z)
 {
-    bool fits = y.tape && z.tape && sq_shape_equal(sq_shape_of(y), sq_shape_of(z));
+    bool fits = y.id && z.id && sq_shape_equal(sq_shape_of(y), sq_shape_of(z));
     return fits ? sq_add(y, z) : y;
 }
 
@@ -40,10 +40,10 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var z = x, all = { 0 };
     for (int32_t k = 0; k < s->n; k++) {
         const sq_cell *layer = &s->layers[k];
-        sq_var in = k > 0 && s->options.skip_input ? beside(z, x) : z;
+        sq_var in = k > 0 && s->options.skip_input ? sqi_beside(z, x) : z;
         sq_var y = layer->step(t, layer->self, in, state);
         z = s->options.residual ? added(y, z) : y;
-        all = s->options.skip_output ? beside(all, z) : z;
+        all = s->options.skip_output ? sqi_beside(all, z) : z;
         state += layer->n_states;
     }
     return all;
