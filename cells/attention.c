@@ -81,19 +81,20 @@ static sq_var as_rows(sq_var v, int64_t batch, int64_t n)
 }
 
 /* q W_q, where there is such a weight */
-static sq_var asked(const sq_attention *w, sq_var query)
+static sq_var asked(sq_tape *t, const sq_attention *w, sq_var query)
 {
-    return w->size > 0 ? sq_matmul(query, sq_use(query.tape, w->W_q)) : query;
+    return w->size > 0 ? sq_matmul(query, sq_use(t, w->W_q)) : query;
 }
 
 /* u, over all places */
 static sq_var all_scores(const sq_attention *w, sq_var keys, sq_var query)
 {
     sq_shape s = sq_shape_of(keys);
-    sq_var q = as_rows(asked(w, query), s.dim[0], s.dim[2]), u;
+    sq_tape *t = keys.tape;
+    sq_var q = as_rows(asked(t, w, query), s.dim[0], s.dim[2]), u;
     if (w->kind == SQ_ATTENTION_ADDITIVE)
-        u = sq_matmul(sq_tanh(sq_add(keys, q)), sq_use(query.tape, w->v)); /* [B,S,1] */
-    else u = sq_bmm_nt(q, keys);                                           /* [B,1,S] */
+        u = sq_matmul(sq_tanh(sq_add(keys, q)), sq_use(t, w->v)); /* [B,S,1] */
+    else u = sq_bmm_nt(q, keys);                                  /* [B,1,S] */
     if (w->kind == SQ_ATTENTION_SCALED) u = sq_mul_scalar(u, 1 / sqrt((double)s.dim[2]));
     return sq_reshape(u, sq_mat(s.dim[0], s.dim[1]));
 }
@@ -106,7 +107,7 @@ sq_var sq_attention_scores(const sq_attention *w, const sq_memory *m, sq_var que
         return (sq_var){ 0 };
     }
     sq_var u = all_scores(w, m->keys, query);
-    return m->there.id ? sq_select(m->there, u, sq_constant(u.tape, nothing)) : u;
+    return m->there.id ? sq_select(m->there, u, sq_constant(m->there.tape, nothing)) : u;
 }
 
 sq_var sq_attend(const sq_attention *w, const sq_memory *m, sq_var query, sq_var *weights)
