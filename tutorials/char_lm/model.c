@@ -19,6 +19,8 @@ typedef union any_weights {
     sq_mgu mgu;
     sq_peephole peephole;
     sq_lnlstm lnlstm;
+    sq_lngru lngru;
+    sq_cifg cifg;
 } any_weights;
 
 struct layer {
@@ -60,11 +62,14 @@ static void make_lstm(layer *l, sq_params *p, const char *name, int64_t in, int6
 MAKE(mgu)
 MAKE(peephole)
 MAKE(lnlstm)
+MAKE(lngru)
+MAKE(cifg)
 
 static void (*const make[N_CELLS])(layer *, sq_params *, const char *, int64_t, int64_t,
                                    uint64_t) = {
-    [CELL_RNN] = make_rnn, [CELL_GRU] = make_gru,           [CELL_LSTM] = make_lstm,
-    [CELL_MGU] = make_mgu, [CELL_PEEPHOLE] = make_peephole, [CELL_LNLSTM] = make_lnlstm
+    [CELL_RNN] = make_rnn,     [CELL_GRU] = make_gru,           [CELL_LSTM] = make_lstm,
+    [CELL_MGU] = make_mgu,     [CELL_PEEPHOLE] = make_peephole, [CELL_LNLSTM] = make_lnlstm,
+    [CELL_LNGRU] = make_lngru, [CELL_CIFG] = make_cifg
 };
 
 /* ---- The model --------------------------------------------------------------------------- */
