@@ -119,17 +119,16 @@ static sq_var loss_of(fixture *f, const sq_unrolled *u)
     return sq_add(sq_sum(sq_mul(y, a)), sq_sum(h));
 }
 
-static void every_case(sq_dtype dtype, sq_mode mode, int32_t threads)
+static void every_case(sq_dtype dtype, sq_unroll_options o, int32_t threads)
 {
     for (int k = 0; k < COUNT(attention_cases); k++) {
         fixture f;
         open_case(&f, &attention_cases[k], dtype);
         sq_tape_set_threads(f.t, threads);
-        sq_unroll_options o = { .mode = mode };
         const sq_unrolled *u = sq_unroll(f.t, &f.cell, f.x, &f.h0, &o);
         cr_assert(u != NULL, "%s: %s", f.c->name, sq_message(f.t));
-        cr_expect(sq_unroll_mode(u) == (mode == SQ_EAGER ? SQ_EAGER : SQ_PLAN), "%s",
-                  f.c->name);
+        sq_mode want = o.mode == SQ_EAGER ? SQ_EAGER : SQ_PLAN;
+        cr_expect(sq_unroll_mode(u) == want, "%s", f.c->name);
         BACKWARD(loss_of(&f, u));
         compare(&f, u);
         ASSERT_HEALTHY(f.t);
@@ -138,10 +137,19 @@ static void every_case(sq_dtype dtype, sq_mode mode, int32_t threads)
     }
 }
 
-Test(golden, double_eager) { every_case(SQ_F64, SQ_EAGER, 1); }
-Test(golden, double_planned) { every_case(SQ_F64, SQ_AUTO, 1); }
-Test(golden, float_eager) { every_case(SQ_F32, SQ_EAGER, 1); }
-Test(golden, float_planned) { every_case(SQ_F32, SQ_PLAN, 2); }
+#define OPTIONS(...) ((sq_unroll_options){ __VA_ARGS__ })
+
+Test(golden, double_eager) { every_case(SQ_F64, OPTIONS(.mode = SQ_EAGER), 1); }
+Test(golden, double_planned) { every_case(SQ_F64, OPTIONS(.mode = SQ_AUTO), 1); }
+Test(golden, float_eager) { every_case(SQ_F32, OPTIONS(.mode = SQ_EAGER), 1); }
+Test(golden, float_planned) { every_case(SQ_F32, OPTIONS(.mode = SQ_PLAN), 2); }
+
+/* The memory outlives the steps that are dropped and run again. */
+Test(golden, under_a_schedule)
+{
+    every_case(SQ_F64, OPTIONS(.mode = SQ_EAGER, .every = 2), 1);
+    every_case(SQ_F64, OPTIONS(.mode = SQ_PLAN, .every = 2), 1);
+}
 
 /* ---- Gradients and plans ------------------------------------------------------------------ */
 
