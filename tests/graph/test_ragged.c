@@ -22,7 +22,7 @@ static void expect_mode(const sq_unrolled *u, const sq_unroll_options *o)
 }
 
 /* The batch as it is. */
-static void run(result *o, const every_cell *c, const sq_params *p, const data *d,
+static void run(result *o, const one_cell *c, const sq_params *p, const data *d,
                 const sq_unroll_options *options)
 {
     int n = c->cell.n_states;
@@ -53,7 +53,7 @@ static void run(result *o, const every_cell *c, const sq_params *p, const data *
 /* Runs row b alone through the steps at[0..n-1], from s; adds into o. What comes back at the states it
  * began from goes to g0; seeds q at its end. Leaves the last states in s. */
 typedef struct piece {
-    const every_cell *c;
+    const one_cell *c;
     const sq_params *p;
     const data *d;
     int b, n;
@@ -99,7 +99,7 @@ static void run_alone(piece *w, result *o)
 }
 
 /* Every row alone; reverse as in the options. `taken` as the mask, `resets` as in the options. */
-static void oracle(result *o, const every_cell *c, const sq_params *p, const data *d,
+static void oracle(result *o, const one_cell *c, const sq_params *p, const data *d,
                    const int32_t *taken, const int32_t *resets, bool reverse)
 {
     int n = c->cell.n_states;
@@ -142,7 +142,7 @@ static void expect_tensor(const double *got, const double *want, int64_t n, cons
               most);
 }
 
-static void expect_close(const result *got, const result *want, const every_cell *c,
+static void expect_close(const result *got, const result *want, const one_cell *c,
                          const sq_params *p)
 {
     expect_tensor(got->y, want->y, T * B * H, c->name, "outputs");
@@ -153,7 +153,7 @@ static void expect_close(const result *got, const result *want, const every_cell
 }
 
 /* The weight gradients too, unless rows changed their places. */
-static void expect_bits(const result *a, const result *b, const every_cell *c,
+static void expect_bits(const result *a, const result *b, const one_cell *c,
                         const sq_params *p, bool weights)
 {
     EXPECT_SAME_BITS(a->y, b->y, sizeof a->y, c->name);
@@ -164,26 +164,26 @@ static void expect_bits(const result *a, const result *b, const every_cell *c,
 }
 
 /* Every cell, eager and planned. */
-typedef void case_fn(const every_cell *c, const sq_params *p, const data *d, sq_mode mode);
+typedef void case_fn(const one_cell *c, const sq_params *p, const data *d, sq_mode mode);
 
 static void for_every_cell(case_fn *f)
 {
     static data d;
     draw(&d);
-    for (int kind = 0; kind < N_EVERY_CELL; kind++) {
+    for (int kind = 0; kind < N_ONE_CELL; kind++) {
         sq_params *p = sq_params_new(SQ_F64);
-        every_cell c;
-        every_cell_new(&c, p, kind, I, H, 7);
+        one_cell c;
+        one_cell_new(&c, p, kind, I, H, 7);
         f(&c, p, &d, SQ_EAGER);
         f(&c, p, &d, SQ_PLAN);
-        every_cell_free(&c);
+        one_cell_free(&c);
         sq_params_free(p);
     }
 }
 
 static void length_mask(int32_t *mask, const int32_t *of) { sq_length_mask(of, T, B, mask); }
 
-static void each_alone(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void each_alone(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t taken[T * B];
@@ -206,7 +206,7 @@ static void each_alone(const every_cell *c, const sq_params *p, const data *d, s
 Test(ragged, a_batch_of_lengths_equals_every_sequence_alone) { for_every_cell(each_alone); }
 
 /* Without lengths a reversed run is that of the turned array. */
-static void turned(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void turned(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t all[T * B];
@@ -220,7 +220,7 @@ static void turned(const every_cell *c, const sq_params *p, const data *d, sq_mo
 
 Test(ragged, reverse_without_lengths_turns_time_round) { for_every_cell(turned); }
 
-static void with_holes(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void with_holes(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t mask[T * B];
@@ -241,7 +241,7 @@ Test(ragged, a_mask_in_the_middle_equals_the_sequence_without_those_steps)
     for_every_cell(with_holes);
 }
 
-static void begun_anew(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void begun_anew(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t resets[T * B], taken[T * B];
@@ -274,7 +274,7 @@ static void permute(double *to, const double *from, int64_t n, int64_t width, co
                    (size_t)width * sizeof *to);
 }
 
-static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void permuted(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static const int place[B] = { 3, 0, 4, 1, 2 };
     static data e;
@@ -304,7 +304,7 @@ static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_
 Test(ragged, rows_in_another_order_have_the_same_bits) { for_every_cell(permuted); }
 
 /* NaN, infinity, or another finite number behind the end of every row. */
-static void padded(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void padded(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static data e;
     static result a, b;
@@ -336,7 +336,7 @@ static void padded(const every_cell *c, const sq_params *p, const data *d, sq_mo
 
 Test(ragged, what_lies_behind_the_end_changes_no_bit) { for_every_cell(padded); }
 
-static void kept_padding(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void kept_padding(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result a, b;
     int32_t mask[T * B];
@@ -354,7 +354,7 @@ static void kept_padding(const every_cell *c, const sq_params *p, const data *d,
 
 Test(ragged, keeping_the_padding_has_the_same_bits) { for_every_cell(kept_padding); }
 
-static void budgeted(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void budgeted(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result a, b;
     int32_t resets[T * B];
@@ -391,7 +391,7 @@ static sq_var readout_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 
 /* Up to its end a row's states have the gradients that they have without lengths, when nothing is asked
  * of what comes later: totals, with what their own step's output sends. */
-static void totals(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void totals(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static double g[2][2][T][B * H], r[T * B * H];
     int32_t taken[T * B];

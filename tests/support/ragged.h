@@ -2,7 +2,7 @@
 #ifndef SQT_RAGGED_H
 #define SQT_RAGGED_H
 
-#include "tests/support/every_cell.h"
+#include "tests/support/one_cell.h"
 
 enum { T = 9, B = 5, I = 3, H = 4, STATES = 3 };
 static const int32_t lengths[B] = { 4, 9, 0, 1, 6 };
@@ -28,7 +28,7 @@ static inline void draw_flags(int32_t *f, uint64_t seed, int of)
 /* An LSTM, and what tests of one cell need. */
 typedef struct one {
     sq_params *p;
-    every_cell c;
+    one_cell c;
     data d;
 } one;
 
@@ -36,7 +36,7 @@ static inline void one_new(one *o)
 {
     draw(&o->d);
     o->p = sq_params_new(SQ_F64);
-    every_cell_new(&o->c, o->p, 3, I, H, 7);
+    one_cell_new(&o->c, o->p, 3, I, H, 7);
 }
 
 static inline void one_free(one *o) { sq_params_free(o->p); }
