@@ -19,6 +19,7 @@
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/io.h"
+#include "core/npy.h"
 #include "core/op.h"
 #include "core/optim.h"
 #include "core/params.h"
@@ -33,11 +34,13 @@
 #include "cells/init.h"
 
 #include "graph/check.h"
+#include "graph/decode.h"
 #include "graph/dot.h"
 #include "graph/jacobian.h"
 #include "graph/ledger.h"
 #include "graph/plan.h"
 #include "graph/report.h"
+#include "graph/sequence.h"
 #include "graph/truncate.h"
 #include "graph/unroll.h"
 

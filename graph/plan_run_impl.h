@@ -140,6 +140,7 @@ int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
 bool sqi_parts_open(sqi_run_of *r);
 bool sqi_parts_ready(sqi_run_of *r);
 bool sqi_parts_single(const sqi_run_of *r);
+bool sqi_parts_apart(const sqi_run_of *r); /* in the place of the sums, not beside them */
 void sqi_parts_block(sqi_worker *w);
 
 /* Adds what reached the initial states to where it goes. */
@@ -160,7 +161,7 @@ size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
 /* Whether a block of so many steps can be reversed in pieces with the same bits. */
 bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block);
 
-/* Runs one elementwise pass. In reverse, ops that cross a step border run only with `cross`, and
+/* Runs one elementwise pass. In reverse, without `cross` only what an immediate sweep needs is run, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds);

@@ -61,6 +61,13 @@ void file_close(FILE *f, const char *path)
     if (fclose(f) || failed) die("cannot write all of %s: %s", path, strerror(errno));
 }
 
+void file_write(const char *path, const char *text)
+{
+    FILE *f = file_open(path);
+    fputs(text, f);
+    file_close(f, path);
+}
+
 void file_tell(const char *path)
 {
     if (!file_wanted(path)) return;

@@ -19,6 +19,9 @@ void file_check_all(const char *const *paths);
 FILE *file_open(const char *path);
 void file_close(FILE *f, const char *path);
 
+/* A text, whole. */
+void file_write(const char *path, const char *text);
+
 /* "  wrote  /whole/path"; nothing for "none". */
 void file_tell(const char *path);
 
