@@ -7,7 +7,7 @@
 
 /* What a run leaves behind. */
 typedef struct result {
-    double y[T * B * H], last[STATES][B * H], gx[T * B * I], g0[STATES][B * H];
+    double y[T * B * H], last[STATES][B * W], gx[T * B * I], g0[STATES][B * W];
     double *gw; /* all weights' */
     sq_mode mode;
 } result;
@@ -29,20 +29,24 @@ static void run(result *o, const one_cell *c, const sq_params *p, const data *d,
     sq_tape *t = sq_tape_new(SQ_F64, (sq_params *)(uintptr_t)p);
     sq_var x = sq_leaf(t, sq_shape3(T, B, I), d->x), s0[STATES], last[STATES];
     memset(o, 0, sizeof *o);
-    for (int k = 0; k < n; k++) s0[k] = sq_leaf(t, sq_mat(B, H), d->s0[k]);
-    const sq_unrolled *u = sq_unroll(t, &c->cell, x, s0, options);
+    sq_var begin[STATES];
+    for (int k = 0; k < n; k++) {
+        s0[k] = sq_leaf(t, sq_mat(B, W), d->s0[k]);
+        begin[k] = narrow(&c->cell, k, s0[k]);
+    }
+    const sq_unrolled *u = sq_unroll(t, &c->cell, x, begin, options);
     cr_assert(u != NULL, "%s: %s", c->name, sq_message(t));
     expect_mode(u, options);
     sq_unrolled_last(u, last);
     sq_var y = sq_unrolled_outputs(u);
     sq_var loss = sq_sum(sq_mul(y, sq_input(t, sq_shape3(T, B, H), d->r)));
     for (int k = 0; k < n; k++)
-        loss = sq_add(loss, sq_sum(sq_mul(last[k], sq_input(t, sq_mat(B, H), d->q[k]))));
+        loss = sq_add(loss, sq_sum(sq_mul(wide(last[k]), sq_input(t, sq_mat(B, W), d->q[k]))));
     BACKWARD(loss);
     sq_copy(y, o->y);
     sq_grad_copy(x, o->gx);
     for (int k = 0; k < n; k++) {
-        sq_copy(last[k], o->last[k]);
+        sq_copy(wide(last[k]), o->last[k]);
         sq_grad_copy(s0[k], o->g0[k]);
     }
     o->gw = grads_copy(t);
@@ -58,7 +62,7 @@ typedef struct piece {
     const data *d;
     int b, n;
     int at[T];
-    double s[STATES][H], q[STATES][H], g0[STATES][H];
+    double s[STATES][W], q[STATES][W], g0[STATES][W];
 } piece;
 
 static void run_alone(piece *w, result *o)
@@ -71,16 +75,20 @@ static void run_alone(piece *w, result *o)
     }
     sq_tape *t = sq_tape_new(SQ_F64, (sq_params *)(uintptr_t)w->p);
     sq_var in = sq_leaf(t, sq_shape3(w->n, 1, I), x), s0[STATES], last[STATES];
-    for (int k = 0; k < n; k++) s0[k] = sq_leaf(t, sq_mat(1, H), w->s[k]);
+    sq_var begin[STATES];
+    for (int k = 0; k < n; k++) {
+        s0[k] = sq_leaf(t, sq_mat(1, W), w->s[k]);
+        begin[k] = narrow(&w->c->cell, k, s0[k]);
+    }
     const sq_unrolled *u =
-        sq_unroll(t, &w->c->cell, in, s0, &(sq_unroll_options){ .mode = SQ_EAGER });
+        sq_unroll(t, &w->c->cell, in, begin, &(sq_unroll_options){ .mode = SQ_EAGER });
     cr_assert(u != NULL, "%s", sq_message(t));
     sq_unrolled_last(u, last);
     sq_var loss = sq_constant(t, 0);
     if (w->n)
         loss = sq_sum(sq_mul(sq_unrolled_outputs(u), sq_input(t, sq_shape3(w->n, 1, H), r)));
     for (int k = 0; k < n; k++)
-        loss = sq_add(loss, sq_sum(sq_mul(last[k], sq_input(t, sq_mat(1, H), w->q[k]))));
+        loss = sq_add(loss, sq_sum(sq_mul(wide(last[k]), sq_input(t, sq_mat(1, W), w->q[k]))));
     BACKWARD(loss);
     if (w->n) sq_copy(sq_unrolled_outputs(u), y);
     sq_grad_copy(in, gx);
@@ -90,7 +98,7 @@ static void run_alone(piece *w, result *o)
     }
     for (int k = 0; k < n; k++) {
         sq_grad_copy(s0[k], w->g0[k]);
-        sq_copy(last[k], w->s[k]);
+        sq_copy(wide(last[k]), w->s[k]);
     }
     double *gw = grads_copy(t);
     for (int64_t i = 0; i < sq_params_size(w->p); i++) o->gw[i] += gw[i];
@@ -117,14 +125,14 @@ static void oracle(result *o, const one_cell *c, const sq_params *p, const data 
         }
         for (int j = 0; j < pieces; j++) {
             for (int k = 0; k < n; k++) {
-                memcpy(w[j].s[k], d->s0[k] + b * H, sizeof w[j].s[k]);
-                if (j == pieces - 1) memcpy(w[j].q[k], d->q[k] + b * H, sizeof w[j].q[k]);
+                memcpy(w[j].s[k], d->s0[k] + b * W, sizeof w[j].s[k]);
+                if (j == pieces - 1) memcpy(w[j].q[k], d->q[k] + b * W, sizeof w[j].q[k]);
             }
             run_alone(&w[j], o);
             for (int k = 0; k < n; k++)
-                for (int i = 0; i < H; i++) {
-                    o->g0[k][b * H + i] += w[j].g0[k][i];
-                    o->last[k][b * H + i] = w[j].s[k][i];
+                for (int i = 0; i < W; i++) {
+                    o->g0[k][b * W + i] += w[j].g0[k][i];
+                    o->last[k][b * W + i] = w[j].s[k][i];
                 }
         }
     }
@@ -147,14 +155,14 @@ static void expect_close(const result *got, const result *want, const one_cell *
 {
     expect_tensor(got->y, want->y, T * B * H, c->name, "outputs");
     expect_tensor(got->gx, want->gx, T * B * I, c->name, "input gradients");
-    expect_tensor(got->last[0], want->last[0], STATES * B * H, c->name, "last states");
-    expect_tensor(got->g0[0], want->g0[0], STATES * B * H, c->name, "initial state gradients");
+    expect_tensor(got->last[0], want->last[0], STATES * B * W, c->name, "last states");
+    expect_tensor(got->g0[0], want->g0[0], STATES * B * W, c->name, "initial state gradients");
     expect_tensor(got->gw, want->gw, sq_params_size(p), c->name, "weight gradients");
 }
 
 /* The weight gradients too, unless rows changed their places. */
-static void expect_bits(const result *a, const result *b, const one_cell *c,
-                        const sq_params *p, bool weights)
+static void expect_bits(const result *a, const result *b, const one_cell *c, const sq_params *p,
+                        bool weights)
 {
     EXPECT_SAME_BITS(a->y, b->y, sizeof a->y, c->name);
     EXPECT_SAME_BITS(a->last, b->last, sizeof a->last, c->name);
@@ -282,8 +290,8 @@ static void permuted(const one_cell *c, const sq_params *p, const data *d, sq_mo
     int32_t moved[B];
     permute(e.x, d->x, T, I, place);
     permute(e.r, d->r, T, H, place);
-    permute(e.q[0], d->q[0], STATES, H, place);
-    permute(e.s0[0], d->s0[0], STATES, H, place);
+    permute(e.q[0], d->q[0], STATES, W, place);
+    permute(e.s0[0], d->s0[0], STATES, W, place);
     for (int i = 0; i < B; i++) moved[place[i]] = lengths[i];
     for (int reverse = 0; reverse < 2; reverse++) {
         sq_unroll_options o = { .mode = mode, .lengths = lengths, .reverse = reverse };
@@ -292,8 +300,8 @@ static void permuted(const one_cell *c, const sq_params *p, const data *d, sq_mo
         run(&b, c, p, &e, &o);
         permute(back.y, a.y, T, H, place);
         permute(back.gx, a.gx, T, I, place);
-        permute(back.last[0], a.last[0], STATES, H, place);
-        permute(back.g0[0], a.g0[0], STATES, H, place);
+        permute(back.last[0], a.last[0], STATES, W, place);
+        permute(back.g0[0], a.g0[0], STATES, W, place);
         expect_bits(&b, &back, c, p, false);
         expect_tensor(b.gw, a.gw, sq_params_size(p), c->name, "weight gradients");
         result_free(&a);
@@ -386,14 +394,16 @@ Test(ragged, budgets_keep_the_bits) { for_every_cell(budgeted); }
 static sq_var readout_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
     const sq_cell *cell = self;
-    return sq_sin(sq_mul(cell->step(t, cell->self, x, h), h[cell->n_states - 1]));
+    int k = cell->n_states - 1;
+    while (cell->width[k] != H) k--;
+    return sq_sin(sq_mul(cell->step(t, cell->self, x, h), h[k]));
 }
 
 /* Up to its end a row's states have the gradients that they have without lengths, when nothing is asked
  * of what comes later: totals, with what their own step's output sends. */
 static void totals(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
-    static double g[2][2][T][B * H], r[T * B * H];
+    static double g[2][2][T][B * W], r[T * B * H];
     int32_t taken[T * B];
     length_mask(taken, lengths);
     for (int i = 0; i < T * B * H; i++) r[i] = taken[i / H] ? d->r[i] : 0;
@@ -415,12 +425,13 @@ static void totals(const one_cell *c, const sq_params *p, const data *d, sq_mode
             ASSERT_HEALTHY(t);
             sq_tape_free(t);
         }
-    for (int k = 0; k < 2; k++)
-        for (int i = 0; i < T * B * H; i++) {
-            int step = i / (B * H), j = i % (B * H);
-            if (k < c->cell.n_states && taken[i / H])
-                EXPECT_NEAR(g[1][k][step][j], g[0][k][step][j], 1e-13, c->name);
-        }
+    for (int j = 0; j < 2 && j < c->cell.n_states; j++) {
+        int64_t width = c->cell.width[j ? c->cell.n_states - 1 : 0];
+        for (int64_t i = 0; i < T * B * width; i++)
+            if (taken[i / width])
+                EXPECT_NEAR(g[1][j][i / (B * width)][i % (B * width)],
+                            g[0][j][i / (B * width)][i % (B * width)], 1e-13, c->name);
+    }
 }
 
 Test(ragged, gradients_of_states_are_total) { for_every_cell(totals); }
