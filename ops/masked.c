@@ -1,7 +1,7 @@
-/* masked.c -- what looks at a part of the elements only: where, and rows under a mask.
+/* masked.c -- rows under a mask, and where.
  *
- *     op                  attributes                derivative
- *     where               the mask                  where(mask, gy, 0) and where(mask, 0, gy)
+ *     op       attributes     derivative
+ *     where    the mask       where(mask, gy, 0) and where(mask, 0, gy)
  *
  * A mask is int32 numbers with a shape of their own that stretches to the operand's (k[1..5]); not 0
  * means "there". What is not there is never looked at: a NaN in it changes nothing, and its gradient
@@ -10,6 +10,7 @@
 #include "ops/row_kernels.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 /* The axis along the row is counted among four; what x lacks has size 1. */
 sqi_masked sqi_masked_rows(const sq_call *c, sq_shape x, int64_t axis)
@@ -28,8 +29,50 @@ sqi_masked sqi_masked_rows(const sq_call *c, sq_shape x, int64_t axis)
     }
     r.x_step = along == 3 ? 1 : xs[along];
     r.m_step = ms[along];
+    if (!r.mask) r.dim[0] = 0; /* there is nothing */
     if (x.rank && c->row) r.mask += c->row * ms[lacks];
     return r;
+}
+
+/* "[2,:]": row (i,j,k) of x, the axis along it as a colon. */
+static const char *row_text(sq_shape x, int64_t axis, const int64_t at[3],
+                            char text[SQ_SHAPE_TEXT])
+{
+    int32_t along = sqi_axis(x, axis), lacks = SQ_MAX_RANK - x.rank;
+    int n = snprintf(text, SQ_SHAPE_TEXT, "[");
+    for (int32_t i = 0; i < x.rank; i++) {
+        const char *comma = i ? "," : "";
+        int32_t q = i + lacks - (i > along);
+        size_t left = SQ_SHAPE_TEXT - (size_t)n;
+        n += i == along ? snprintf(text + n, left, "%s:", comma)
+                        : snprintf(text + n, left, "%s%" PRId64, comma, at[q]);
+    }
+    snprintf(text + n, SQ_SHAPE_TEXT - (size_t)n, "]");
+    return text;
+}
+
+static bool anything(const sqi_masked *r, const int32_t *m)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        if (m[i * r->m_step]) return true;
+    return false;
+}
+
+bool sqi_check_masked_rows(sq_tape *t, const sq_attr *attr, sq_shape x, int64_t axis)
+{
+    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
+    if (!sqi_check_mask(t, attr, x)) return false;
+    sq_call c = { .attr = attr };
+    sqi_masked r = sqi_masked_rows(&c, x, axis);
+    for (int64_t i = 0; i < r.dim[0]; i++)
+        for (int64_t j = 0; j < r.dim[1]; j++)
+            for (int64_t k = 0; k < r.dim[2]; k++) {
+                if (anything(&r, r.mask + i * r.m[0] + j * r.m[1] + k * r.m[2])) continue;
+                return sq_post(t, SQ_EVALUE, "all of row %s of %s is masked out",
+                               row_text(x, axis, (int64_t[]){ i, j, k }, a),
+                               sq_shape_text(x, b));
+            }
+    return true;
 }
 
 /* ---- where ------------------------------------------------------------------------------- */

@@ -133,7 +133,13 @@ static inline double square(double d) { return d * d; }
         .cross_entropy_jvp = cross_entropy_jvp_##D, .bce = bce_##D, .bce_vjp = bce_vjp_##D, \
         .bce_jvp = bce_jvp_##D, .square_diff = square_diff_##D, .diff_vjp = diff_vjp_##D,   \
         .diff_jvp = diff_jvp_##D, .dot = dot_##D, .dots = dots_##D, .choose = choose_##D,   \
-        .pass = pass_##D,                                                                   \
+        .pass = pass_##D, .masked_softmax = masked_softmax_##D,                             \
+        .masked_softmax_diff = masked_softmax_diff_##D,                                     \
+        .masked_log_softmax = masked_log_softmax_##D,                                       \
+        .masked_log_softmax_vjp = masked_log_softmax_vjp_##D,                               \
+        .masked_log_softmax_jvp = masked_log_softmax_jvp_##D, .masked_max = masked_max_##D, \
+        .masked_max_share = masked_max_share_##D, .masked_max_vjp = masked_max_vjp_##D,     \
+        .masked_max_jvp = masked_max_jvp_##D,                                               \
     }
 
 const sqi_row_kernels JOIN(sqi_row_kernels_, SQ_ISA)[2] = {

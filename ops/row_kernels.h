@@ -75,6 +75,19 @@ typedef struct sqi_row_kernels {
      * nothing. All of one shape. */
     void (*choose)(const sqi_masked *r, const void *a, const void *b, void *y);
     void (*pass)(const sqi_masked *r, bool chosen, const void *x, void *y);
+
+    /* As the unmasked ones, of what is there; `none` is log_softmax elsewhere. A row has something. */
+    void (*masked_softmax)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_softmax_diff)(const sqi_masked *r, const void *y, const void *v, void *out);
+    void (*masked_log_softmax)(const sqi_masked *r, double none, const void *x, void *y);
+    void (*masked_log_softmax_vjp)(const sqi_masked *r, const void *y, const void *gy,
+                                   void *gx);
+    void (*masked_log_softmax_jvp)(const sqi_masked *r, const void *y, const void *dx,
+                                   void *dy);
+    void (*masked_max)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_max_share)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_max_vjp)(const sqi_masked *r, const void *x, const void *gy, void *gx);
+    void (*masked_max_jvp)(const sqi_masked *r, const void *x, const void *dx, void *dy);
 } sqi_row_kernels;
 
 /* By sq_dtype. */

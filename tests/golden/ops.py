@@ -22,7 +22,7 @@ IDS = [2, 0, 4, 2, 2, 1, 0]
 LABELS = [2, 0, 1, 4, 4, 3]
 MASK = [1, 0, 1, 0, 1, 1]
 HOLES = [1, 0, 0, 7, -1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
-MEAN, SUM = 0, 1
+MEAN, SUM, ROWS = 0, 1, 2
 
 
 def unary(name, f, lo=-3, hi=3, shape=(2, 5), **attr):
@@ -47,8 +47,23 @@ def nll(x, reduction, mask=None):
     return F.cross_entropy(rows, labels, reduction=reduction)
 
 
+def kept_rows():
+    return torch.tensor(MASK) != 0
+
+
+def crammer_singer(x):
+    rows = x.reshape(-1, x.shape[-1])
+    labels = torch.tensor(LABELS)[:, None]
+    others = rows.scatter(1, labels, -math.inf)
+    return torch.clamp(1 + torch.amax(others, 1) - rows.gather(1, labels)[:, 0], min=0)
+
+
 def mask_of(*shape):
     return torch.tensor(HOLES[: math.prod(shape)]).reshape(shape) != 0
+
+
+def holes(x, *shape):
+    return x.masked_fill(~mask_of(*shape), -math.inf)
 
 
 def under(axis, *shape):
@@ -146,6 +161,42 @@ CASES = [
     op("where", lambda a, b: torch.where(mask_of(3, 4), a, b), (3, 4), (3, 4), **under(0, 3, 4)),
     op("where", lambda a, b: torch.where(mask_of(3, 1), a, b),
        (2, 3, 4), (2, 3, 4), **under(0, 3, 1)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 3, 4), -1), (3, 4), **under(-1, 3, 4)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 2, 1, 5), -1),
+       (2, 3, 5), **under(-1, 2, 1, 5)),
+    op("masked_log_softmax",
+       lambda x: torch.log_softmax(holes(x, 3, 4), -1).masked_fill(~mask_of(3, 4), -7),
+       (3, 4), p=[-7], **under(-1, 3, 4)),
+    op("masked_max_axis", lambda x: torch.amax(holes(x, 3, 4, 1), 1), (3, 4, 2),
+       **under(1, 3, 4, 1)),
+    op("masked_max_share",
+       lambda x: (holes(x, 3, 4) == torch.amax(holes(x, 3, 4), 1, True)) + 0 * x,
+       (3, 4), **under(1, 3, 4)),
+    op("squared_error", lambda a, b: F.mse_loss(a, b, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("bce_logits",
+       lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("cross_entropy", lambda x: nll(x, "none", MASK).reshape(3, 2),
+       (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
+    # Compositions.
+    op("hinge", lambda z, t: torch.clamp(1 - t * z, min=0).mean(), (3, 4), (3, 4), k=[MEAN]),
+    op("hinge", lambda z, t: torch.clamp(1 - t * z, min=0).sum(-1), (3, 4), (3, 4), k=[ROWS]),
+    op("hinge_all", lambda x: 5 * F.multi_margin_loss(x, torch.tensor(LABELS)),
+       (6, 5), k=[MEAN], ids=LABELS),
+    op("hinge_all",
+       lambda x: 5 * F.multi_margin_loss(x[kept_rows()], torch.tensor(LABELS)[kept_rows()]),
+       (6, 5), k=[MEAN], ids=LABELS, mask=MASK),
+    op("hinge_max", lambda x: crammer_singer(x).sum(), (6, 5), k=[SUM], ids=LABELS),
+    op("hinge_max", lambda x: crammer_singer(x).reshape(3, 2) * torch.tensor(MASK).reshape(3, 2),
+       (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
+    op("bernoulli_nll",
+       lambda z, t: F.binary_cross_entropy_with_logits(z[kept_rows()], t[kept_rows()],
+                                                       reduction="none").sum(-1).mean(),
+       (6, 5), (6, 5), k=[MEAN], mask=MASK),
+    op("bernoulli_nll",
+       lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(),
+       (2, 3, 5), (2, 3, 5), k=[SUM]),
     op("bmm", torch.bmm, (2, 4, 3), (2, 3, 5)),
     op("bmm", torch.matmul, (2, 2, 1, 5), (2, 2, 5, 3)),
     op("bmm_nt", lambda a, b: a @ b.mT, (2, 4, 3), (2, 5, 3)),

@@ -139,3 +139,136 @@ Test(where, a_share_of_the_rows)
         EXPECT_ALL_NEAR(y, cases[i].want, 4, 0, "rows 2 and 3");
     }
 }
+
+/* ---- Softmax ------------------------------------------------------------------------------ */
+
+TestSuite(masked_softmax, .init = open_tape, .fini = close_tape);
+
+static const int32_t left_two[] = { 1, 0, 1 };
+
+/* e^1 : e^1 over what is left; a NaN and an infinity are not. */
+Test(masked_softmax, what_is_masked_has_no_probability_and_no_gradient)
+{
+    const double bad[] = { NONE, (double)INFINITY, -(double)INFINITY, 1e300 };
+    for (int i = 0; i < COUNT(bad); i++) {
+        sq_tape_reset(t);
+        sq_zero_grads(t);
+        sq_var g, x = leaf(sq_vec(3), (double[]){ 1, bad[i], 1 });
+        sq_var w = sq_input_f64(t, sq_vec(3), (double[]){ 4, NONE, 0 });
+        sq_var y = sq_masked_softmax(x, left_two, sq_vec(3));
+        EXPECT_VALUES(y, 0, .5, 0, .5);
+        sq_var loss = sq_masked_sum(sq_mul(y, w), left_two, sq_vec(3));
+        EXPECT_VALUES(loss, 0, 2);
+        cr_assert(sq_derive(loss, &x, &g, 1) == SQ_OK);
+        EXPECT_VALUES(g, 1e-15, 1, 0, -1);
+        BACKWARD(loss);
+        EXPECT_GRAD(x, 1e-15, 1, 0, -1);
+        sq_zero_grads(t);
+        BACKWARD(sq_sum(sq_square(g))); /* a derivative of the derivative */
+        EXPECT_GRAD(x, 1e-15, 0, 0, 0);
+    }
+}
+
+Test(masked_softmax, logarithm)
+{
+    const double half = -0.69314718055994531;
+    sq_var x = leaf(sq_vec(3), (double[]){ 1000, NONE, 1000 }), g;
+    sq_var y = sq_masked_log_softmax(x, left_two, sq_vec(3), 0);
+    EXPECT_VALUES(y, 1e-15, half, 0, half);
+    EXPECT_VALUES(sq_masked_log_softmax(x, left_two, sq_vec(3), -(double)INFINITY), 1e-15, half,
+                  -(double)INFINITY, half);
+    sq_var w = sq_input_f64(t, sq_vec(3), (double[]){ 3, 5, 0 }), loss = sq_sum(sq_mul(y, w));
+    cr_assert(sq_derive(loss, &x, &g, 1) == SQ_OK);
+    EXPECT_VALUES(g, 1e-15, 1.5, 0, -1.5);
+    BACKWARD(loss);
+    EXPECT_GRAD(x, 1e-15, 1.5, 0, -1.5);
+}
+
+/* With a mask of ones, the bits of the unmasked op. */
+Test(masked_softmax, everything_left)
+{
+    int32_t ones[37];
+    double x[37], got[2][37];
+    for (int i = 0; i < 37; i++) ones[i] = 1;
+    fill(x, 37, 5, -4, 4);
+    sq_var v = leaf(sq_vec(37), x);
+    cr_assert(sq_copy(sq_masked_softmax(v, ones, sq_vec(37)), got[0]) == SQ_OK);
+    cr_assert(sq_copy(sq_softmax(v, -1), got[1]) == SQ_OK);
+    EXPECT_SAME_BITS(got[0], got[1], sizeof got[0], "softmax");
+}
+
+/* ---- Reductions ---------------------------------------------------------------------------- */
+
+TestSuite(masked_reductions, .init = open_tape, .fini = close_tape);
+
+Test(masked_reductions, sums_and_means)
+{
+    const int32_t rows[] = { 1, 0, 1 }, holes[] = { 1, 1, 0, 0, 0, 1 }, none[] = { 0, 0, 0 };
+    sq_var x = leaf(sq_mat(3, 2), (double[]){ 1, 2, NONE, (double)INFINITY, 7, 4 });
+    EXPECT_VALUES(sq_masked_sum(x, rows, sq_mat(3, 1)), 0, 14);
+    EXPECT_VALUES(sq_masked_mean(x, rows, sq_mat(3, 1)), 0, 3.5);
+    EXPECT_VALUES(sq_masked_sum_axis(x, 0, rows, sq_mat(3, 1)), 0, 8, 6);
+    EXPECT_VALUES(sq_masked_mean_axis(x, 0, rows, sq_mat(3, 1)), 0, 4, 3);
+    EXPECT_VALUES(sq_masked_sum_axis(x, -1, holes, sq_mat(3, 2)), 0, 3, 0, 4);
+    EXPECT_VALUES(sq_masked_sum(x, none, sq_mat(3, 1)), 0, 0);
+    sq_var mean = sq_masked_mean(x, holes, sq_mat(3, 2)), y, g;
+    EXPECT_VALUES(mean, 1e-15, 7. / 3);
+    y = sq_masked_mean_axis(x, 0, holes, sq_mat(3, 2));
+    EXPECT_VALUES(y, 0, 1, 3);
+    sq_var loss = sq_sum(sq_mul(y, sq_input_f64(t, sq_vec(2), (double[]){ 5, 6 })));
+    cr_assert(sq_derive(loss, &x, &g, 1) == SQ_OK);
+    EXPECT_VALUES(g, 0, 5, 3, 0, 0, 0, 3);
+    BACKWARD(loss);
+    EXPECT_GRAD(x, 0, 5, 3, 0, 0, 0, 3);
+}
+
+Test(masked_reductions, largest)
+{
+    const int32_t holes[] = { 1, 1, 0, 0, 1, 1 };
+    const double inf = (double)INFINITY;
+    sq_var x = leaf(sq_mat(2, 3), (double[]){ 5, 5, NONE, inf, -inf, -inf });
+    sq_var y = sq_masked_max_axis(x, 1, holes, sq_mat(2, 3));
+    EXPECT_VALUES(y, 0, 5, -inf);
+    cr_assert(sq_backward_from(y, (double[]){ 4, 2 }) == SQ_OK);
+    EXPECT_GRAD(x, 0, 2, 2, 0, 0, 1, 1); /* ties share */
+    EXPECT_VALUES(sq_masked_max_share(x, 1, holes, sq_mat(2, 3)), 0, .5, .5, 0, 0, .5, .5);
+}
+
+/* A sequence's steps: mean per step, and mean per sequence. */
+Test(masked_reductions, over_time)
+{
+    const int32_t there[] = { 1, 1, 1, 0, 1, 0 }; /* [T = 3, B = 2], lengths 3 and 1 */
+    sq_var steps = leaf(sq_mat(3, 2), (double[]){ 1, 9, 2, NONE, 3, NONE });
+    EXPECT_VALUES(sq_masked_mean(steps, there, sq_mat(3, 2)), 1e-15, 15. / 4);
+    sq_var each = sq_masked_mean_axis(steps, 0, there, sq_mat(3, 2));
+    EXPECT_VALUES(each, 1e-15, 2, 9);
+    BACKWARD(sq_mean(each));
+    EXPECT_GRAD(steps, 1e-15, 1. / 6, .5, 1. / 6, 0, 1. / 6, 0);
+}
+
+/* Masks inside a step: the cell runs eagerly, and right. */
+static sq_var keep_step(sq_tape *tape, const void *self, sq_var x, sq_var *h)
+{
+    (void)tape;
+    sq_var p = sq_masked_softmax(x, self, sq_vec(3));
+    return *h = sq_where(self, sq_vec(3), sq_add(*h, p), *h);
+}
+
+Test(masked_reductions, inside_an_unrolled_step)
+{
+    const int64_t width = 3;
+    sq_cell cell = {
+        .name = "keep", .n_states = 1, .width = &width, .step = keep_step, .self = left_two
+    };
+    sq_var xs = leaf(sq_shape3(2, 1, 3), (double[]){ 1, NONE, 1, 2, NONE, 2 });
+    sq_var h0 = leaf(sq_mat(1, 3), (double[]){ 0, 8, 0 });
+    const sq_unrolled *u = sq_unroll(t, &cell, xs, &h0, NULL);
+    cr_assert(u != NULL, "%s", sq_message(t));
+    cr_expect(sq_unroll_mode(u) == SQ_EAGER);
+    sq_var h;
+    sq_unrolled_last(u, &h);
+    EXPECT_VALUES(h, 0, 1, 8, 1);
+    BACKWARD(sq_sum(h));
+    EXPECT_GRAD(h0, 0, 1, 1, 1);
+    EXPECT_GRAD(xs, 1e-15, 0, 0, 0, 0, 0, 0);
+}
