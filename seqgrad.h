@@ -19,6 +19,7 @@
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/io.h"
+#include "core/npy.h"
 #include "core/op.h"
 #include "core/optim.h"
 #include "core/params.h"
@@ -41,6 +42,7 @@
 #include "graph/ledger.h"
 #include "graph/plan.h"
 #include "graph/report.h"
+#include "graph/sequence.h"
 #include "graph/truncate.h"
 #include "graph/unroll.h"
 

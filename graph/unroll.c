@@ -27,6 +27,7 @@ struct sq_unrolled {
     sqi_budget *budget;   /* eagerly, without keeping the steps */
     sqi_segment *home;    /* of step 0, or of all */
     bool nested;          /* its steps begin steps themselves */
+    int32_t flags;        /* columns behind those of x */
     uint64_t first;       /* ordinal of step 0 */
     sq_var *output;       /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
@@ -328,6 +329,7 @@ static bool without_keeping(sq_unrolled *u, sq_var x, int64_t batch, const sq_un
                sq_post(t, SQ_EVALUE, "a cell that begins steps itself cannot have a budget");
     }
     sqi_segment_bury(t, u->home);
+    if (!sqi_ragged_settle(t, &u->cell)) return false;
     u->budget = sqi_budget_unroll(t, &u->cell, x, u->state, u->steps, batch, o);
     return u->budget != NULL;
 }
@@ -415,16 +417,22 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     lay_out(u, steps > 0);
-    if (!initial_states(u, state0, batch)) return NULL;
+    sqi_ragged rows = { .tape = t, .o = o, .memory = memory, .steps = steps, .batch = batch };
+    sq_unroll_options inner = *o;
+    if (!initial_states(u, state0, batch) || !sqi_ragged_begin(&rows, &u->cell, &x, u->state))
+        return NULL;
+    u->flags = rows.columns;
+    if (sqi_ragged_keep_outputs(&rows)) inner.outputs = SQ_OUTPUTS_ALL;
     sqi_watch *outer;
     sq_watch watch = { o->watch_nonfinite, o->watch_limit, o->watch_growth, o->watch_steps };
     if (!sqi_watch_begin(t, &watch, steps, cell->n_states, cell->state_names, &outer))
         return NULL;
-    bool ok = all_steps(&u, x, batch, o, memory);
+    bool ok = all_steps(&u, x, batch, &inner, memory);
     sqi_watch_end(t, outer);
     if (!ok) return NULL;
+    u->cell = *cell;
     sq_unrolled *kept = keep_record(u);
-    if (kept) kept->outputs = gather_outputs(kept, o->outputs);
+    if (kept) kept->outputs = sqi_ragged_outputs(&rows, gather_outputs(kept, inner.outputs));
     return t->error.status ? NULL : kept;
 }
 
@@ -530,5 +538,6 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
 
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
 {
-    return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0 };
+    return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0,
+                         u->flags };
 }
