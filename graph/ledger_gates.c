@@ -162,23 +162,22 @@ static void read_eager(const sq_ledger *l, sq_tape *t)
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-static sample of_part(sq_tape *t, const sqi_planned *u, int32_t slot, int64_t step)
+static sample of_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     int32_t v = sqi_slot_value(u->plan, slot);
     const sqi_value *x = &u->plan->values[v];
     bool kept;
-    size_t at = (size_t)step + (x->state >= 0);
     int32_t from = x->state >= 0 ? x->state : slot;
     const void *g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, from, step, &kept);
-    return (sample){ x->op, u->kept[v] + at * sqi_value_bytes(u->plan, v), g, x->size };
+    return (sample){ x->op, sqi_planned_value(t, u, from, step), g, x->size };
 }
 
-static void read_planned(const sq_ledger *l, sq_tape *t, const sqi_planned *u)
+static void read_planned(const sq_ledger *l, sq_tape *t, sqi_planned *u)
 {
     for (int64_t i = 0; i < l->steps; i++)
         for (int32_t j = 0; j < u->plan->n_named; j++) {
             sample x = of_part(t, u, sqi_slot_named(u->plan, j), i);
-            put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
+            if (x.value) put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
         }
 }
 
@@ -221,7 +220,7 @@ bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
 
 bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
 {
-    const sqi_planned *u = planned_of(s);
+    sqi_planned *u = planned_of(s);
     if (!(u ? find_planned(l, s->t, u) : find_eager(l, s->t))) return false;
     int32_t named = l->gates.n;
     for (int32_t k = 0; k < l->n_states; k++)

@@ -112,7 +112,7 @@ static size_t scratch_bytes(const sqi_planned *u, const sqi_back *back, int64_t 
         if (back) reverse += sqi_aligned(sqi_reverse_room(p, back, v, steps));
     }
     if (back)
-        reverse += (size_t)b->threads * sqi_aligned(sqi_packed_bytes(p, back, steps, sizes));
+        reverse += (size_t)b->threads * sqi_aligned(sqi_packed_bytes(u, back, steps, sizes));
     return forward > reverse ? forward : reverse;
 }
 
@@ -436,7 +436,7 @@ static sqi_wake *wake_of(const walk *w) { return w->reverse.wake; }
 static char *window_at(const walk *w, int32_t k, int64_t first, int64_t step)
 {
     const sqi_place *g = &w->reverse.grad[w->u->plan->leaves[k]];
-    return w->reverse.grad[w->u->plan->enters[k]].base + (size_t)(step - first + 1) * g->step;
+    return g->base + (ptrdiff_t)g->unit * (step - first);
 }
 
 /* Brings what was seeded, and what the piece before sent back, to the window of steps first ..

@@ -286,6 +286,24 @@ sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
 
 enum { SQI_NO_STEP = -1 };
 
+/* Rows that end at different steps (plan_rows.c), sorted by length, the longest first: rows 0 to
+ * sqi_active - 1 take part in a step. */
+typedef struct sqi_ragged {
+    int64_t batch;
+    int64_t steps;   /* that any row takes part in */
+    int64_t *before; /* [-1 .. T + 1] rows of all steps before one; before[-1] = -batch */
+    int32_t *order;  /* [batch] the caller's number of each row */
+    int32_t *length; /* [batch] how many steps it takes part in */
+    int32_t *begin;  /* [steps] where the step's block begins */
+    int64_t most_rows, most_steps; /* of a block */
+    char *x;                       /* the input, sorted */
+} sqi_ragged;
+
+static inline int64_t sqi_active(const sqi_ragged *g, int64_t step)
+{
+    return g->before[step + 1] - g->before[step];
+}
+
 /* The gradients of a slot by index, which is the step; of a state the step + 1, that of the initial
  * state first. Pages of `run` of them are made when something of theirs is needed: one page of all,
  * or, under a budget, small ones. */
@@ -314,6 +332,7 @@ typedef struct sqi_planned {
     sqi_plan *plan;
     sqi_segment *home;
     int64_t block;    /* steps of a block */
+    sqi_ragged *ragged; /* NULL: every row takes part in every step */
     uint64_t version; /* of the weights, counted from 1 */
     uint64_t seed;    /* of random numbers, and the run they belong to */
     sqi_chance run;
@@ -379,9 +398,11 @@ static inline size_t sqi_aligned(size_t bytes)
     return (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
 }
 
-/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
+/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting.
+ * lengths may be NULL, or tells of every row how many steps it takes part in: after these the step
+ * hands the row's states on as they are, and its output is 0. The plan then may leave it out. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
-                             const sq_unroll_options *o);
+                             const int32_t *lengths, const sq_unroll_options *o);
 
 /* Memory of the segment that holds the span; `exact`: for what is large, without spare room. NULL
  * after posting. */
@@ -398,6 +419,32 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 
 /* The slot of the last value that bears the name, or -1. */
 int32_t sqi_planned_named(const sqi_planned *u, const char *name);
+
+/* Where the value of a part lies; a copy where rows are sorted; NULL when it was dropped, or after
+ * posting. */
+void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
+
+/* ---- plan_rows.c ---- */
+
+/* Whether steps may be run on some of their rows. */
+bool sqi_plan_shrinks(const sqi_plan *p);
+
+/* Sorts the rows by length, in blocks of about so many rows; false after posting. */
+bool sqi_ragged_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
+
+/* Brings the input and the initial states into the rows' order; false after posting. */
+bool sqi_ragged_enter(sq_tape *t, sqi_planned *u);
+
+/* Writes the value of a slot after a step for all rows in the caller's order: where a row has
+ * ended, its state as it was, or 0. */
+void sqi_ragged_value(const sqi_planned *u, int32_t slot, int64_t step, char *to);
+
+/* Bytes of a step of value v, or of a row where rows are left out; and of a KEPT array. */
+static inline size_t sqi_unit_bytes(const sqi_planned *u, int32_t v)
+{
+    return sqi_value_bytes(u->plan, v) / (size_t)(u->ragged ? u->plan->batch : 1);
+}
+size_t sqi_kept_bytes(const sqi_planned *u, int32_t v);
 
 /* plan_wake.c: the sqi_span functions. */
 void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,

@@ -31,6 +31,7 @@ struct sq_unrolled {
     sq_var *output;       /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
     int32_t n_states;
+    const int32_t *lengths; /* during the call: steps that each row takes part in, or NULL */
 };
 
 /* ---- Before the first step ----------------------------------------------------------------- */
@@ -374,7 +375,7 @@ static bool all_steps(sq_unrolled **record, sq_var x, int64_t batch, const sq_un
     } else if (!trace_step(u, x, batch, mode == SQ_EAGER || !batch, &f)) return false;
     if (u->steps) u->first = u->tape->current->ordinal;
     u->nested = u->steps && u->tape->current != u->home;
-    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, o);
+    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, u->lengths, o);
     else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
     if (u->why && u->steps && forgets_steps(u, o) && !without_keeping(u, x, batch, o))
         return false;
@@ -405,7 +406,8 @@ static sq_unrolled *keep_record(const sq_unrolled *u)
 }
 
 static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
-                           const sq_unroll_options *o, sqi_arena *memory)
+                           const int32_t *lengths, const sq_unroll_options *o,
+                           sqi_arena *memory)
 {
     int64_t steps, batch;
     if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
@@ -414,6 +416,7 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
+    u->lengths = lengths;
     lay_out(u, steps > 0);
     if (!initial_states(u, state0, batch)) return NULL;
     sqi_watch *outer;
@@ -424,6 +427,7 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     sqi_watch_end(t, outer);
     if (!ok) return NULL;
     sq_unrolled *kept = keep_record(u);
+    if (kept) kept->lengths = NULL;
     if (kept) kept->outputs = gather_outputs(kept, o->outputs);
     return t->error.status ? NULL : kept;
 }
@@ -431,13 +435,19 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
 const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
                              const sq_unroll_options *options)
 {
+    return sqi_unroll(t, cell, x, state0, NULL, options);
+}
+
+const sq_unrolled *sqi_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                              const int32_t *lengths, const sq_unroll_options *options)
+{
     static const sq_unroll_options defaults = { .outputs = SQ_OUTPUTS_ALL };
     sqi_arena memory = { .newest = NULL };
     if (!sqi_begin(t, "unroll") || !sqi_trace_compute(t, "unrolls a cell")) return NULL;
     const char *outer = t->untraced; /* of the cell whose step this may be */
     int32_t holding = t->holding;
     sqi_chance before = sqi_run_begin(t);
-    const sq_unrolled *u = unroll(t, cell, x, state0, options ? options : &defaults, &memory);
+    const sq_unrolled *u = unroll(t, cell, x, state0, lengths, options ? options : &defaults, &memory);
     sqi_run_end(t, &before);
     t->holding = holding;
     if (t->error.status) t->tracing = false;

@@ -17,6 +17,11 @@
 #include "core/tape_impl.h"
 #include "graph/unroll.h"
 
+/* sq_unroll of a cell that hands on a row's states as they are, and gives out 0, from step lengths[b]
+ * on: a plan may leave these rows out. lengths: [B], 0 to T, or NULL. */
+const sq_unrolled *sqi_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                              const int32_t *lengths, const sq_unroll_options *options);
+
 /* x_i, cut from the sequence; no value stays none. */
 sq_var sqi_input_at(sq_var x, int64_t i);
 
