@@ -169,9 +169,9 @@ static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
         const char *at = u->kept[leaf] + (size_t)(m->step - b->origin) * bytes;
         return copy && bytes ? memcpy(copy, at, bytes) : copy;
     }
-    if (u->ragged) {
+    if (u->shrunk) {
         void *copy = sqi_moment_take(m, 1, bytes);
-        if (copy) sqi_ragged_value(u, k, m->step - 1, copy);
+        if (copy) sqi_shrunk_value(u, k, m->step - 1, copy);
         return copy;
     }
     if (u->span.value) return u->span.value(&u->span, m->t, k, m->step - 1);

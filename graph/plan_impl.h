@@ -288,7 +288,7 @@ enum { SQI_NO_STEP = -1 };
 
 /* Rows that end at different steps (plan_rows.c), sorted by length, the longest first: rows 0 to
  * sqi_active - 1 take part in a step. */
-typedef struct sqi_ragged {
+typedef struct sqi_shrunk {
     int64_t batch;
     int64_t steps;   /* that any row takes part in */
     int64_t *before; /* [-1 .. T + 1] rows of all steps before one; before[-1] = -batch */
@@ -297,9 +297,9 @@ typedef struct sqi_ragged {
     int32_t *begin;  /* [steps] where the step's block begins */
     int64_t most_rows, most_steps; /* of a block */
     char *x;                       /* the input, sorted */
-} sqi_ragged;
+} sqi_shrunk;
 
-static inline int64_t sqi_active(const sqi_ragged *g, int64_t step)
+static inline int64_t sqi_active(const sqi_shrunk *g, int64_t step)
 {
     return g->before[step + 1] - g->before[step];
 }
@@ -332,7 +332,7 @@ typedef struct sqi_planned {
     sqi_plan *plan;
     sqi_segment *home;
     int64_t block;    /* steps of a block */
-    sqi_ragged *ragged; /* NULL: every row takes part in every step */
+    sqi_shrunk *shrunk; /* NULL: every row takes part in every step */
     uint64_t version; /* of the weights, counted from 1 */
     uint64_t seed;    /* of random numbers, and the run they belong to */
     sqi_chance run;
@@ -430,19 +430,19 @@ void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 bool sqi_plan_shrinks(const sqi_plan *p);
 
 /* Sorts the rows by length, in blocks of about so many rows; false after posting. */
-bool sqi_ragged_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
+bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
 
 /* Brings the input and the initial states into the rows' order; false after posting. */
-bool sqi_ragged_enter(sq_tape *t, sqi_planned *u);
+bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u);
 
 /* Writes the value of a slot after a step for all rows in the caller's order: where a row has
  * ended, its state as it was, or 0. */
-void sqi_ragged_value(const sqi_planned *u, int32_t slot, int64_t step, char *to);
+void sqi_shrunk_value(const sqi_planned *u, int32_t slot, int64_t step, char *to);
 
 /* Bytes of a step of value v, or of a row where rows are left out; and of a KEPT array. */
 static inline size_t sqi_unit_bytes(const sqi_planned *u, int32_t v)
 {
-    return sqi_value_bytes(u->plan, v) / (size_t)(u->ragged ? u->plan->batch : 1);
+    return sqi_value_bytes(u->plan, v) / (size_t)(u->shrunk ? u->plan->batch : 1);
 }
 size_t sqi_kept_bytes(const sqi_planned *u, int32_t v);
 

@@ -223,7 +223,7 @@ bool sqi_parts_open(sqi_run_of *r)
     if (!p || !gx) return false;
     *p = (sqi_run_parts){ .to = r->t->parts };
     p->of = sqi_run_take(r, (size_t)r->p->n_outer, sizeof *p->of);
-    int64_t steps = r->u->ragged ? r->u->ragged->most_steps : r->u->block;
+    int64_t steps = r->u->shrunk ? r->u->shrunk->most_steps : r->u->block;
     p->norm = sqi_run_take(r, (size_t)(steps * r->p->n_outer), sizeof *p->norm);
     if (!p->of || !p->norm || !find_reaches(r, p)) return false;
     if (n) memcpy(gx, r->gx, n * sizeof *gx);

@@ -44,7 +44,7 @@ bool sqi_plan_shrinks(const sqi_plan *p)
 }
 
 /* Longest first; of equal ones the caller's first. */
-static void sort_rows(sqi_ragged *g, const int32_t *lengths, int64_t steps)
+static void sort_rows(sqi_shrunk *g, const int32_t *lengths, int64_t steps)
 {
     int64_t n = 0;
     g->steps = 0;
@@ -64,7 +64,7 @@ static void sort_rows(sqi_ragged *g, const int32_t *lengths, int64_t steps)
     }
 }
 
-static void count_rows(sqi_ragged *g, int64_t steps)
+static void count_rows(sqi_shrunk *g, int64_t steps)
 {
     int64_t active = g->batch, sum = 0;
     for (int64_t t = 0; t < steps; t++) {
@@ -77,7 +77,7 @@ static void count_rows(sqi_ragged *g, int64_t steps)
 }
 
 /* Blocks of nearly as many rows each. */
-static void cut_blocks(sqi_ragged *g, int64_t rows)
+static void cut_blocks(sqi_shrunk *g, int64_t rows)
 {
     int64_t all = g->before[g->steps], n = (all + rows - 1) / rows, block = 0, first = 0;
     for (int64_t t = 0; t < g->steps; t++) {
@@ -92,12 +92,12 @@ static void cut_blocks(sqi_ragged *g, int64_t rows)
     }
 }
 
-bool sqi_ragged_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows)
+bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows)
 {
     size_t steps = (size_t)u->span.steps, batch = (size_t)u->plan->batch;
-    sqi_ragged *g = sqi_planned_take(t, u, 1, sizeof *g, false);
+    sqi_shrunk *g = sqi_planned_take(t, u, 1, sizeof *g, false);
     if (!g) return false;
-    *g = (sqi_ragged){ .batch = u->plan->batch };
+    *g = (sqi_shrunk){ .batch = u->plan->batch };
     g->before = sqi_planned_take(t, u, steps + 3, sizeof *g->before, false);
     g->order = sqi_planned_take(t, u, batch, sizeof *g->order, false);
     g->length = sqi_planned_take(t, u, batch, sizeof *g->length, false);
@@ -107,19 +107,19 @@ bool sqi_ragged_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t
     sort_rows(g, lengths, u->span.steps);
     count_rows(g, u->span.steps);
     cut_blocks(g, rows);
-    u->ragged = g;
+    u->shrunk = g;
     return true;
 }
 
 int64_t sqi_block_begin(const sqi_planned *u, int64_t step)
 {
-    const sqi_ragged *g = u->ragged;
+    const sqi_shrunk *g = u->shrunk;
     return !g ? step / u->block * u->block : step < g->steps ? g->begin[step] : step;
 }
 
 int64_t sqi_block_end(const sqi_planned *u, int64_t step)
 {
-    const sqi_ragged *g = u->ragged;
+    const sqi_shrunk *g = u->shrunk;
     int64_t end = step + 1;
     if (!g) return sqi_block_begin(u, step) + u->block;
     while (end < g->steps && g->begin[end] == g->begin[step]) end++;
@@ -130,16 +130,16 @@ int64_t sqi_block_end(const sqi_planned *u, int64_t step)
 
 size_t sqi_kept_bytes(const sqi_planned *u, int32_t v)
 {
-    const sqi_ragged *g = u->ragged;
+    const sqi_shrunk *g = u->shrunk;
     size_t first = u->plan->values[v].state >= 0 ? sqi_value_bytes(u->plan, v) : 0;
     int64_t units = g ? g->before[g->steps] : u->span.steps;
     return first + sqi_unit_bytes(u, v) * (size_t)units;
 }
 
-bool sqi_ragged_enter(sq_tape *t, sqi_planned *u)
+bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    sqi_ragged *g = u->ragged;
+    sqi_shrunk *g = u->shrunk;
     for (int32_t k = 0; k < p->n_states; k++) {
         size_t row = sqi_unit_bytes(u, p->leaves[k]);
         const char *from = sqi_planned_operand(u, u->first_state + k);
@@ -160,10 +160,10 @@ bool sqi_ragged_enter(sq_tape *t, sqi_planned *u)
     return true;
 }
 
-void sqi_ragged_value(const sqi_planned *u, int32_t slot, int64_t step, char *to)
+void sqi_shrunk_value(const sqi_planned *u, int32_t slot, int64_t step, char *to)
 {
     const sqi_plan *p = u->plan;
-    const sqi_ragged *g = u->ragged;
+    const sqi_shrunk *g = u->shrunk;
     int32_t v = sqi_slot_value(p, slot);
     size_t row = sqi_unit_bytes(u, v);
     const char *kept = u->kept[v] + (p->values[v].state >= 0 ? sqi_value_bytes(p, v) : 0);
@@ -180,13 +180,13 @@ void sqi_ragged_value(const sqi_planned *u, int32_t slot, int64_t step, char *to
 /* The first step of the block behind which the i-th of n equal shares of its rows begins. */
 static int64_t step_border(const sqi_worker *w, int32_t i)
 {
-    const int64_t *before = w->r->u->ragged->before;
+    const int64_t *before = w->r->u->shrunk->before;
     int64_t step = w->first, want = (before[w->last] - before[step]) * i / w->n;
     while (step < w->last && before[step] - before[w->first] < want) step++;
     return i == w->n ? w->last : step;
 }
 
-sqi_window sqi_ragged_steps(const sqi_worker *w)
+sqi_window sqi_share_shrunk_steps(const sqi_worker *w)
 {
     int64_t from = step_border(w, w->i), to = step_border(w, w->i + 1);
     return (sqi_window){ from, to - from, 0, w->r->p->batch };
@@ -195,14 +195,14 @@ sqi_window sqi_ragged_steps(const sqi_worker *w)
 /* The same for rows, each of which takes part in some steps of the block. */
 static int64_t row_border(const sqi_worker *w, int32_t i)
 {
-    const sqi_ragged *g = w->r->u->ragged;
+    const sqi_shrunk *g = w->r->u->shrunk;
     int64_t row = 0, sum = 0, want = (g->before[w->last] - g->before[w->first]) * i / w->n;
     for (; sum < want; row++)
         sum += (g->length[row] < w->last ? g->length[row] : w->last) - w->first;
     return row;
 }
 
-sqi_window sqi_ragged_rows(const sqi_worker *w)
+sqi_window sqi_share_shrunk_rows(const sqi_worker *w)
 {
     int64_t from = row_border(w, w->i), to = row_border(w, w->i + 1);
     return (sqi_window){ w->first, 1, from, to - from };
@@ -229,19 +229,19 @@ static char *sorted_at(const sqi_run_of *r, int32_t slot, int64_t step, int64_t 
 static char *given_at(const sqi_run_of *r, int32_t slot, int64_t step, int64_t row)
 {
     size_t unit = sqi_unit_bytes(r->u, sqi_slot_value(r->p, slot));
-    return sqi_wake_at(r->u, r->lane, slot, step) + (size_t)r->u->ragged->order[row] * unit;
+    return sqi_wake_at(r->u, r->lane, slot, step) + (size_t)r->u->shrunk->order[row] * unit;
 }
 
 /* Whether rows that end with a step have been sent something after it. */
 static bool carries(const sqi_run_of *r, int64_t step, bool later)
 {
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     return later && !r->immediate && sqi_active(g, step + 1) < sqi_active(g, step);
 }
 
 static bool open_slot(sqi_run_of *r, int32_t slot)
 {
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     const sqi_plan *p = r->p;
     int32_t v = sqi_slot_value(p, slot);
     bool state = slot < p->n_states, later = false;
@@ -267,7 +267,7 @@ static bool open_entered(sqi_run_of *r, sqi_array a)
 {
     const sqi_value *v = &r->p->values[a.value];
     if (a.gradient || v->kind != SQI_ENTERS || r->sorted->entered[v->state]) return true;
-    size_t bytes = (size_t)r->u->ragged->most_rows * sqi_unit_bytes(r->u, a.value);
+    size_t bytes = (size_t)r->u->shrunk->most_rows * sqi_unit_bytes(r->u, a.value);
     r->sorted->entered[v->state] = sqi_run_take(r, 1, bytes);
     return r->sorted->entered[v->state] != NULL;
 }
@@ -275,7 +275,7 @@ static bool open_entered(sqi_run_of *r, sqi_array a)
 bool sqi_sorted_open(sqi_run_of *r)
 {
     size_t slots = (size_t)sqi_n_slots(r->p), states = (size_t)r->p->n_states;
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     if (!g) return true;
     sqi_sorted *s = r->sorted = sqi_run_take(r, 1, sizeof *s);
     if (!s) return false;
@@ -316,7 +316,7 @@ static void add(const sqi_run_of *r, size_t bytes, const char *x, char *y)
 static void state_in(const share *h, int32_t k)
 {
     const sqi_run_of *r = h->r;
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     size_t row = sqi_unit_bytes(r->u, r->p->leaves[k]);
     bool later = false;
     for (int64_t s = r->wake->top; s >= r->u->span.low; s--) {
@@ -340,7 +340,7 @@ static void slot_in(const share *h, int32_t slot)
     size_t row = sqi_unit_bytes(r->u, sqi_slot_value(r->p, slot));
     for (int64_t s = r->u->span.low; s < r->last; s++)
         for (int64_t i = h->from; r->sorted->there[slot][s] && i < h->to; i++)
-            if (i < sqi_active(r->u->ragged, s))
+            if (i < sqi_active(r->u->shrunk, s))
                 memcpy(sorted_at(r, slot, s, i), given_at(r, slot, s, i), row);
 }
 
@@ -351,7 +351,7 @@ static void slot_out(const share *h, int32_t slot)
     size_t row = sqi_unit_bytes(r->u, sqi_slot_value(r->p, slot));
     for (int64_t s = r->u->span.low; s <= r->wake->top; s++)
         for (int64_t i = h->from; i < h->to; i++) {
-            bool ended = i >= sqi_active(r->u->ragged, s);
+            bool ended = i >= sqi_active(r->u->shrunk, s);
             if (!ended) memcpy(given_at(r, slot, s, i), sorted_at(r, slot, s, i), row);
             else if (slot >= r->p->n_states && !is_seeded(r, slot, s))
                 memset(given_at(r, slot, s, i), 0, row);
@@ -362,7 +362,7 @@ static void slot_out(const share *h, int32_t slot)
 static void move_x(const share *h, bool out)
 {
     const sqi_run_of *r = h->r;
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     size_t row = r->sorted->x ? sqi_unit_bytes(r->u, r->p->x) : 0;
     for (int64_t s = r->u->span.low; row && s < r->last; s++)
         for (int64_t i = h->from; i < h->to && i < sqi_active(g, s); i++) {
@@ -414,7 +414,7 @@ void sqi_sorted_out(sqi_run_of *r)
 /* Rows that take part in no step pass on what was sent to them after the first. */
 void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to)
 {
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     size_t row = sqi_unit_bytes(r->u, r->p->leaves[k]);
     int64_t active = sqi_active(g, 0);
     for (int64_t i = 0; i < g->batch; i++) {
@@ -428,7 +428,7 @@ void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to)
 void sqi_sorted_entered(const sqi_worker *w)
 {
     const sqi_run_of *r = w->r;
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     sqi_window at = sqi_share_steps(w, false);
     for (int32_t k = 0; k < r->p->n_states; k++) {
         size_t row = sqi_unit_bytes(r->u, r->p->enters[k]);

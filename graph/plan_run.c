@@ -136,7 +136,7 @@ static int64_t share(int64_t n, int32_t i, int32_t of) { return n * i / of; }
 sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 {
     int64_t n = w->last - w->first, rows = w->r->p->batch;
-    if (w->r->u->ragged) return sqi_ragged_steps(w);
+    if (w->r->u->shrunk) return sqi_share_shrunk_steps(w);
     if (alone) return (sqi_window){ w->first, w->i ? 0 : n, 0, rows };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
     return (sqi_window){ w->first + from, to - from, 0, rows };
@@ -145,7 +145,7 @@ sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
 {
     int64_t n = w->r->p->batch;
-    if (w->r->u->ragged) return sqi_ragged_rows(w);
+    if (w->r->u->shrunk) return sqi_share_shrunk_rows(w);
     if (alone) return (sqi_window){ w->first, 1, 0, w->i ? 0 : n };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
     return (sqi_window){ w->first, 1, from, to - from };
@@ -316,12 +316,12 @@ static const sq_attr *attr_at(const sqi_worker *w, const sqi_value *v, int64_t s
 /* Random numbers belong to the caller's rows. */
 static int64_t caller_row(const sqi_run_of *r, int64_t row)
 {
-    return r->u->ragged ? r->u->ragged->order[row] : row;
+    return r->u->shrunk ? r->u->shrunk->order[row] : row;
 }
 
 sqi_window sqi_call_rows(const sqi_worker *w, int32_t v, sqi_window at, int64_t done)
 {
-    bool one = w->r->u->ragged && w->r->p->values[v].op->flags & SQ_RANDOM;
+    bool one = w->r->u->shrunk && w->r->p->values[v].op->flags & SQ_RANDOM;
     int64_t left = sqi_rows_at(w->r, at, at.step) - done;
     return (sqi_window){ at.step, 1, at.row + done, one && left > 1 ? 1 : left };
 }
@@ -395,7 +395,7 @@ static void over_rows(const sqi_worker *w)
         if (at.n_rows <= 0) break;
         run_tasks(w, &p->tasks[SQI_LOOP], at);
     }
-    bool dealt_anew = w->r->u->ragged != NULL;
+    bool dealt_anew = w->r->u->shrunk != NULL;
     if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n || dealt_anew)
         sqi_workers_meet(w->others);
 }
@@ -506,7 +506,7 @@ void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
 
 bool sqi_forward_open(sqi_run_of *r)
 {
-    int64_t steps = r->u->ragged ? r->u->ragged->steps : r->u->span.steps;
+    int64_t steps = r->u->shrunk ? r->u->shrunk->steps : r->u->span.steps;
     return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps) &&
            sqi_watch_open(r);
 }
@@ -523,7 +523,7 @@ bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
 {
     sqi_run_of r = sqi_run_new(t, u);
     bool ok = sqi_forward_open(&r);
-    if (ok) sqi_forward_steps(&r, 0, u->ragged ? u->ragged->steps : u->span.steps);
+    if (ok) sqi_forward_steps(&r, 0, u->shrunk ? u->shrunk->steps : u->span.steps);
     sqi_run_close(&r);
     return !t->error.status;
 }

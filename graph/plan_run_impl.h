@@ -86,13 +86,13 @@ typedef struct sqi_window {
 /* Where a step begins in an array of all steps: how many units lie before it. */
 static inline int64_t sqi_units_before(const sqi_planned *u, int64_t step)
 {
-    return u->ragged ? u->ragged->before[step] : step;
+    return u->shrunk ? u->shrunk->before[step] : step;
 }
 
 /* Units of the largest block. */
 static inline int64_t sqi_block_units(const sqi_planned *u)
 {
-    return u->stretch ? u->stretch->piece : u->ragged ? u->ragged->most_rows : u->block;
+    return u->stretch ? u->stretch->piece : u->shrunk ? u->shrunk->most_rows : u->block;
 }
 
 static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t step)
@@ -105,8 +105,8 @@ static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t
 /* Rows of the window that take part in one of its steps. */
 static inline int64_t sqi_rows_at(const sqi_run_of *r, sqi_window at, int64_t step)
 {
-    if (!r->u->ragged) return at.n_rows;
-    int64_t left = sqi_active(r->u->ragged, step) - at.row;
+    if (!r->u->shrunk) return at.n_rows;
+    int64_t left = sqi_active(r->u->shrunk, step) - at.row;
     return left < 0 ? 0 : left < at.n_rows ? left : at.n_rows;
 }
 
@@ -184,8 +184,8 @@ typedef struct sqi_sorted {
 } sqi_sorted;
 
 /* Steps and rows of the block that fall to this worker. */
-sqi_window sqi_ragged_steps(const sqi_worker *w);
-sqi_window sqi_ragged_rows(const sqi_worker *w);
+sqi_window sqi_share_shrunk_steps(const sqi_worker *w);
+sqi_window sqi_share_shrunk_rows(const sqi_worker *w);
 
 /* Memory for it; false after posting. sqi_sorted_in fills it when there are workers, sqi_sorted_out
  * takes out what was asked for. All three do nothing where all rows take part. */

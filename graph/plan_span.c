@@ -171,7 +171,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const int32_t *
     u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
     if (leaves_out(t, p, lengths, drops) &&
-        !sqi_ragged_make(t, u, lengths, most_steps(p) * p->batch))
+        !sqi_shrunk_make(t, u, lengths, most_steps(p) * p->batch))
         return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
@@ -185,7 +185,7 @@ void *sqi_planned_operand(const sqi_planned *u, int32_t k)
 void sqi_planned_bind(sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    if (p->x >= 0) u->x = u->ragged ? u->ragged->x : sqi_planned_operand(u, 0);
+    if (p->x >= 0) u->x = u->shrunk ? u->shrunk->x : sqi_planned_operand(u, 0);
     for (int32_t j = 0; j < p->n_outer; j++)
         u->outer[j] = sqi_planned_operand(u, u->first_outer + j);
 }
@@ -210,8 +210,8 @@ sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);
-        if (!u->stretch && !u->ragged) enter_states(u);
-        bool ok = !u->ragged || sqi_ragged_enter(t, u);
+        if (!u->stretch && !u->shrunk) enter_states(u);
+        bool ok = !u->shrunk || sqi_shrunk_enter(t, u);
         if (!ok || !(u->stretch ? sqi_stretch_forward : sqi_plan_forward)(t, u)) u = NULL;
     }
     sqi_arena_clear(&c.memory, &t->pool);
@@ -269,7 +269,7 @@ static void *in_callers_order(sq_tape *t, sqi_planned *u, int32_t slot, int64_t 
     size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
     char *copy = sqi_planned_take(t, u, (size_t)n, bytes, all);
     for (int64_t i = 0; copy && i < n; i++)
-        sqi_ragged_value(u, slot, all ? i : step, copy + (size_t)i * bytes);
+        sqi_shrunk_value(u, slot, all ? i : step, copy + (size_t)i * bytes);
     return copy;
 }
 
@@ -277,7 +277,7 @@ void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     int32_t v = sqi_slot_value(u->plan, slot);
     if (u->stretch) return sqi_stretch_kept(u, slot, step);
-    if (u->ragged) return in_callers_order(t, u, slot, step);
+    if (u->shrunk) return in_callers_order(t, u, slot, step);
     size_t i = (size_t)(step == SQI_ALL_STEPS ? 0 : step) + (u->plan->values[v].state >= 0);
     return u->kept[v] + i * sqi_value_bytes(u->plan, v);
 }

@@ -369,7 +369,7 @@ void sqi_run_defer(const sqi_worker *w, int32_t number)
 
 int64_t sqi_defer_rows(const sqi_planned *u, const sqi_defer *d, int64_t step)
 {
-    return u->ragged ? d->rows / u->plan->batch * sqi_active(u->ragged, step) : d->rows;
+    return u->shrunk ? d->rows / u->plan->batch * sqi_active(u->shrunk, step) : d->rows;
 }
 
 size_t sqi_defer_width(const sqi_back *b)
@@ -387,7 +387,7 @@ size_t sqi_packed_bytes(const sqi_planned *u, const sqi_back *b, int64_t units, 
     const sqi_plan *p = u->plan;
     size_t most = 0;
     for (int32_t j = 0; j < b->n_defers; j++) {
-        int64_t rows = b->defers[j].rows / (u->ragged ? p->batch : 1) * units;
+        int64_t rows = b->defers[j].rows / (u->shrunk ? p->batch : 1) * units;
         sqi_grad_product q = product_of(p, &b->defers[j], rows, sizes);
         size_t bytes = p->kern->of[p->dtype].grad_scratch(&q);
         if (bytes > most) most = bytes;
@@ -608,7 +608,7 @@ static bool make_packed(sqi_run_of *r)
 bool sqi_reverse_open(sqi_run_of *r)
 {
     const sqi_stretches *b = r->u->stretch;
-    const sqi_ragged *g = r->u->ragged;
+    const sqi_shrunk *g = r->u->shrunk;
     r->last = r->wake->top + 1;
     if (g && r->last > g->steps) r->last = g->steps;
     if (r->lane != SQI_LANE_USER) r->watch = NULL;

@@ -1,0 +1,280 @@
+/* test_shrink.c -- rows that have ended are left out of a plan, and nothing else changes.
+ *
+ * The same batch of rows of random lengths is run with all its rows in every step, where masks hand
+ * on the states of those that have ended, and on the rows that have not: values and gradients of
+ * outputs, states, inputs are the same bits, at any number of threads. Weight gradients are sums
+ * over other blocks: they agree to rounding, and are those of every row run alone. */
+#include "tests/support/random_run.h"
+
+#include "graph/plan.h"
+#include "graph/unroll_impl.h"
+
+#undef I
+
+enum { I = 5, H = 6, MOST_STATES = 6, MOST_ROWS = 33, MOST_STEPS = 24 };
+
+/* ---- A cell with a mask: the last column of x ------------------------------------------------ */
+
+typedef struct masked {
+    sq_cell inner;
+    double dropout;
+    sq_drawn drawn;
+} masked;
+
+static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    const masked *w = self;
+    sq_var old[MOST_STATES], m = sq_slice(x, 1, I, 1), zero = sq_constant(t, 0);
+    for (int k = 0; k < w->inner.n_states; k++) old[k] = state[k];
+    sq_var in = sq_select(m, sq_slice(x, 1, 0, I), zero);
+    if (w->dropout > 0) in = sq_dropout(in, w->dropout, w->drawn);
+    sq_var y = w->inner.step(t, w->inner.self, in, state);
+    sq_name(y, "inside");
+    if (w->dropout > 0) y = sq_dropout(y, w->dropout, w->drawn);
+    for (int k = 0; k < w->inner.n_states; k++) state[k] = sq_select(m, state[k], old[k]);
+    return sq_select(m, y, zero);
+}
+
+/* ---- The cells ------------------------------------------------------------------------------- */
+
+typedef struct nets {
+    sq_params *params;
+    sq_rnn rnn;
+    sq_lstm lstm[2];
+    sq_gru gru[2];
+    sq_mgu mgu;
+    sq_peephole peephole;
+    sq_lnlstm lnlstm;
+    sq_stack_cells *stack;
+} nets;
+
+enum { RNN, LSTM, GRU_BEFORE, GRU_AFTER, MGU, PEEPHOLE, LNLSTM, STACK, N_CELLS };
+
+static sq_cell make_cell(nets *n, sq_dtype dtype, int which)
+{
+    sq_cell layers[2];
+    sq_params *p = n->params = sq_params_new(dtype);
+    n->stack = NULL;
+    switch (which) {
+    case RNN: sq_rnn_init(&n->rnn, p, "c", I, H, SQ_RNN_TANH, 1); return sq_rnn_cell(&n->rnn);
+    case LSTM: sq_lstm_init(n->lstm, p, "c", I, H, 1); return sq_lstm_cell(n->lstm);
+    case GRU_BEFORE:
+    case GRU_AFTER:
+        sq_gru_init(n->gru, p, "c", I, H, which == GRU_AFTER ? SQ_RESET_AFTER : SQ_RESET_BEFORE,
+                    1);
+        return sq_gru_cell(n->gru);
+    case MGU: sq_mgu_init(&n->mgu, p, "c", I, H, 1); return sq_mgu_cell(&n->mgu);
+    case PEEPHOLE:
+        sq_peephole_init(&n->peephole, p, "c", I, H, 1);
+        return sq_peephole_cell(&n->peephole);
+    case LNLSTM:
+        sq_lnlstm_init(&n->lnlstm, p, "c", I, H, 1);
+        return sq_lnlstm_cell(&n->lnlstm);
+    }
+    sq_lstm_init(n->lstm, p, "a", I, H, 1);
+    sq_gru_init(n->gru, p, "b", H, H, SQ_RESET_AFTER, 2);
+    layers[0] = sq_lstm_cell(n->lstm);
+    layers[1] = sq_gru_cell(n->gru);
+    n->stack = sq_stack_new(layers, 2);
+    return sq_stack_cell(n->stack);
+}
+
+static void nets_free(nets *n)
+{
+    sq_stack_free(n->stack);
+    sq_params_free(n->params);
+}
+
+/* ---- A run ----------------------------------------------------------------------------------- */
+
+typedef struct setup {
+    sq_dtype dtype;
+    int which;
+    int64_t B, T;
+    int32_t threads;
+    const int32_t *lengths; /* [B] */
+    const int *rows;        /* which row's numbers stand where; NULL: 0, 1, ... */
+    double dropout;
+    sq_drawn drawn;
+    double padding; /* what x holds after a row's end */
+    bool shrink;
+    bool sparse; /* a few seeds only: a state and an output here and there */
+    sq_unroll_options options;
+} setup;
+
+/* Numbers of one row at one step, by what they are for. */
+static void draw_row(double *to, int64_t n, uint64_t what, int64_t step, int64_t row)
+{
+    fill(to, n, what * 1000003 + (uint64_t)(step * 1009 + row), -1, 1);
+}
+
+static int64_t row_at(const setup *s, int64_t b) { return s->rows ? s->rows[b] : b; }
+
+static sq_var input_of(const setup *s, sq_tape *t)
+{
+    int64_t n = s->T * s->B * (I + 1);
+    double *x = malloc((size_t)n * sizeof *x), *at = x;
+    cr_assert(x != NULL);
+    for (int64_t i = 0; i < s->T; i++)
+        for (int64_t b = 0; b < s->B; b++, at += I + 1) {
+            bool there = i < s->lengths[b];
+            draw_row(at, I, 1, i, row_at(s, b));
+            for (int k = 0; !there && k < I; k++) at[k] = s->padding;
+            at[I] = there;
+        }
+    sq_var v = sq_leaf(t, sq_shape3(s->T, s->B, I + 1), x);
+    free(x);
+    return v;
+}
+
+/* A [B,n] of numbers that go with the rows. */
+static sq_var rows_of(const setup *s, sq_tape *t, int64_t n, uint64_t what, int64_t step,
+                      bool leaf)
+{
+    double x[MOST_ROWS * 2 * H];
+    cr_assert(s->B * n <= COUNT(x));
+    for (int64_t b = 0; b < s->B; b++) draw_row(x + b * n, n, what, step, row_at(s, b));
+    return leaf ? sq_leaf(t, sq_mat(s->B, n), x) : sq_input(t, sq_mat(s->B, n), x);
+}
+
+static sq_var weighed(const setup *s, sq_var v, uint64_t what, int64_t step)
+{
+    sq_var r = rows_of(s, v.tape, sq_shape_of(v).dim[1], what, step, false);
+    return sq_sum(sq_mul(v, r));
+}
+
+/* Rows of a value inside the step that have not ended; others are nobody's business. */
+static sq_var inside(const setup *s, const sq_unrolled *u, int64_t step)
+{
+    double m[MOST_ROWS];
+    for (int64_t b = 0; b < s->B; b++) m[b] = step < s->lengths[b];
+    sq_var v = sq_unrolled_named(u, step, "inside");
+    return sq_select(sq_input(v.tape, sq_mat(s->B, 1), m), v, sq_constant(v.tape, 0));
+}
+
+/* Of all outputs, of every third state; of what is named inside. Sparse: of one output, and of
+ * a state after most rows have ended. */
+static sq_var loss_of(const setup *s, const sq_unrolled *u)
+{
+    sq_tape *t = sq_unrolled_tape(u);
+    sq_var loss = sq_constant(t, 0);
+    for (int64_t i = 0; i < s->T; i++) {
+        bool few = i != s->T / 2;
+        if (!s->sparse || !few)
+            loss = sq_add(loss, weighed(s, sq_unrolled_output(u, i), 20, i));
+        for (int32_t k = 0; k < sq_unrolled_n_states(u); k++)
+            if (s->sparse ? i == s->T - 2 && !k : (i + k) % 3 == 0 || i == s->T - 1)
+                loss = sq_add(loss, weighed(s, sq_unrolled_state(u, i, k), 21 + (uint64_t)k, i));
+    }
+    for (int64_t i = s->T / 3; !s->sparse && i < s->T; i++)
+        loss = sq_add(loss, weighed(s, inside(s, u, i), 40, i));
+    return loss;
+}
+
+static void read_parts(const setup *s, const sq_unrolled *u, trace *o)
+{
+    for (int64_t i = 0; i < s->T; i++) {
+        trace_value(o, "output", sq_unrolled_output(u, i));
+        trace_grad(o, "immediate gradient", sq_unrolled_output(u, i));
+        trace_value(o, "inside", inside(s, u, i));
+        for (int32_t k = 0; k < sq_unrolled_n_states(u); k++) {
+            trace_value(o, "state", sq_unrolled_state(u, i, k));
+            trace_grad(o, "total gradient", sq_unrolled_state(u, i, k));
+        }
+    }
+}
+
+static void run(const setup *s, trace *o)
+{
+    nets n;
+    masked w = { .dropout = s->dropout, .drawn = s->drawn };
+    w.inner = make_cell(&n, s->dtype, s->which);
+    sq_cell cell = w.inner;
+    cell.step = masked_step;
+    cell.self = &w;
+    sq_tape *t = sq_tape_new(s->dtype, n.params);
+    sq_tape_set_threads(t, s->threads ? s->threads : 1);
+    sq_var x = input_of(s, t), state0[MOST_STATES];
+    for (int32_t k = 0; k < cell.n_states; k++)
+        state0[k] = rows_of(s, t, cell.width[k], 2 + (uint64_t)k, 0, true);
+    sq_unroll_options options = s->options;
+    options.mode = SQ_PLAN;
+    const sq_unrolled *u =
+        sqi_unroll(t, &cell, x, state0, s->shrink ? s->lengths : NULL, &options);
+    cr_assert(u != NULL, "%s", sq_message(t));
+    char told[4096];
+    sq_plan_explain(u, told, sizeof told);
+    bool left_out = strstr(told, "are left out") != NULL;
+    cr_assert(left_out == s->shrink, "%s", told);
+    BACKWARD(loss_of(s, u));
+    trace_value(o, "outputs", sq_unrolled_outputs(u));
+    read_parts(s, u, o);
+    trace_grad(o, "dx", x);
+    for (int32_t k = 0; k < cell.n_states; k++) trace_grad(o, "d initial state", state0[k]);
+    trace_weights(o, t);
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+    nets_free(&n);
+}
+
+/* ---- Lengths --------------------------------------------------------------------------------- */
+
+/* Random ones, equal and empty ones among them. */
+static void draw_lengths(int32_t *l, int64_t B, int64_t T, uint64_t seed)
+{
+    rng r = { seed };
+    for (int64_t b = 0; b < B; b++) l[b] = (int32_t)rng_below(&r, (int)T + 1);
+    if (B > 2) l[1] = l[2];
+    if (B > 6) l[3] = 0, l[4] = (int32_t)T;
+}
+
+/* ---- Comparing ------------------------------------------------------------------------------- */
+
+/* Bits of all that goes with rows; weights to rounding (float: 1e-5). */
+static void expect_same(const setup *s, const trace *got, const trace *want, const char *what)
+{
+    double limit = s->dtype == SQ_F64 ? 1e-12 : 1e-5;
+    cr_assert(got->n == want->n && got->n > 0);
+    for (int i = 0; i < got->n; i++) {
+        const trace_item *a = &got->item[i], *b = &want->item[i];
+        const double *x = got->x + a->at, *y = want->x + b->at;
+        bool weight = strncmp(a->what, "dL/d", 4) == 0;
+        bool same = weight ? trace_error(got, want, i) <= limit
+                           : memcmp(x, y, (size_t)a->n * sizeof *x) == 0;
+        int64_t j = 0;
+        while (j < a->n - 1 && memcmp(&x[j], &y[j], sizeof *x) == 0) j++;
+        cr_assert(same, "%s: cell %d, B %d, item %d %s: element %lld: %.17g, %.17g", what,
+                  s->which, (int)s->B, i, a->what, (long long)j, x[j], y[j]);
+    }
+}
+
+/* With rows left out, and with all of them. */
+static void compare(setup s, const char *what)
+{
+    trace all = { .n = 0 }, some = { .n = 0 };
+    s.shrink = false;
+    run(&s, &all);
+    s.shrink = true;
+    run(&s, &some);
+    expect_same(&s, &some, &all, what);
+    trace_free(&all);
+    trace_free(&some);
+}
+
+Test(shrink, equals_all_rows_with_masks_in_every_cell)
+{
+    static const int64_t batches[] = { 1, 2, 3, 7, 16, 33 };
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_CELLS; which++)
+        for (int i = 0; i < COUNT(batches); i++)
+            for (int d = 0; d < 2; d++) {
+                setup s = { .dtype = d ? SQ_F64 : SQ_F32, .which = which, .B = batches[i] };
+                s.T = 5 + 3 * i;
+                s.lengths = lengths;
+                s.padding = (double)NAN;
+                draw_lengths(lengths, s.B, s.T, (uint64_t)(which * 17 + i));
+                compare(s, "every cell");
+                s.sparse = true;
+                compare(s, "sparse seeds");
+            }
+}
