@@ -38,6 +38,7 @@
 #include "graph/ledger.h"
 #include "graph/plan.h"
 #include "graph/report.h"
+#include "graph/sequence.h"
 #include "graph/truncate.h"
 #include "graph/unroll.h"
 

@@ -398,11 +398,11 @@ static inline size_t sqi_aligned(size_t bytes)
     return (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
 }
 
-/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting.
- * lengths may be NULL, or tells of every row how many steps it takes part in: after these the step
- * hands the row's states on as they are, and its output is 0. The plan then may leave it out. */
+/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. With lengths
+ * the step is that of a masked cell, which hands on the states of rows that have ended and gives
+ * out 0: these may be left out. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
-                             const int32_t *lengths, const sq_unroll_options *o);
+                             const sq_unroll_options *o);
 
 /* Memory of the segment that holds the span; `exact`: for what is large, without spare room. NULL
  * after posting. */

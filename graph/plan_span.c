@@ -135,13 +135,13 @@ static bool drops_steps(const sq_tape *t, const sq_unroll_options *o)
 }
 
 /* Rows that end are left out where every step is kept and nothing looks at it from within. */
-static bool leaves_out(const sq_tape *t, const sqi_plan *p, const int32_t *lengths, bool drops)
+static bool leaves_out(const sq_tape *t, const sqi_plan *p, const sq_unroll_options *o)
 {
-    return lengths && !drops && !t->current->watch && sqi_plan_shrinks(p);
+    bool ragged = o->lengths && !o->keep_padding;
+    return ragged && !drops_steps(t, o) && !t->current->watch && sqi_plan_shrinks(p);
 }
 
-static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const int32_t *lengths,
-                         const sq_unroll_options *o)
+static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
 {
     static const char unkept[] =
         "under a budget take what is named before the sweep, mark a state "
@@ -170,8 +170,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const int32_t *
     u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
     u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
-    if (leaves_out(t, p, lengths, drops) &&
-        !sqi_shrunk_make(t, u, lengths, most_steps(p) * p->batch))
+    if (leaves_out(t, p, o) && !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
         return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
@@ -202,11 +201,11 @@ static void enter_states(const sqi_planned *u)
 }
 
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
-                             const int32_t *lengths, const sq_unroll_options *o)
+                             const sq_unroll_options *o)
 {
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, steps, lengths, o) : NULL;
+    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);

@@ -31,7 +31,6 @@ struct sq_unrolled {
     sq_var *output;       /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
     int32_t n_states;
-    const int32_t *lengths; /* during the call: steps that each row takes part in, or NULL */
 };
 
 /* ---- Before the first step ----------------------------------------------------------------- */
@@ -329,6 +328,7 @@ static bool without_keeping(sq_unrolled *u, sq_var x, int64_t batch, const sq_un
                sq_post(t, SQ_EVALUE, "a cell that begins steps itself cannot have a budget");
     }
     sqi_segment_bury(t, u->home);
+    if (!sqi_ragged_settle(t, &u->cell)) return false;
     u->budget = sqi_budget_unroll(t, &u->cell, x, u->state, u->steps, batch, o);
     return u->budget != NULL;
 }
@@ -375,7 +375,7 @@ static bool all_steps(sq_unrolled **record, sq_var x, int64_t batch, const sq_un
     } else if (!trace_step(u, x, batch, mode == SQ_EAGER || !batch, &f)) return false;
     if (u->steps) u->first = u->tape->current->ordinal;
     u->nested = u->steps && u->tape->current != u->home;
-    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, u->lengths, o);
+    if (!u->why) u->planned = sqi_plan_unroll(u->tape, &f.trace, u->steps, o);
     else if (mode == SQ_PLAN && u->steps && batch) return cannot_plan(u);
     if (u->why && u->steps && forgets_steps(u, o) && !without_keeping(u, x, batch, o))
         return false;
@@ -406,8 +406,7 @@ static sq_unrolled *keep_record(const sq_unrolled *u)
 }
 
 static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
-                           const int32_t *lengths, const sq_unroll_options *o,
-                           sqi_arena *memory)
+                           const sq_unroll_options *o, sqi_arena *memory)
 {
     int64_t steps, batch;
     if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
@@ -416,30 +415,27 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
-    u->lengths = lengths;
     lay_out(u, steps > 0);
-    if (!initial_states(u, state0, batch)) return NULL;
+    sqi_ragged rows = { t, o, memory, steps, batch, NULL, NULL };
+    sq_unroll_options inner = *o;
+    if (!initial_states(u, state0, batch) || !sqi_ragged_begin(&rows, &u->cell, &x, u->state))
+        return NULL;
+    if (sqi_ragged_keep_outputs(&rows)) inner.outputs = SQ_OUTPUTS_ALL;
     sqi_watch *outer;
     sq_watch watch = { o->watch_nonfinite, o->watch_limit, o->watch_growth, o->watch_steps };
     if (!sqi_watch_begin(t, &watch, steps, cell->n_states, cell->state_names, &outer))
         return NULL;
-    bool ok = all_steps(&u, x, batch, o, memory);
+    bool ok = all_steps(&u, x, batch, &inner, memory);
     sqi_watch_end(t, outer);
     if (!ok) return NULL;
+    u->cell = *cell;
     sq_unrolled *kept = keep_record(u);
-    if (kept) kept->lengths = NULL;
-    if (kept) kept->outputs = gather_outputs(kept, o->outputs);
+    if (kept) kept->outputs = sqi_ragged_outputs(&rows, gather_outputs(kept, inner.outputs));
     return t->error.status ? NULL : kept;
 }
 
 const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
                              const sq_unroll_options *options)
-{
-    return sqi_unroll(t, cell, x, state0, NULL, options);
-}
-
-const sq_unrolled *sqi_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
-                              const int32_t *lengths, const sq_unroll_options *options)
 {
     static const sq_unroll_options defaults = { .outputs = SQ_OUTPUTS_ALL };
     sqi_arena memory = { .newest = NULL };
@@ -447,7 +443,7 @@ const sq_unrolled *sqi_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const s
     const char *outer = t->untraced; /* of the cell whose step this may be */
     int32_t holding = t->holding;
     sqi_chance before = sqi_run_begin(t);
-    const sq_unrolled *u = unroll(t, cell, x, state0, lengths, options ? options : &defaults, &memory);
+    const sq_unrolled *u = unroll(t, cell, x, state0, options ? options : &defaults, &memory);
     sqi_run_end(t, &before);
     t->holding = holding;
     if (t->error.status) t->tracing = false;

@@ -63,6 +63,32 @@ typedef struct sq_unroll_options {
     int64_t watch_steps;
 
     bool state_grads; /* keep the gradients of all states; without a budget they always are */
+
+    /* Ragged rows. The arrays are copied at the call. A row *takes* step t when t < lengths[b], or
+     * when mask[t][b] is not 0. In every other step
+     *     its states stay exactly as they were,
+     *     row b of the output is 0 (a sum over time gets nothing from it), and
+     *     x[t][b] is not looked at: whatever lies there, a NaN too, changes no bit of any value or
+     *     gradient, and its own gradient is 0.
+     * SQ_OUTPUTS_LAST is each row's output at the last step that it took, 0 where it took none; it
+     * keeps every step's output, like ALL.
+     * Such a row goes through the step all the same, with x = 0 and the states it has, and the result is
+     * thrown away: only what the step itself adds up over rows would feel it. Hence the output, where
+     * there is one, must have B rows, else SQ_ESHAPE; named values are those of the step as it ran.
+     * All else (budgets, dropout by absolute step and row, T = 0, B = 0, generation, ledgers) is as
+     * without. */
+    const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */
+    const int32_t *mask;    /* [T,B]; 0: the row sits the step out. Beside lengths SQ_EVALUE */
+    /* [T,B]; not 0: before the row takes the step on x[t][b], its states are those of state0 again,
+     * zeros by default, and their gradient goes there. Nothing happens where it sits out. */
+    const int32_t *resets;
+    /* Every row is run from the last of its lengths[b] (T) steps to its first. The stacked outputs lie
+     * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
+     * for a step (sq_unrolled_output, _state, _named, SQ_OUTPUTS_LAST) counts in the order they ran. */
+    bool reverse;
+    /* lengths run on all B rows in every step, as a mask does. Otherwise a plan may sort the rows
+     * by length and leave out those that have ended: the same bits, without their work. */
+    bool keep_padding;
 } sq_unroll_options;
 
 enum { SQ_EVERY_SQRT = -1 };

@@ -17,11 +17,6 @@
 #include "core/tape_impl.h"
 #include "graph/unroll.h"
 
-/* sq_unroll of a cell that hands on a row's states as they are, and gives out 0, from step lengths[b]
- * on: a plan may leave these rows out. lengths: [B], 0 to T, or NULL. */
-const sq_unrolled *sqi_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
-                              const int32_t *lengths, const sq_unroll_options *options);
-
 /* x_i, cut from the sequence; no value stays none. */
 sq_var sqi_input_at(sq_var x, int64_t i);
 
@@ -113,6 +108,33 @@ typedef struct sqi_budget {
     size_t held;             /* counted now */
     int64_t ran, ran_before; /* steps in the last sweep, and in the unroll */
 } sqi_budget;
+
+/* ---- unroll_rows.c ---- */
+
+/* An unroll of ragged rows; tape, o, memory, steps and batch are set before. */
+typedef struct sqi_ragged {
+    sq_tape *tape;
+    const sq_unroll_options *o;
+    sqi_arena *memory; /* lives as long as this */
+    int64_t steps, batch;
+    float *
+        taken; /* [T,B] 1 where a row takes a step, else 0, in the order of time; NULL: all do */
+    int32_t *ids; /* [T*B] which row of x [T*B,..] is run in place of each; NULL: itself */
+} sqi_ragged;
+
+/* Puts a masked cell and its input in place of what the caller gave, where that is needed; initial: the
+ * states that rows begin from. False after posting. */
+bool sqi_ragged_begin(sqi_ragged *r, sq_cell *cell, sq_var *x, const sq_var *initial);
+
+/* A masked cell that is called after sq_unroll has returned moves to the current segment. False
+ * after posting. */
+bool sqi_ragged_settle(sq_tape *t, sq_cell *cell);
+
+/* Whether all outputs are needed for the last. */
+bool sqi_ragged_keep_outputs(const sqi_ragged *r);
+
+/* What is handed out of the outputs as they were run. */
+sq_var sqi_ragged_outputs(const sqi_ragged *r, sq_var outputs);
 
 /* ---- unroll_aside.c ---- */
 

@@ -4,85 +4,28 @@
  * on the states of those that have ended, and on the rows that have not: values and gradients of
  * outputs, states, inputs are the same bits, at any number of threads. Weight gradients are sums
  * over other blocks: they agree to rounding, and are those of every row run alone. */
+#include "tests/support/every_cell.h"
 #include "tests/support/random_run.h"
 
 #include "graph/plan.h"
-#include "graph/unroll_impl.h"
 
 #undef I
 
 enum { I = 5, H = 6, MOST_STATES = 6, MOST_ROWS = 33, MOST_STEPS = 24 };
 
-/* ---- A cell with a mask: the last column of x ------------------------------------------------ */
+/* ---- A cell that drops out, and names what it does -------------------------------------------- */
 
-typedef struct masked {
+typedef struct noisy {
     sq_cell inner;
     double dropout;
     sq_drawn drawn;
-} masked;
+} noisy;
 
-static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
+static sq_var noisy_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
-    const masked *w = self;
-    sq_var old[MOST_STATES], m = sq_slice(x, 1, I, 1), zero = sq_constant(t, 0);
-    for (int k = 0; k < w->inner.n_states; k++) old[k] = state[k];
-    sq_var in = sq_select(m, sq_slice(x, 1, 0, I), zero);
-    if (w->dropout > 0) in = sq_dropout(in, w->dropout, w->drawn);
-    sq_var y = w->inner.step(t, w->inner.self, in, state);
-    sq_name(y, "inside");
-    if (w->dropout > 0) y = sq_dropout(y, w->dropout, w->drawn);
-    for (int k = 0; k < w->inner.n_states; k++) state[k] = sq_select(m, state[k], old[k]);
-    return sq_select(m, y, zero);
-}
-
-/* ---- The cells ------------------------------------------------------------------------------- */
-
-typedef struct nets {
-    sq_params *params;
-    sq_rnn rnn;
-    sq_lstm lstm[2];
-    sq_gru gru[2];
-    sq_mgu mgu;
-    sq_peephole peephole;
-    sq_lnlstm lnlstm;
-    sq_stack_cells *stack;
-} nets;
-
-enum { RNN, LSTM, GRU_BEFORE, GRU_AFTER, MGU, PEEPHOLE, LNLSTM, STACK, N_CELLS };
-
-static sq_cell make_cell(nets *n, sq_dtype dtype, int which)
-{
-    sq_cell layers[2];
-    sq_params *p = n->params = sq_params_new(dtype);
-    n->stack = NULL;
-    switch (which) {
-    case RNN: sq_rnn_init(&n->rnn, p, "c", I, H, SQ_RNN_TANH, 1); return sq_rnn_cell(&n->rnn);
-    case LSTM: sq_lstm_init(n->lstm, p, "c", I, H, 1); return sq_lstm_cell(n->lstm);
-    case GRU_BEFORE:
-    case GRU_AFTER:
-        sq_gru_init(n->gru, p, "c", I, H, which == GRU_AFTER ? SQ_RESET_AFTER : SQ_RESET_BEFORE,
-                    1);
-        return sq_gru_cell(n->gru);
-    case MGU: sq_mgu_init(&n->mgu, p, "c", I, H, 1); return sq_mgu_cell(&n->mgu);
-    case PEEPHOLE:
-        sq_peephole_init(&n->peephole, p, "c", I, H, 1);
-        return sq_peephole_cell(&n->peephole);
-    case LNLSTM:
-        sq_lnlstm_init(&n->lnlstm, p, "c", I, H, 1);
-        return sq_lnlstm_cell(&n->lnlstm);
-    }
-    sq_lstm_init(n->lstm, p, "a", I, H, 1);
-    sq_gru_init(n->gru, p, "b", H, H, SQ_RESET_AFTER, 2);
-    layers[0] = sq_lstm_cell(n->lstm);
-    layers[1] = sq_gru_cell(n->gru);
-    n->stack = sq_stack_new(layers, 2);
-    return sq_stack_cell(n->stack);
-}
-
-static void nets_free(nets *n)
-{
-    sq_stack_free(n->stack);
-    sq_params_free(n->params);
+    const noisy *w = self;
+    sq_var y = w->inner.step(t, w->inner.self, sq_dropout(x, w->dropout, w->drawn), state);
+    return sq_name(sq_dropout(y, w->dropout, w->drawn), "inside");
 }
 
 /* ---- A run ----------------------------------------------------------------------------------- */
@@ -112,17 +55,16 @@ static int64_t row_at(const setup *s, int64_t b) { return s->rows ? s->rows[b] :
 
 static sq_var input_of(const setup *s, sq_tape *t)
 {
-    int64_t n = s->T * s->B * (I + 1);
+    int64_t n = s->T * s->B * I;
     double *x = malloc((size_t)n * sizeof *x), *at = x;
     cr_assert(x != NULL);
     for (int64_t i = 0; i < s->T; i++)
-        for (int64_t b = 0; b < s->B; b++, at += I + 1) {
+        for (int64_t b = 0; b < s->B; b++, at += I) {
             bool there = i < s->lengths[b];
             draw_row(at, I, 1, i, row_at(s, b));
             for (int k = 0; !there && k < I; k++) at[k] = s->padding;
-            at[I] = there;
         }
-    sq_var v = sq_leaf(t, sq_shape3(s->T, s->B, I + 1), x);
+    sq_var v = sq_leaf(t, sq_shape3(s->T, s->B, I), x);
     free(x);
     return v;
 }
@@ -186,21 +128,24 @@ static void read_parts(const setup *s, const sq_unrolled *u, trace *o)
 
 static void run(const setup *s, trace *o)
 {
-    nets n;
-    masked w = { .dropout = s->dropout, .drawn = s->drawn };
-    w.inner = make_cell(&n, s->dtype, s->which);
-    sq_cell cell = w.inner;
-    cell.step = masked_step;
+    every_cell inner;
+    sq_params *p = sq_params_new(s->dtype);
+    every_cell_new(&inner, p, s->which, I, H, 1);
+    noisy w = { .inner = inner.cell, .dropout = s->dropout, .drawn = s->drawn };
+    sq_cell cell = inner.cell;
+    cell.step = noisy_step;
     cell.self = &w;
-    sq_tape *t = sq_tape_new(s->dtype, n.params);
+    sq_tape *t = sq_tape_new(s->dtype, p);
+    sq_tape_set_seed(t, 77);
     sq_tape_set_threads(t, s->threads ? s->threads : 1);
     sq_var x = input_of(s, t), state0[MOST_STATES];
     for (int32_t k = 0; k < cell.n_states; k++)
         state0[k] = rows_of(s, t, cell.width[k], 2 + (uint64_t)k, 0, true);
     sq_unroll_options options = s->options;
     options.mode = SQ_PLAN;
-    const sq_unrolled *u =
-        sqi_unroll(t, &cell, x, state0, s->shrink ? s->lengths : NULL, &options);
+    options.lengths = s->lengths;
+    options.keep_padding = !s->shrink;
+    const sq_unrolled *u = sq_unroll(t, &cell, x, state0, &options);
     cr_assert(u != NULL, "%s", sq_message(t));
     char told[4096];
     sq_plan_explain(u, told, sizeof told);
@@ -214,7 +159,8 @@ static void run(const setup *s, trace *o)
     trace_weights(o, t);
     ASSERT_HEALTHY(t);
     sq_tape_free(t);
-    nets_free(&n);
+    every_cell_free(&inner);
+    sq_params_free(p);
 }
 
 /* ---- Lengths --------------------------------------------------------------------------------- */
@@ -265,7 +211,7 @@ Test(shrink, equals_all_rows_with_masks_in_every_cell)
 {
     static const int64_t batches[] = { 1, 2, 3, 7, 16, 33 };
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_CELLS; which++)
+    for (int which = 0; which < N_EVERY_CELL; which++)
         for (int i = 0; i < COUNT(batches); i++)
             for (int d = 0; d < 2; d++) {
                 setup s = { .dtype = d ? SQ_F64 : SQ_F32, .which = which, .B = batches[i] };

@@ -1,0 +1,207 @@
+/* unroll_rows.c -- rows that sit steps out, begin anew, or run backwards.
+ *
+ * A masked cell is a cell. Its step is, for m_t, r_t [B,1] of zeros and ones,
+ *
+ *     h    <- r_t ? h_0 : h             what begins anew
+ *     y, h' = step(x_t, h)              on all rows
+ *     h'   <- m_t ? h' : h              who sits out keeps its states,
+ *     y    <- m_t ? y  : 0              and gives nothing
+ *
+ * m_t and r_t come to the step as further columns of its input: the sequence is [x | m | r], so all
+ * that is said of inputs (slices, blocks, budgets) holds for them. x is cleaned before, since a NaN
+ * that only a selection behind the cell took out would come back in the sweep, as 0 * NaN.
+ * Running backwards is picking rows of x before, and of the outputs after. */
+#include "graph/sequence_impl.h"
+#include "graph/unroll_impl.h"
+#include "ops/ops.h"
+
+#include <string.h>
+
+/* What the step of a masked cell is called with. */
+typedef struct masked {
+    sq_cell cell;
+    int64_t width; /* of x; -1: there is none */
+    bool masks, resets;
+    sq_var *initial; /* [n_states] h_0 */
+    sq_var *before;  /* [n_states] h, while the step is being recorded */
+    sq_var zero;
+} masked;
+
+/* ---- The step ----------------------------------------------------------------------------- */
+
+/* One column of the input as [B,1]. */
+static sq_var column(sq_var x, int64_t i) { return sq_slice(x, 1, i, 1); }
+
+/* [B,1] against a shape of as many rows. */
+static sq_var against(sq_var flag, sq_shape s)
+{
+    for (int32_t i = 1; i < s.rank; i++) s.dim[i] = 1;
+    return s.rank == 2 ? flag : sq_reshape(flag, s);
+}
+
+/* A state of the wrong shape is left to the unroll, which names it. */
+static bool is_state(sq_tape *t, sq_var h, int64_t batch, int64_t width)
+{
+    const sqi_node *n = t->error.status ? NULL : sqi_node_of(t, h, "a state");
+    return n && sq_shape_equal(n->shape, sq_mat(batch, width));
+}
+
+static sq_var masked_output(sq_tape *t, const masked *c, sq_var y, sq_var m, int64_t batch)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (t->error.status || !y.tape || !sqi_index(y.id)) return y;
+    sq_shape s = sq_shape_of(y);
+    if (s.rank && s.dim[0] == batch) return sq_select(against(m, s), y, c->zero);
+    if (sqi_begin(t, "unroll"))
+        sq_post(t, SQ_ESHAPE,
+                "the output has shape %s, not a row for each of %lld: lengths and masks are of "
+                "rows",
+                sq_shape_text(s, text), (long long)batch);
+    return sqi_none(t);
+}
+
+static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const masked *c = self;
+    int64_t batch = sq_shape_of(x).dim[0], at = c->width > 0 ? c->width : 0;
+    sq_var none = sqi_none(t);
+    sq_var m = c->masks ? column(x, at) : none;
+    sq_var r = c->resets ? column(x, at + c->masks) : none;
+    for (int32_t k = 0; k < c->cell.n_states; k++) {
+        if (c->resets) h[k] = sq_select(r, c->initial[k], h[k]);
+        c->before[k] = h[k];
+    }
+    sq_var in = c->width < 0 ? none : sq_slice(x, 1, 0, c->width);
+    if (t->error.status) return none;
+    sq_var y = c->cell.step(t, c->cell.self, in, h);
+    for (int32_t k = 0; c->masks && k < c->cell.n_states; k++)
+        if (is_state(t, h[k], batch, c->cell.width[k])) h[k] = sq_select(m, h[k], c->before[k]);
+    return c->masks ? masked_output(t, c, y, m, batch) : y;
+}
+
+/* ---- The cell ----------------------------------------------------------------------------- */
+
+static size_t masked_bytes(const sq_cell *cell)
+{
+    return sizeof(masked) + 2 * (size_t)cell->n_states * sizeof(sq_var);
+}
+
+static void lay_out(masked *c)
+{
+    c->initial = (sq_var *)(void *)(c + 1);
+    c->before = c->initial + c->cell.n_states;
+}
+
+bool sqi_ragged_settle(sq_tape *t, sq_cell *cell)
+{
+    if (cell->step != masked_step) return true;
+    size_t bytes = masked_bytes(cell);
+    masked *c = sqi_tape_alloc(t, bytes);
+    if (!c) return false;
+    memcpy(c, cell->self, bytes);
+    lay_out(c);
+    cell->self = c;
+    return true;
+}
+
+static bool wrap(sqi_ragged *r, sq_cell *cell, const sq_var *initial, int64_t width)
+{
+    masked *c = sqi_arena_alloc(r->memory, &r->tape->pool, masked_bytes(cell));
+    if (!c) return sq_post(r->tape, SQ_ENOMEM, "out of memory for a masked cell");
+    *c = (masked){ .cell = *cell,
+                   .width = width,
+                   .masks = r->taken != NULL,
+                   .resets = r->o->resets != NULL,
+                   .zero = sq_constant(r->tape, 0) };
+    lay_out(c);
+    for (int32_t k = 0; k < cell->n_states; k++) c->initial[k] = initial[k];
+    cell->step = masked_step;
+    cell->self = c;
+    return !r->tape->error.status;
+}
+
+/* ---- Its input ---------------------------------------------------------------------------- */
+
+static bool find_order(sqi_ragged *r)
+{
+    if (!r->o->reverse) return true;
+    r->ids = sqi_brief(r->tape, r->memory, r->steps * r->batch, sizeof *r->ids);
+    if (!r->ids) return false;
+    sqi_reversed_ids(r->o->lengths, r->steps, r->batch, r->ids);
+    return true;
+}
+
+/* m and r in the order of running, [T,B,1 or 2]. */
+static sq_var flags(const sqi_ragged *r)
+{
+    int64_t n = r->steps * r->batch, columns = (r->taken != NULL) + (r->o->resets != NULL);
+    float *to = sqi_brief(r->tape, r->memory, n * columns, sizeof *to), *next = to;
+    for (int64_t i = 0; to && i < n; i++) {
+        int64_t at = r->ids ? r->ids[i] : i;
+        if (r->taken) *next++ = r->taken[at];
+        if (r->o->resets)
+            *next++ = r->o->resets[at] && (!r->taken || r->taken[at] > 0) ? 1.0F : 0.0F;
+    }
+    return to ? sq_input_f32(r->tape, sq_shape3(r->steps, r->batch, columns), to)
+              : sqi_none(r->tape);
+}
+
+/* ---- Before and after --------------------------------------------------------------------- */
+
+static bool options_are_sane(const sqi_ragged *r)
+{
+    sq_tape *t = r->tape;
+    if (r->o->lengths && r->o->mask)
+        return sq_post(t, SQ_EVALUE, "lengths and mask exclude each other");
+    return sqi_lengths_are_sane(t, r->o->lengths, r->steps, r->batch);
+}
+
+bool sqi_ragged_begin(sqi_ragged *r, sq_cell *cell, sq_var *x, const sq_var *initial)
+{
+    sq_tape *t = r->tape;
+    const sq_unroll_options *o = r->o;
+    bool there = x->tape && sqi_index(x->id);
+    if (!o->lengths && !o->mask && !o->resets && !o->reverse) return true;
+    if (!options_are_sane(r)) return false;
+    if (!r->steps) return true;
+    bool ragged = o->lengths || o->mask;
+    if (ragged) r->taken = sqi_taken(t, r->memory, o->lengths, o->mask, r->steps, r->batch);
+    if ((ragged && !r->taken) || !find_order(r)) return false;
+    if (there && r->taken) *x = sqi_take_rows(*x, r->taken, 2);
+    if (there && r->ids) *x = sqi_pick_rows(*x, r->ids);
+    if (!r->taken && !o->resets) return !t->error.status;
+    sq_var parts[2] = { *x, flags(r) };
+    if (t->error.status) return false;
+    int64_t width = there ? sq_shape_of(*x).dim[2] : -1;
+    *x = there ? sq_concat(parts, 2, 2) : parts[1];
+    return !t->error.status && wrap(r, cell, initial, width);
+}
+
+bool sqi_ragged_keep_outputs(const sqi_ragged *r)
+{
+    return r->taken && r->o->outputs == SQ_OUTPUTS_LAST;
+}
+
+/* Each row's output at the last step that it took; where it took none, the 0 of the first. */
+static sq_var last_taken(const sqi_ragged *r, sq_var all)
+{
+    int32_t *ids = sqi_brief(r->tape, r->memory, r->batch, sizeof *ids);
+    sq_shape s = sq_shape_of(all);
+    if (!ids || r->tape->error.status) return sqi_none(r->tape);
+    for (int64_t b = 0; b < r->batch; b++) ids[b] = (int32_t)b;
+    for (int64_t i = 0; i < r->steps * r->batch; i++)
+        if (r->taken[r->ids ? r->ids[i] : i] > 0) ids[i % r->batch] = (int32_t)i;
+    s.dim[1] *= s.dim[0];
+    for (int32_t i = 1; i < s.rank; i++) s.dim[i - 1] = s.dim[i];
+    s.rank--;
+    return sq_gather(sq_reshape(all, s), ids, r->batch);
+}
+
+sq_var sqi_ragged_outputs(const sqi_ragged *r, sq_var outputs)
+{
+    bool there = outputs.tape && sqi_index(outputs.id) && !r->tape->error.status;
+    if (!there || !r->steps) return outputs;
+    if (sqi_ragged_keep_outputs(r)) return last_taken(r, outputs);
+    bool stacked = r->o->outputs == SQ_OUTPUTS_ALL;
+    return stacked && r->ids ? sqi_pick_rows(outputs, r->ids) : outputs;
+}
