@@ -32,6 +32,7 @@
 
 enum {
     SQI_TILE_BYTES = 1024,
+    SQI_ONE_CHAIN = 1024, /* rows; sqi_grad_product cuts more of them into several chains */
     SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
     SQI_NO_VALUE = -1
 };
@@ -429,11 +430,16 @@ void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 /* Whether steps may be run on some of their rows. */
 bool sqi_plan_shrinks(const sqi_plan *p);
 
-/* Sorts the rows by length, in blocks of about so many rows; false after posting. */
+/* Sorts the rows by length, in blocks of about so many rows or, where such a block could not be
+ * reversed in pieces, of u->block steps; false after posting. */
 bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
 
-/* Brings the input and the initial states into the rows' order; false after posting. */
+/* Brings the input into the rows' order, false after posting; and initial state k. */
 bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u);
+void sqi_shrunk_initial(const sqi_planned *u, int32_t k, char *to);
+
+/* Where a row of a KEPT array lies. */
+char *sqi_shrunk_at(const sqi_planned *u, int32_t v, int64_t step, int64_t row);
 
 /* Writes the value of a slot after a step for all rows in the caller's order: where a row has
  * ended, its state as it was, or 0. */
@@ -478,6 +484,9 @@ bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, v
  * again and keeps it. */
 void *sqi_stretch_kept(const sqi_planned *u, int32_t slot, int64_t step);
 void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
+
+/* Where the states lie that enter the next step to be run. */
+char *sqi_stretch_present(const sqi_planned *u, int32_t k);
 
 sq_unrolled_memory sqi_planned_memory(const sqi_planned *u);
 

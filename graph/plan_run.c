@@ -174,6 +174,7 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     int64_t rows = k->sharable ? sqi_rows_in(r, at) : at.n_steps;
+    if (rows == 0) return;
     for (int32_t s = 0; s < k->n_lefts; s++) {
         int32_t v = k->lefts[s];
         w->a[s] = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
@@ -514,7 +515,8 @@ bool sqi_forward_open(sqi_run_of *r)
 void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
 {
     for (int32_t i = 0; i < r->n_workers; i++)
-        r->workers[i].origin[SQI_OF_STRETCH] = r->u->stretch ? r->u->stretch->origin : 0;
+        r->workers[i].origin[SQI_OF_STRETCH] =
+            r->u->stretch ? sqi_units_before(r->u, r->u->stretch->origin) : 0;
     sqi_run_steps(r, job, from, to);
     sqi_watch_forward(r);
 }

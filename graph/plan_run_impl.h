@@ -89,10 +89,17 @@ static inline int64_t sqi_units_before(const sqi_planned *u, int64_t step)
     return u->shrunk ? u->shrunk->before[step] : step;
 }
 
-/* Units of the largest block. */
+/* Units of so many steps, at most; and of those that are run at once. */
+static inline int64_t sqi_units(const sqi_planned *u, int64_t steps)
+{
+    return u->shrunk ? steps * u->plan->batch : steps;
+}
+
 static inline int64_t sqi_block_units(const sqi_planned *u)
 {
-    return u->stretch ? u->stretch->piece : u->shrunk ? u->shrunk->most_rows : u->block;
+    return u->stretch  ? sqi_units(u, u->stretch->piece)
+           : u->shrunk ? u->shrunk->most_rows
+                       : u->block;
 }
 
 static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t step)
@@ -174,31 +181,36 @@ int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
 
 /* ---- plan_rows.c ---- */
 
-/* What a reverse run over rows that end brings into their order and back: gradients of slots, of
- * the input. */
+/* What a reverse run over rows that end has beside the rest. A window holds the sorted rows of a
+ * block's steps, and before them those of the step before the block. */
 typedef struct sqi_sorted {
-    char **seed; /* [n_slots] or NULL; of a state its gradients, the initial state's first */
-    bool **there;   /* [n_slots][steps] something was seeded, or carried back from after the end */
-    char *x;        /* gradients of the input, or NULL */
+    char **window;  /* [n_slots] seeds, and gradients of named values, or NULL; NULL for states */
+    bool **there;   /* [n_slots][steps] something is there before the sweep comes to a step */
+    char **tail;    /* [n_states] what was sent to rows past their end */
+    char **carry;   /* [n_states] gradients of the states that entered the block before */
     char **entered; /* [n_states] the states that enter a block's steps, without gaps; or NULL */
+    char *x;        /* gradients of the input, or NULL */
 } sqi_sorted;
 
 /* Steps and rows of the block that fall to this worker. */
 sqi_window sqi_share_shrunk_steps(const sqi_worker *w);
 sqi_window sqi_share_shrunk_rows(const sqi_worker *w);
 
-/* Memory for it; false after posting. sqi_sorted_in fills it when there are workers, sqi_sorted_out
- * takes out what was asked for. All three do nothing where all rows take part. */
+/* What it takes of the room of a block of so many units. */
+size_t sqi_sorted_room(const sqi_planned *u, const sqi_back *b, int64_t units);
+
+/* Memory for it; false after posting. When gradients have their places, sqi_sorted_begin looks at steps
+ * that no row takes part in. Both do nothing where all rows take part. */
 bool sqi_sorted_open(sqi_run_of *r);
-void sqi_sorted_in(sqi_run_of *r);
-void sqi_sorted_out(sqi_run_of *r);
+void sqi_sorted_begin(sqi_run_of *r);
+
+/* Brings a block's seeds and input gradients into the rows' order, and takes out what was asked for.
+ * Workers meet at the end. */
+void sqi_sorted_in(const sqi_worker *w);
+void sqi_sorted_out(const sqi_worker *w);
 
 /* Adds what reached the initial state k to where it goes. */
 void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to);
-
-/* Copies the states that enter the block's steps behind each other, where a weight gradient needs
- * them so. */
-void sqi_sorted_entered(const sqi_worker *w);
 
 /* plan_parts.c: where a probe collects the parts of weights, r->gx is replaced so that they stay
  * apart, and sqi_parts_block takes the place of the deferred products of a block, which has one step
@@ -227,8 +239,8 @@ size_t sqi_defer_width(const sqi_back *b);
 /* Bytes of all partial sums of weight gradients. */
 size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
 
-/* Whether a block of so many steps can be reversed in pieces with the same bits. */
-bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block);
+/* Whether blocks can be reversed in pieces with the same bits. */
+bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
 
 /* Runs one elementwise pass. In reverse, ops that cross a step border run only with `cross`, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */

@@ -138,7 +138,7 @@ static bool drops_steps(const sq_tape *t, const sq_unroll_options *o)
 static bool leaves_out(const sq_tape *t, const sqi_plan *p, const sq_unroll_options *o)
 {
     bool ragged = o->lengths && !o->keep_padding;
-    return ragged && !drops_steps(t, o) && !t->current->watch && sqi_plan_shrinks(p);
+    return ragged && !t->current->watch && sqi_plan_shrinks(p);
 }
 
 static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
@@ -195,7 +195,8 @@ static void enter_states(const sqi_planned *u)
     const sqi_plan *p = u->plan;
     for (int32_t k = 0; k < p->n_states; k++) {
         size_t bytes = sqi_value_bytes(p, p->leaves[k]);
-        if (bytes)
+        if (u->shrunk) sqi_shrunk_initial(u, k, u->kept[p->leaves[k]]);
+        else if (bytes)
             memcpy(u->kept[p->leaves[k]], sqi_planned_operand(u, u->first_state + k), bytes);
     }
 }
@@ -209,7 +210,7 @@ sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);
-        if (!u->stretch && !u->shrunk) enter_states(u);
+        if (!u->stretch) enter_states(u);
         bool ok = !u->shrunk || sqi_shrunk_enter(t, u);
         if (!ok || !(u->stretch ? sqi_stretch_forward : sqi_plan_forward)(t, u)) u = NULL;
     }

@@ -27,7 +27,8 @@ static char *seed_at(const sqi_worker *w, int32_t slot, int64_t step)
     if (!seeded(w, slot, step)) return NULL;
     if (!r->sorted) return sqi_wake_at(r->u, r->lane, slot, step);
     size_t unit = sqi_unit_bytes(r->u, sqi_slot_value(r->p, slot));
-    return r->sorted->seed[slot] + (size_t)sqi_units_before(r->u, step) * unit;
+    sqi_place window = { r->sorted->window[slot], unit, SQI_OF_BLOCK, 0 };
+    return sqi_at_step(w, &window, step);
 }
 
 static bool output_is(const sqi_run_of *r, int32_t k)
@@ -142,6 +143,7 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
 {
     const sqi_run_of *r = w->r;
     int64_t rows = k->sharable ? sqi_rows_in(r, at) : at.n_steps;
+    if (rows == 0) return;
     w->out[0] = left_out(w, k, at);
     if (!w->out[0].c) return;
     for (int32_t i = 0; i < k->n; i++) {
@@ -412,12 +414,13 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
     for (int64_t end = r->to; end > r->from; end = w->first) {
         int64_t first = block_begin(r, end - 1);
         sqi_enter_block(w, first < r->from ? r->from : first, end);
+        if (r->sorted) sqi_sorted_in(w);
         begin_block(w);
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
         if (r->norms) sqi_note_norms(w);
         over_steps(w, SQI_HOIST);
-        if (r->sorted) sqi_sorted_entered(w);
+        if (r->sorted) sqi_sorted_out(w);
         if (r->parts) sqi_parts_block(w);
         for (int32_t d = 0; !r->parts && d < r->back->n_defers; d++) {
             sqi_run_defer(w, d); /* two of them may add to one weight */
@@ -457,11 +460,11 @@ static bool place_state(sqi_run_of *r, int32_t v)
     const sqi_stretches *b = r->u->stretch;
     size_t bytes = sqi_value_bytes(r->p, v), unit = sqi_unit_bytes(r->u, v);
     size_t units = (size_t)sqi_block_units(r->u);
-    char *g = b           ? sqi_run_room(r, units * unit + bytes)
-              : r->sorted ? r->sorted->seed[k]
-                          : sqi_wake_at(r->u, r->lane, k, SQI_NO_STEP);
+    bool apart = b || r->sorted;
+    char *g = apart ? sqi_run_room(r, units * unit + bytes)
+                    : sqi_wake_at(r->u, r->lane, k, SQI_NO_STEP);
     if (!g) return false;
-    r->grad[v] = (sqi_place){ g + bytes, unit, b ? SQI_OF_BLOCK : SQI_OF_ALL, 0 };
+    r->grad[v] = (sqi_place){ g + bytes, unit, apart ? SQI_OF_BLOCK : SQI_OF_ALL, 0 };
     r->grad[in] = r->grad[v];
     r->grad[in].lag = 1;
     r->sunk[v] = r->sunk[in] = r->grad[v];
@@ -479,12 +482,15 @@ static bool place_value(sqi_run_of *r, int32_t v)
     sqi_place *at = &r->grad[v];
     int32_t slot = r->back->tapped[v] ? r->tap[v] : sqi_slot_output(p);
     *at = (sqi_place){ .unit = sqi_unit_bytes(r->u, v) };
-    if (x->kind == SQI_X) at->base = r->sorted ? r->sorted->x : r->gx[0];
+    if (x->kind == SQI_X && r->sorted)
+        *at = (sqi_place){ r->sorted->x, at->unit, SQI_OF_BLOCK, 0 };
+    else if (x->kind == SQI_X) at->base = r->gx[0];
     else if (x->kind == SQI_OUTER) {
         at->unit = 0;
         if (x->room == SQI_OUTSIDE) at->base = r->gx[r->u->first_outer + x->operand];
-    } else if (room == SQI_KEPT && !b)
-        at->base = r->sorted ? r->sorted->seed[slot] : sqi_wake_at(r->u, r->lane, slot, 0);
+    } else if (room == SQI_KEPT && r->sorted)
+        *at = (sqi_place){ r->sorted->window[slot], at->unit, SQI_OF_BLOCK, 0 };
+    else if (room == SQI_KEPT && !b) at->base = sqi_wake_at(r->u, r->lane, slot, 0);
     else if (room == SQI_STEP || room == SQI_BLOCK || room == SQI_KEPT) {
         size_t units = (size_t)sqi_block_units(r->u);
         at->origin = SQI_OF_BLOCK;
@@ -551,11 +557,13 @@ int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer)
     return adders;
 }
 
-bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block)
+bool sqi_divisible(const sqi_planned *u, const sqi_back *b)
 {
-    enum { ONE_CHAIN = 1024 }; /* rows; sqi_grad_product cuts more of them into several */
+    const sqi_plan *p = u->plan;
+    int64_t units = u->shrunk ? u->shrunk->most_rows : u->block;
     for (int32_t d = 0; d < b->n_defers; d++)
-        if (b->defers[d].rows > ONE_CHAIN / block) return false;
+        if (b->defers[d].rows / (u->shrunk ? p->batch : 1) * units > SQI_ONE_CHAIN)
+            return false;
     for (int32_t j = 0; j < p->n_outer; j++)
         if (sqi_plan_adders(p, b, p->outer[j]) > 1) return false;
     return true;
@@ -616,7 +624,7 @@ bool sqi_reverse_open(sqi_run_of *r)
     bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) &&
               sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
               sqi_parts_ready(r) && sqi_watch_open(r);
-    if (ok) sqi_sorted_in(r);
+    if (ok) sqi_sorted_begin(r);
     return ok;
 }
 
@@ -624,8 +632,8 @@ void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
 {
     const sqi_stretches *b = r->u->stretch;
     for (int32_t i = 0; i < r->n_workers; i++)
-        r->workers[i].origin[SQI_OF_STRETCH] = b ? b->origin : 0;
-    int64_t end = b ? (from / r->u->block + 1) * r->u->block : to;
+        r->workers[i].origin[SQI_OF_STRETCH] = b ? sqi_units_before(r->u, b->origin) : 0;
+    int64_t end = b ? sqi_block_end(r->u, from) : to;
     bool begins = to == (end < r->last ? end : r->last), ends = from == block_begin(r, from);
     r->divided = b && r->partials && !r->parts && !(begins && ends);
     if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
@@ -646,7 +654,6 @@ bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void
     r.back = sqi_plan_back(t, u->plan, r.wake->tapped);
     bool ok = r.back && sqi_wake_ready(t, u, lane) && sqi_reverse_open(&r);
     if (ok) sqi_reverse_steps(&r, span->low, r.last);
-    if (ok) sqi_sorted_out(&r);
     if (ok) sqi_reverse_end(&r);
     sqi_run_close(&r);
     return !t->error.status;
