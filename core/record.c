@@ -264,6 +264,14 @@ bool sqi_node_compute(sq_tape *t, sqi_node *node, const sqi_node *x0)
     return true;
 }
 
+/* A node that stands for nothing, in whose place an operation may be put. */
+static bool leave_room(sq_tape *t)
+{
+    sqi_node c = { .op = &sqi_op_constant, .shape = sq_vec(0), .flags = SQI_DEAD };
+    c.value = sqi_tape_alloc(t, 0);
+    return c.value && sqi_push(t, &c);
+}
+
 static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
                      const sq_attr *attr)
 {
@@ -284,7 +292,14 @@ static sq_var record(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,
     if (!t->tracing && !sqi_node_compute(t, node, &s->nodes[s->operands[node->first]]))
         return sqi_none(t);
     s->n_operands += (uint32_t)n;
-    return var_at(t, s->n_nodes++);
+    uint32_t made = s->n_nodes++;
+    return t->spaced != s || leave_room(t) ? var_at(t, made) : sqi_none(t);
+}
+
+bool sqi_import(sq_tape *t, sq_var v)
+{
+    uint32_t flags = 0;
+    return gather_operands(t, &v, 1, &flags);
 }
 
 static sq_var record_random(sq_tape *t, const sq_op *op, const sq_var *x, int32_t n,

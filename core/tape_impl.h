@@ -183,11 +183,13 @@ struct sq_tape {
     const sq_kernels *kern;
     sq_params *params;
     sqi_error error;
-    const char *doing;    /* the operation at work, for messages */
-    bool deriving;        /* weights of older versions may be used again */
-    bool inference;       /* values only: nothing is swept, older steps are forgotten */
-    int32_t holding;      /* > 0: an unroll whose steps begin steps themselves needs them all */
-    bool tracing;         /* operations of this step are recorded without arithmetic */
+    const char *doing; /* the operation at work, for messages */
+    bool deriving;     /* weights of older versions may be used again */
+    bool inference;    /* values only: nothing is swept, older steps are forgotten */
+    int32_t holding;   /* > 0: an unroll whose steps begin steps themselves needs them all */
+    bool tracing;      /* operations of this step are recorded without arithmetic */
+    const sqi_segment
+        *spaced;          /* operations recorded there leave room behind them (interpose.c) */
     const char *untraced; /* why the last tracing ended early, or NULL */
     sqi_watch *watch;     /* what is looked for in all that is recorded now, or NULL */
     int32_t naming; /* so many operands, past the segment's last, are known to a message */
@@ -318,6 +320,14 @@ static inline bool sqi_grow(sq_tape *t, void *array, uint32_t *room, uint64_t ne
 {
     return need <= *room || sqi_grow_to(t, array, room, need, element);
 }
+
+/* Brings an outside value into the current segment before it is used; false after posting. */
+bool sqi_import(sq_tape *t, sq_var v);
+
+/* interpose.c: puts the newest operation, which is computed from v and from what was recorded before v,
+ * directly behind v: what used v now uses it. Returns it in its new place; where that cannot be,
+ * because there is no room or v has no gradient, it stays where it is, used by nobody yet. */
+sq_var sqi_interpose(sq_tape *t, sq_var v, sq_var newest);
 
 /* Appends a node to the current segment; its index, or 0 after posting. */
 uint32_t sqi_push(sq_tape *t, const sqi_node *n);

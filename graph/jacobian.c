@@ -176,7 +176,7 @@ static bool input_width(const sq_unrolled *u, int64_t step, int64_t *width)
     sqi_moment m;
     bool ok = sqi_moment_open(&m, u, step);
     *width = ok ? sqi_moment_input(&m) : 0;
-    bool none = ok && !m.x;
+    bool none = ok && (!m.x || (m.flags && !*width));
     sqi_moment_close(&m);
     return none ? sq_post(m.t, SQ_EVALUE, "the cell got no input") : ok;
 }

@@ -270,7 +270,12 @@ bool sqi_moment_open(sqi_moment *m, const sq_unrolled *u, int64_t step)
             t, SQ_EVALUE,
             "a step of this cell begins steps itself: it has no Jacobian as one step");
     if (!check_states(t, u, step)) return false;
-    if (in.planned) return sqi_moment_planned(m, t, in.planned, step, NULL, 0);
+    if (in.planned) {
+        bool ok = sqi_moment_planned(m, t, in.planned, step, NULL, 0);
+        m->flags = in.flags;
+        return ok;
+    }
+    m->flags = in.flags;
     m->batch = sqi_node_find(t, sq_unrolled_state(u, step, 0).id)->shape.dim[0];
     return in.budget ? open_again(m) : open_eager(m, u);
 }

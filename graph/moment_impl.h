@@ -18,6 +18,7 @@ typedef struct sqi_inside {
     sqi_budget *budget;   /* eagerly, its steps not kept */
     bool nested;          /* its steps begin steps themselves */
     int64_t first;        /* the tape's step that its first one is */
+    int64_t flags;        /* columns of its input behind x (unroll_rows.c) */
 } sqi_inside;
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u);
 
@@ -34,6 +35,7 @@ typedef struct sqi_moment {
     bool *wanted;              /* [n] on the way to a state that leaves, or asked for */
     uint32_t *enters, *leaves; /* [n_states]; enters[k] = 0: the step does not read state k */
     uint32_t x;                /* 0: none */
+    int64_t flags;             /* columns behind those of x */
     sqi_arena memory;
     sqi_budget *budget; /* whose step it is, run again from the states of `stand` */
     sqi_aside_step again;

@@ -265,7 +265,7 @@ int64_t sqi_moment_size(const sqi_moment *m)
 
 int64_t sqi_moment_input(const sqi_moment *m)
 {
-    return m->x ? m->s->nodes[m->x].shape.dim[1] : 0;
+    return m->x ? m->s->nodes[m->x].shape.dim[1] - m->flags : 0;
 }
 
 bool sqi_moment_pull(sqi_moment *m, int64_t row, int64_t n, const double *g, double *gh,

@@ -27,6 +27,7 @@ struct sq_unrolled {
     sqi_budget *budget;   /* eagerly, without keeping the steps */
     sqi_segment *home;    /* of step 0, or of all */
     bool nested;          /* its steps begin steps themselves */
+    int32_t flags;        /* columns behind those of x */
     uint64_t first;       /* ordinal of step 0 */
     sq_var *output;       /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
@@ -416,10 +417,11 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
     *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
     lay_out(u, steps > 0);
-    sqi_ragged rows = { t, o, memory, steps, batch, NULL, NULL };
+    sqi_ragged rows = { .tape = t, .o = o, .memory = memory, .steps = steps, .batch = batch };
     sq_unroll_options inner = *o;
     if (!initial_states(u, state0, batch) || !sqi_ragged_begin(&rows, &u->cell, &x, u->state))
         return NULL;
+    u->flags = rows.columns;
     if (sqi_ragged_keep_outputs(&rows)) inner.outputs = SQ_OUTPUTS_ALL;
     sqi_watch *outer;
     sq_watch watch = { o->watch_nonfinite, o->watch_limit, o->watch_growth, o->watch_steps };
@@ -536,5 +538,6 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
 
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
 {
-    return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0 };
+    return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0,
+                         u->flags };
 }

@@ -119,7 +119,8 @@ typedef struct sqi_ragged {
     int64_t steps, batch;
     float *
         taken; /* [T,B] 1 where a row takes a step, else 0, in the order of time; NULL: all do */
-    int32_t *ids; /* [T*B] which row of x [T*B,..] is run in place of each; NULL: itself */
+    int32_t columns; /* of flags, behind x */
+    int32_t *ids;    /* [T*B] which row of x [T*B,..] is run in place of each; NULL: itself */
 } sqi_ragged;
 
 /* Puts a masked cell and its input in place of what the caller gave, where that is needed; initial: the

@@ -23,7 +23,8 @@ typedef struct masked {
     int64_t width; /* of x; -1: there is none */
     bool masks, resets;
     sq_var *initial; /* [n_states] h_0 */
-    sq_var *before;  /* [n_states] h, while the step is being recorded */
+    sq_var *before;  /* [n_states] h and m_t of its shape, while the step is being recorded */
+    sq_var *takes;
     sq_var zero;
 } masked;
 
@@ -32,11 +33,21 @@ typedef struct masked {
 /* One column of the input as [B,1]. */
 static sq_var column(sq_var x, int64_t i) { return sq_slice(x, 1, i, 1); }
 
-/* [B,1] against a shape of as many rows. */
-static sq_var against(sq_var flag, sq_shape s)
+/* [B,1] stretched to a shape of as many rows: then a selection is one more op of a plan's fused
+ * pass. */
+static sq_var stretch(sq_var flag, sq_shape s)
 {
-    for (int32_t i = 1; i < s.rank; i++) s.dim[i] = 1;
-    return s.rank == 2 ? flag : sq_reshape(flag, s);
+    sq_shape thin = s;
+    for (int32_t i = 1; i < s.rank; i++) thin.dim[i] = 1;
+    return sq_broadcast_to(s.rank == 2 ? flag : sq_reshape(flag, thin), s);
+}
+
+/* As wide as state k; states of one width share it. */
+static sq_var stretch_to(const masked *c, sq_var flag, sq_var *wide, int32_t k, int64_t batch)
+{
+    for (int32_t i = 0; i < k; i++)
+        if (c->cell.width[i] == c->cell.width[k]) return wide[k] = wide[i];
+    return wide[k] = stretch(flag, sq_mat(batch, c->cell.width[k]));
 }
 
 /* A state of the wrong shape is left to the unroll, which names it. */
@@ -46,18 +57,75 @@ static bool is_state(sq_tape *t, sq_var h, int64_t batch, int64_t width)
     return n && sq_shape_equal(n->shape, sq_mat(batch, width));
 }
 
+/* m as wide as an output: often as a state. */
+static sq_var stretch_to_output(const masked *c, sq_var m, sq_shape s)
+{
+    for (int32_t k = 0; k < c->cell.n_states; k++)
+        if (s.rank == 2 && c->cell.width[k] == s.dim[1]) return c->takes[k];
+    return stretch(m, s);
+}
+
 static sq_var masked_output(sq_tape *t, const masked *c, sq_var y, sq_var m, int64_t batch)
 {
     char text[SQ_SHAPE_TEXT];
     if (t->error.status || !y.tape || !sqi_index(y.id)) return y;
     sq_shape s = sq_shape_of(y);
-    if (s.rank && s.dim[0] == batch) return sq_select(against(m, s), y, c->zero);
+    if (s.rank && s.dim[0] == batch) return sq_select(stretch_to_output(c, m, s), y, c->zero);
     if (sqi_begin(t, "unroll"))
         sq_post(t, SQ_ESHAPE,
                 "the output has shape %s, not a row for each of %lld: lengths and masks are of "
                 "rows",
                 sq_shape_text(s, text), (long long)batch);
     return sqi_none(t);
+}
+
+/* What enters the cell, and, recorded before it, what is needed behind it. */
+static bool enter(sq_tape *t, const masked *c, sq_var m, sq_var r, sq_var *h, int64_t batch)
+{
+    for (int32_t k = 0; c->resets && k < c->cell.n_states; k++)
+        h[k] = sq_select(stretch_to(c, r, c->takes, k, batch), c->initial[k], h[k]);
+    for (int32_t k = 0; c->masks && k < c->cell.n_states; k++) {
+        stretch_to(c, m, c->takes, k, batch);
+        c->before[k] = h[k];
+        if (t->error.status || !sqi_import(t, h[k])) return false;
+    }
+    return !t->error.status;
+}
+
+/* h'_k <- m ? h'_k : h_k, in the place of h'_k: what the step computes from it comes after. */
+static void keep_state(sq_tape *t, const masked *c, sq_var *h, sq_var *y, int32_t k,
+                       int64_t batch)
+{
+    sq_var now = h[k];
+    bool shared = false;
+    if (!is_state(t, now, batch, c->cell.width[k])) return;
+    for (int32_t i = 0; i < c->cell.n_states; i++) shared |= i != k && h[i].id == now.id;
+    h[k] = sq_select(c->takes[k], now, c->before[k]);
+    if (!shared) h[k] = sqi_interpose(t, now, h[k]);
+    if (y->id == now.id && !shared) *y = h[k];
+}
+
+/* What a step in a step puts aside. An eager one is recorded before it is computed, so that what is put
+ * in behind a state is what the rest is computed from, as in a plan. */
+typedef struct frame {
+    const sqi_segment *spaced;
+    const char *untraced;
+    bool traces;
+} frame;
+
+static frame open_frame(sq_tape *t, const masked *c)
+{
+    frame f = { t->spaced, t->untraced, c->masks && !t->tracing };
+    t->spaced = c->masks ? t->current : NULL;
+    if (f.traces) sqi_trace_begin(t);
+    return f;
+}
+
+static void close_frame(sq_tape *t, const frame *f)
+{
+    if (!f->traces) return;
+    sqi_trace_compute(t, NULL);
+    t->untraced = f->untraced;
 }
 
 static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
@@ -67,29 +135,30 @@ static sq_var masked_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
     sq_var none = sqi_none(t);
     sq_var m = c->masks ? column(x, at) : none;
     sq_var r = c->resets ? column(x, at + c->masks) : none;
-    for (int32_t k = 0; k < c->cell.n_states; k++) {
-        if (c->resets) h[k] = sq_select(r, c->initial[k], h[k]);
-        c->before[k] = h[k];
-    }
     sq_var in = c->width < 0 ? none : sq_slice(x, 1, 0, c->width);
-    if (t->error.status) return none;
+    if (t->error.status || !enter(t, c, m, r, h, batch)) return none;
+    frame f = open_frame(t, c);
     sq_var y = c->cell.step(t, c->cell.self, in, h);
+    t->spaced = f.spaced;
     for (int32_t k = 0; c->masks && k < c->cell.n_states; k++)
-        if (is_state(t, h[k], batch, c->cell.width[k])) h[k] = sq_select(m, h[k], c->before[k]);
-    return c->masks ? masked_output(t, c, y, m, batch) : y;
+        keep_state(t, c, h, &y, k, batch);
+    if (c->masks) y = masked_output(t, c, y, m, batch);
+    close_frame(t, &f);
+    return y;
 }
 
 /* ---- The cell ----------------------------------------------------------------------------- */
 
 static size_t masked_bytes(const sq_cell *cell)
 {
-    return sizeof(masked) + 2 * (size_t)cell->n_states * sizeof(sq_var);
+    return sizeof(masked) + 3 * (size_t)cell->n_states * sizeof(sq_var);
 }
 
 static void lay_out(masked *c)
 {
     c->initial = (sq_var *)(void *)(c + 1);
     c->before = c->initial + c->cell.n_states;
+    c->takes = c->before + c->cell.n_states;
 }
 
 bool sqi_ragged_settle(sq_tape *t, sq_cell *cell)
@@ -134,15 +203,15 @@ static bool find_order(sqi_ragged *r)
 /* m and r in the order of running, [T,B,1 or 2]. */
 static sq_var flags(const sqi_ragged *r)
 {
-    int64_t n = r->steps * r->batch, columns = (r->taken != NULL) + (r->o->resets != NULL);
-    float *to = sqi_brief(r->tape, r->memory, n * columns, sizeof *to), *next = to;
+    int64_t n = r->steps * r->batch;
+    float *to = sqi_brief(r->tape, r->memory, n * r->columns, sizeof *to), *next = to;
     for (int64_t i = 0; to && i < n; i++) {
         int64_t at = r->ids ? r->ids[i] : i;
         if (r->taken) *next++ = r->taken[at];
         if (r->o->resets)
             *next++ = r->o->resets[at] && (!r->taken || r->taken[at] > 0) ? 1.0F : 0.0F;
     }
-    return to ? sq_input_f32(r->tape, sq_shape3(r->steps, r->batch, columns), to)
+    return to ? sq_input_f32(r->tape, sq_shape3(r->steps, r->batch, r->columns), to)
               : sqi_none(r->tape);
 }
 
@@ -169,7 +238,8 @@ bool sqi_ragged_begin(sqi_ragged *r, sq_cell *cell, sq_var *x, const sq_var *ini
     if ((ragged && !r->taken) || !find_order(r)) return false;
     if (there && r->taken) *x = sqi_take_rows(*x, r->taken, 2);
     if (there && r->ids) *x = sqi_pick_rows(*x, r->ids);
-    if (!r->taken && !o->resets) return !t->error.status;
+    r->columns = (r->taken != NULL) + (o->resets != NULL);
+    if (!r->columns) return !t->error.status;
     sq_var parts[2] = { *x, flags(r) };
     if (t->error.status) return false;
     int64_t width = there ? sq_shape_of(*x).dim[2] : -1;

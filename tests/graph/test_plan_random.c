@@ -239,3 +239,37 @@ Test(random_cells, train_without_allocating)
 {
     rc_over("memory", 1, FEWER(100), 1e3, is_steady);
 }
+
+/* ---- Ragged rows -------------------------------------------------------------------------- */
+
+/* Masks, resets and backward runs by the cell's seed: eagerly, as a plan, and with steps dropped. */
+static bool ragged_equals_eager(const random_cell *c, char *why, size_t n)
+{
+    enum { MOST = 4096 };
+    static int32_t mask[MOST], resets[MOST];
+    if (!row_by_row(c) || c->T * c->B > MOST) return true;
+    rng r = { c->seed };
+    for (int64_t i = 0; i < c->T * c->B; i++) {
+        mask[i] = rng_below(&r, 3);
+        resets[i] = rng_below(&r, 5) == 0;
+    }
+    trace t[3] = { { .n = 0 }, { .n = 0 }, { .n = 0 } };
+    bool ok = true;
+    for (int i = 0; ok && i < 3; i++) {
+        rc_setup s = setup(c, SQ_F64, i ? SQ_AUTO : SQ_EAGER);
+        s.memory = (sq_unroll_options){ .mask = mask,
+                                        .resets = c->seed & 2 ? resets : NULL,
+                                        .reverse = c->seed & 4,
+                                        .every = i == 2 ? 2 : 0,
+                                        .state_grads = true };
+        ok = rc_trace(c, s, 1, &t[i], NULL, why, n);
+    }
+    ok = ok && trace_close(&t[1], &t[0], 1e-12, why, n) && trace_equal(&t[2], &t[1], why, n);
+    for (int i = 0; i < 3; i++) trace_free(&t[i]);
+    return ok;
+}
+
+Test(random_cells, ragged_rows_are_planned_as_they_run_eagerly, .timeout = 300)
+{
+    rc_over("ragged", 1, FEWER(300), 1e3, ragged_equals_eager);
+}
