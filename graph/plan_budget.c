@@ -416,7 +416,6 @@ static void run(walk *w, int64_t to)
     if (w->recording) put_aside(w, b->origin);
 }
 
-
 /* So many steps at once as have room beside the snapshots: one at least, since the stretch that
  * follows has as many of them beside it. */
 static int64_t piece_beside(const walk *w)

@@ -332,10 +332,10 @@ typedef struct sqi_planned {
     sqi_span span; /* first: a span is one of these */
     sqi_plan *plan;
     sqi_segment *home;
-    int64_t block;    /* steps of a block */
+    int64_t block;      /* steps of a block */
     sqi_shrunk *shrunk; /* NULL: every row takes part in every step */
-    uint64_t version; /* of the weights, counted from 1 */
-    uint64_t seed;    /* of random numbers, and the run they belong to */
+    uint64_t version;   /* of the weights, counted from 1 */
+    uint64_t seed;      /* of random numbers, and the run they belong to */
     sqi_chance run;
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */

@@ -331,8 +331,8 @@ static void norms_of(const sqi_worker *w, const sqi_defer *d, int64_t step, doub
         gram left[MANY_LEFTS];
         for (int32_t s = l0; s < l1; s++)
             if (any_by_norm(r, d, s))
-                left[s - l0] = gram_of(w, d->lefts[s], step, rows,
-                                       room + (size_t)(s + 1) * matrix, copy);
+                left[s - l0] =
+                    gram_of(w, d->lefts[s], step, rows, room + (size_t)(s + 1) * matrix, copy);
         for (int32_t i = 0; i < d->n_parts; i++) {
             bool sums = l0 == 0 && told_by_norm(r, d->sums[i]), any = sums;
             for (int32_t s = l0; s < l1; s++) any |= told_by_norm(r, d->to[s * d->n_parts + i]);

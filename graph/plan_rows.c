@@ -90,7 +90,8 @@ static int64_t chain_rows(const sqi_plan *p)
         const sqi_value *v = &p->values[i];
         for (int32_t k = 0; v->kind == SQI_MAP && k < v->n; k++) {
             const sqi_value *x = &p->values[p->operands[v->first + k]];
-            if (x->kind == SQI_OUTER && x->needs) rows = most(rows, v->size / p->batch / x->size);
+            if (x->kind == SQI_OUTER && x->needs)
+                rows = most(rows, v->size / p->batch / x->size);
         }
     }
     return rows;
@@ -417,7 +418,8 @@ static void fold_step(const share *h, int32_t k, int64_t step)
 {
     size_t bytes = slot_row(h, k);
     for (int64_t i = most(h->from, sqi_active(h->g, step)); i < h->to; i++) {
-        char *tail = h->r->sorted->tail[k] + (size_t)i * bytes, *given = given_at(h, k, step, i);
+        char *tail = h->r->sorted->tail[k] + (size_t)i * bytes,
+             *given = given_at(h, k, step, i);
         if (h->r->immediate) memset(tail, 0, bytes);
         if (is_seeded(h->r, k, step)) add(h->r, bytes, given, tail);
         if (given) memcpy(given, tail, bytes);
@@ -449,8 +451,7 @@ static void state_in(const share *h, int32_t k)
         for (int64_t i = h->from; is_carried && i < to; i++)
             memcpy(sorted_at(h, k, s, i), r->sorted->carry[k] + (size_t)i * bytes, bytes);
         if (is_carried) continue;
-        for (int64_t i = h->from; r->sorted->there[k][s] && i < to; i++)
-            seed_row(h, k, s, i);
+        for (int64_t i = h->from; r->sorted->there[k][s] && i < to; i++) seed_row(h, k, s, i);
         fold_step(h, k, s);
     }
 }

@@ -352,8 +352,7 @@ static void run_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     sq_call c = sqi_call_of(w, k->v[0], at);
     c.op->forward(&c);
-    if (w->r->p->values[k->v[0]].lookout)
-        sqi_look(w, k->v[0], sq_shape_size(c.ys), at, c.y);
+    if (w->r->p->values[k->v[0]].lookout) sqi_look(w, k->v[0], sq_shape_size(c.ys), at, c.y);
 }
 
 static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)

@@ -50,7 +50,7 @@ typedef struct sqi_run_of {
     char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
     double *norms;   /* under watch: [last - low][n_states] of states' gradients */
     bool divided;    /* the steps of this run are not all of their block */
-    struct sqi_sorted *sorted; /* plan_rows.c, or NULL: every row takes part in every step */
+    struct sqi_sorted *sorted;   /* plan_rows.c, or NULL: every row takes part in every step */
     struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
 
@@ -59,9 +59,9 @@ typedef struct sqi_worker {
     const sqi_run_of *r;
     sqi_workers *others;
     int32_t i, n;
-    int64_t first, last; /* steps of the block */
+    int64_t first, last;           /* steps of the block */
     int64_t origin[SQI_N_ORIGINS]; /* as sqi_units_before counts */
-    const sqi_place *grad; /* the run's, or what the SINK sees */
+    const sqi_place *grad;         /* the run's, or what the SINK sees */
     char *tiles;
     const void **a; /* operands of a product or call */
     int64_t *a_row;
@@ -184,12 +184,14 @@ int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
 /* What a reverse run over rows that end has beside the rest. A window holds the sorted rows of a
  * block's steps, and before them those of the step before the block. */
 typedef struct sqi_sorted {
-    char **window;  /* [n_slots] seeds, and gradients of named values, or NULL; NULL for states */
-    bool **there;   /* [n_slots][steps] something is there before the sweep comes to a step */
-    char **tail;    /* [n_states] what was sent to rows past their end */
-    char **carry;   /* [n_states] gradients of the states that entered the block before */
-    char **entered; /* [n_states] the states that enter a block's steps, without gaps; or NULL */
-    char *x;        /* gradients of the input, or NULL */
+    char *
+        *window;  /* [n_slots] seeds, and gradients of named values, or NULL; NULL for states */
+    bool **there; /* [n_slots][steps] something is there before the sweep comes to a step */
+    char **tail;  /* [n_states] what was sent to rows past their end */
+    char **carry; /* [n_states] gradients of the states that entered the block before */
+    char *
+        *entered; /* [n_states] the states that enter a block's steps, without gaps; or NULL */
+    char *x;      /* gradients of the input, or NULL */
 } sqi_sorted;
 
 /* Steps and rows of the block that fall to this worker. */

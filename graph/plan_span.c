@@ -173,7 +173,8 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll
     u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
     u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
-    if (leaves_out(t, p, steps, o) && !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
+    if (leaves_out(t, p, steps, o) &&
+        !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
         return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
@@ -308,8 +309,8 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
     const char *name = slot == p->n_states ? NULL : p->values[v].name;
     void *value = sqi_planned_value(t, u, slot, step);
     if (t->error.status) return sqi_none(t);
-    sq_var part = sqi_span_part(t, u->home->ordinal, slot, step, shape, value, name,
-                                flags_of(u, slot));
+    sq_var part =
+        sqi_span_part(t, u->home->ordinal, slot, step, shape, value, name, flags_of(u, slot));
     *id = part.id;
     return part;
 }

@@ -91,7 +91,8 @@ static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
 static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t n, sent = crosses(r, k) && at.step + 1 < r->last ? sqi_rows_at(r, at, at.step + 1) : 0;
+    int64_t n,
+        sent = crosses(r, k) && at.step + 1 < r->last ? sqi_rows_at(r, at, at.step + 1) : 0;
     at.row += sent;
     at.n_rows -= sent;
     if (at.n_rows <= 0) return;
@@ -667,7 +668,7 @@ void sqi_reverse_end(const sqi_run_of *r)
         int32_t v = r->p->leaves[k];
         if (to && r->sorted) sqi_sorted_initial(r, k, to);
         else if (to && r->back->crossed[k])
-            r->arith->axpy(r->p->values[v].size, 1,
-                           r->grad[v].base - sqi_value_bytes(r->p, v), to);
+            r->arith->axpy(r->p->values[v].size, 1, r->grad[v].base - sqi_value_bytes(r->p, v),
+                           to);
     }
 }

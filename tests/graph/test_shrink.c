@@ -11,7 +11,7 @@
 
 #undef I
 
-enum { I = 5, H = 6, MOST_STATES = 6, MOST_ROWS = 33, MOST_STEPS = 24 };
+enum { I = 5, H = 6, WIDE = 48, MOST_STATES = 6, MOST_ROWS = 33 };
 
 /* ---- A cell that drops out, and names what it does -------------------------------------------- */
 
@@ -33,7 +33,9 @@ static sq_var noisy_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 typedef struct setup {
     sq_dtype dtype;
     int which;
-    int64_t B, T;
+    int64_t B, T, hidden; /* hidden 0: H */
+    int64_t cut;          /* > 0: only so many steps are kept before the sweep */
+    int64_t whole;        /* > 0: the steps of the batch that a row run alone was taken from */
     int32_t threads;
     const int32_t *lengths; /* [B] */
     const int *rows;        /* which row's numbers stand where; NULL: 0, 1, ... */
@@ -73,11 +75,14 @@ static sq_var input_of(const setup *s, sq_tape *t)
 static sq_var rows_of(const setup *s, sq_tape *t, int64_t n, uint64_t what, int64_t step,
                       bool leaf)
 {
-    double x[MOST_ROWS * 2 * H];
+    double x[MOST_ROWS * WIDE];
     cr_assert(s->B * n <= COUNT(x));
     for (int64_t b = 0; b < s->B; b++) draw_row(x + b * n, n, what, step, row_at(s, b));
     return leaf ? sq_leaf(t, sq_mat(s->B, n), x) : sq_input(t, sq_mat(s->B, n), x);
 }
+
+/* The first that a cut leaves. */
+static int64_t first_step(const setup *s) { return s->cut ? s->T - s->cut : 0; }
 
 static sq_var weighed(const setup *s, sq_var v, uint64_t what, int64_t step)
 {
@@ -94,28 +99,34 @@ static sq_var inside(const setup *s, const sq_unrolled *u, int64_t step)
     return sq_select(sq_input(v.tape, sq_mat(s->B, 1), m), v, sq_constant(v.tape, 0));
 }
 
+/* State k after step i of the whole batch: a row run alone keeps what its last step left. */
+static sq_var state_of(const setup *s, const sq_unrolled *u, int64_t i, int32_t k)
+{
+    return sq_unrolled_state(u, i < s->T ? i : s->T - 1, k);
+}
+
 /* Of all outputs, of every third state; of what is named inside. Sparse: of one output, and of
  * a state after most rows have ended. */
 static sq_var loss_of(const setup *s, const sq_unrolled *u)
 {
     sq_tape *t = sq_unrolled_tape(u);
     sq_var loss = sq_constant(t, 0);
-    for (int64_t i = 0; i < s->T; i++) {
-        bool few = i != s->T / 2;
-        if (!s->sparse || !few)
+    int64_t T = s->whole ? s->whole : s->T;
+    for (int64_t i = first_step(s); i < T; i++) {
+        if (i < s->T && (!s->sparse || i == T / 2))
             loss = sq_add(loss, weighed(s, sq_unrolled_output(u, i), 20, i));
         for (int32_t k = 0; k < sq_unrolled_n_states(u); k++)
-            if (s->sparse ? i == s->T - 2 && !k : (i + k) % 3 == 0 || i == s->T - 1)
-                loss = sq_add(loss, weighed(s, sq_unrolled_state(u, i, k), 21 + (uint64_t)k, i));
+            if (s->sparse ? i == T - 2 && !k : (i + k) % 3 == 0 || i == T - 1)
+                loss = sq_add(loss, weighed(s, state_of(s, u, i, k), 21 + (uint64_t)k, i));
     }
-    for (int64_t i = s->T / 3; !s->sparse && i < s->T; i++)
+    for (int64_t i = s->cut ? s->T - 1 : T / 3; !s->sparse && i < s->T; i++)
         loss = sq_add(loss, weighed(s, inside(s, u, i), 40, i));
     return loss;
 }
 
 static void read_parts(const setup *s, const sq_unrolled *u, trace *o)
 {
-    for (int64_t i = 0; i < s->T; i++) {
+    for (int64_t i = first_step(s); i < s->T; i++) {
         trace_value(o, "output", sq_unrolled_output(u, i));
         trace_grad(o, "immediate gradient", sq_unrolled_output(u, i));
         trace_value(o, "inside", inside(s, u, i));
@@ -130,7 +141,7 @@ static void run(const setup *s, trace *o)
 {
     every_cell inner;
     sq_params *p = sq_params_new(s->dtype);
-    every_cell_new(&inner, p, s->which, I, H, 1);
+    every_cell_new(&inner, p, s->which, I, s->hidden ? s->hidden : H, 1);
     noisy w = { .inner = inner.cell, .dropout = s->dropout, .drawn = s->drawn };
     sq_cell cell = inner.cell;
     cell.step = noisy_step;
@@ -143,16 +154,18 @@ static void run(const setup *s, trace *o)
         state0[k] = rows_of(s, t, cell.width[k], 2 + (uint64_t)k, 0, true);
     sq_unroll_options options = s->options;
     options.mode = SQ_PLAN;
-    options.lengths = s->lengths;
+    options.lengths = s->whole ? NULL : s->lengths;
     options.keep_padding = !s->shrink;
+    options.state_grads = true;
     const sq_unrolled *u = sq_unroll(t, &cell, x, state0, &options);
     cr_assert(u != NULL, "%s", sq_message(t));
     char told[4096];
     sq_plan_explain(u, told, sizeof told);
     bool left_out = strstr(told, "are left out") != NULL;
     bool ends = false;
-    for (int64_t b = 0; b < s->B; b++) ends |= s->lengths[b] < s->T;
+    for (int64_t b = 0; !s->whole && b < s->B; b++) ends |= s->lengths[b] < s->T;
     cr_assert(left_out == (s->shrink && ends), "%s", told);
+    if (s->cut) cr_assert(sq_cut(t, s->cut, NULL, 0) == SQ_OK);
     BACKWARD(loss_of(s, u));
     trace_value(o, "outputs", sq_unrolled_outputs(u));
     read_parts(s, u, o);
@@ -225,4 +238,176 @@ Test(shrink, equals_all_rows_with_masks_in_every_cell)
                 s.sparse = true;
                 compare(s, "sparse seeds");
             }
+}
+
+/* ---- Threads, budgets, order ----------------------------------------------------------------- */
+
+/* All bits, of weight gradients too. */
+static void expect_bits(const setup *s, const trace *want, const char *what)
+{
+    trace got = { .n = 0 };
+    run(s, &got);
+    cr_assert(got.n == want->n && got.n_x == want->n_x);
+    for (int i = 0; i < got.n; i++) {
+        const trace_item *a = &got.item[i];
+        cr_assert(memcmp(got.x + a->at, want->x + a->at, (size_t)a->n * sizeof *got.x) == 0,
+                  "%s: cell %d, B %d: %s differs", what, s->which, (int)s->B, a->what);
+    }
+    trace_free(&got);
+}
+
+Test(shrink, has_the_same_bits_on_any_number_of_threads)
+{
+    static const int64_t batches[] = { 2, 7, 33 };
+    int32_t lengths[MOST_ROWS];
+    for (int which = 3; which < N_EVERY_CELL; which++)
+        for (int i = 0; i < COUNT(batches); i++) {
+            trace one = { .n = 0 };
+            setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64,
+                        .which = which,
+                        .B = batches[i],
+                        .T = 20,
+                        .hidden = WIDE,
+                        .dropout = which & 2 ? 0.3 : 0,
+                        .lengths = lengths,
+                        .shrink = true };
+            draw_lengths(lengths, s.B, s.T, (uint64_t)(which * 5 + i));
+            run(&s, &one);
+            for (s.threads = 2; s.threads <= 3; s.threads++) expect_bits(&s, &one, "threads");
+            trace_free(&one);
+        }
+}
+
+Test(shrink, has_the_same_bits_under_any_budget)
+{
+    static const int64_t batches[] = { 1, 3, 16 };
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_EVERY_CELL; which++)
+        for (int i = 0; i < COUNT(batches); i++) {
+            trace all = { .n = 0 };
+            setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64, .which = which, .B = batches[i] };
+            s.T = 11 + 12 * i;
+            s.lengths = lengths;
+            s.shrink = true;
+            s.dropout = which & 2 ? 0.3 : 0;
+            s.sparse = which & 4;
+            draw_lengths(lengths, s.B, s.T, (uint64_t)(which * 7 + i));
+            run(&s, &all);
+            for (int64_t every = 1; every < 14; every += 4) {
+                s.options.every = every;
+                s.threads = 1 + (int32_t)(every & 4) / 2;
+                expect_bits(&s, &all, "every");
+            }
+            s.options.every = 0;
+            s.options.budget_bytes = 40000 * s.B;
+            expect_bits(&s, &all, "budget");
+            trace_free(&all);
+        }
+}
+
+/* Row b of a tensor whose last two axes are [B,n]. */
+static void expect_row(const trace *a, const trace *b, int item, int64_t B, int64_t i,
+                       int64_t j)
+{
+    const trace_item *x = &a->item[item], *y = &b->item[item];
+    int64_t n = x->shape.dim[x->shape.rank - 1], steps = x->n / (B * n);
+    for (int64_t t = 0; t < steps; t++)
+        cr_assert(memcmp(a->x + x->at + (t * B + i) * n, b->x + y->at + (t * B + j) * n,
+                         (size_t)n * sizeof *a->x) == 0,
+                  "%s: row %d and where it stands now", x->what, (int)i);
+}
+
+Test(shrink, rows_may_stand_in_any_order)
+{
+    enum { B = 16 };
+    int32_t lengths[B], other[B];
+    int rows[B];
+    for (int which = 0; which < N_EVERY_CELL; which++) {
+        trace a = { .n = 0 }, b = { .n = 0 };
+        setup s = { .dtype = SQ_F32, .which = which, .B = B, .T = 13, .shrink = true };
+        s.lengths = lengths;
+        draw_lengths(lengths, B, s.T, (uint64_t)which);
+        for (int i = 0; i < B; i++) rows[i] = (i * 7 + which) % B, other[i] = lengths[rows[i]];
+        run(&s, &a);
+        s.lengths = other;
+        s.rows = rows;
+        run(&s, &b);
+        for (int item = 0; item < a.n; item++)
+            for (int i = 0; strncmp(a.item[item].what, "dL/d", 4) != 0 && i < B; i++)
+                expect_row(&a, &b, item, B, rows[i], i);
+        trace_free(&a);
+        trace_free(&b);
+    }
+}
+
+/* ---- Dropout, cuts, rows alone ---------------------------------------------------------------- */
+
+Test(shrink, draws_by_the_callers_rows)
+{
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_EVERY_CELL; which++)
+        for (int drawn = 0; drawn < 2; drawn++) {
+            setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64, .which = which, .B = 9, .T = 12 };
+            s.lengths = lengths;
+            s.dropout = 0.4;
+            s.drawn = drawn ? SQ_PER_SEQUENCE : SQ_PER_STEP;
+            draw_lengths(lengths, s.B, s.T, (uint64_t)which + 100);
+            compare(s, "dropout");
+        }
+}
+
+Test(shrink, a_cut_forgets_what_came_before)
+{
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_EVERY_CELL; which++)
+        for (int64_t cut = 1; cut < 14; cut += 3) {
+            setup s = { .dtype = SQ_F64, .which = which, .B = 7, .T = 14, .cut = cut };
+            s.lengths = lengths;
+            draw_lengths(lengths, s.B, s.T, (uint64_t)(which + cut));
+            compare(s, "a cut");
+        }
+}
+
+static void add_alone(const setup *s, int64_t b, trace *sum)
+{
+    trace one = { .n = 0 };
+    int row = (int)b;
+    setup alone = *s;
+    alone.B = 1;
+    alone.T = s->lengths[b];
+    alone.whole = s->T;
+    alone.lengths = s->lengths + b;
+    alone.rows = &row;
+    run(&alone, &one);
+    int n = 0;
+    while (n < one.n && strncmp(one.item[one.n - 1 - n].what, "dL/d", 4) == 0) n++;
+    for (int i = 1; i <= n; i++) {
+        const trace_item *x = &one.item[one.n - i], *y = &sum->item[sum->n - i];
+        cr_assert(n && x->n == y->n);
+        for (int64_t j = 0; j < x->n; j++) sum->x[y->at + j] += one.x[x->at + j];
+    }
+    trace_free(&one);
+}
+
+Test(shrink, weight_gradients_are_those_of_every_row_alone)
+{
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_EVERY_CELL; which++) {
+        trace got = { .n = 0 }, want = { .n = 0 };
+        setup s = { .dtype = SQ_F64, .which = which, .B = 16, .T = 19, .shrink = true };
+        s.lengths = lengths;
+        s.sparse = which & 1;
+        draw_lengths(lengths, s.B, s.T, (uint64_t)which + 200);
+        run(&s, &got);
+        run(&s, &want);
+        for (int64_t i = 0; i < want.n_x; i++) want.x[i] = 0;
+        for (int64_t b = 0; b < s.B; b++)
+            if (lengths[b]) add_alone(&s, b, &want);
+        for (int i = 0; i < got.n; i++)
+            if (strncmp(got.item[i].what, "dL/d", 4) == 0)
+                cr_assert(trace_error(&got, &want, i) <= 1e-12, "cell %d: %s: %g", which,
+                          got.item[i].what, trace_error(&got, &want, i));
+        trace_free(&got);
+        trace_free(&want);
+    }
 }
