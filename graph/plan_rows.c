@@ -382,7 +382,10 @@ typedef struct share {
 static share share_of(const sqi_worker *w)
 {
     int64_t rows = w->r->p->batch;
-    return (share){ w, w->r, w->r->u->shrunk, rows * w->i / w->n, rows * (w->i + 1) / w->n };
+    int32_t n = w->r->norms ? 1 : w->n; /* one adds up the norms of all rows */
+    share h = { w, w->r, w->r->u->shrunk, rows * w->i / n, rows * (w->i + 1) / n };
+    if (w->i >= n) h.from = h.to = 0;
+    return h;
 }
 
 /* Where a step's rows of a slot lie in the window, and one row as the caller has it: NULL where its
@@ -423,6 +426,9 @@ static void fold_step(const share *h, int32_t k, int64_t step)
         if (h->r->immediate) memset(tail, 0, bytes);
         if (is_seeded(h->r, k, step)) add(h->r, bytes, given, tail);
         if (given) memcpy(given, tail, bytes);
+        if (h->r->norms)
+            sqi_note_past(h->r, k, step,
+                          h->r->arith->sumsq((int64_t)(bytes / h->r->real), tail));
     }
 }
 
@@ -550,6 +556,19 @@ void sqi_sorted_out(const sqi_worker *w)
     for (int32_t k = 0; k < w->r->p->n_states; k++)
         if (w->r->sorted->entered[k]) copy_entered(w, k);
     sqi_workers_meet(w->others);
+}
+
+const char *sqi_sorted_total(const sqi_run_of *r, int32_t k, int64_t step, char *to)
+{
+    const char *given = sqi_wake_at(r->u, r->lane, k, step);
+    const sqi_shrunk *g = r->u->shrunk;
+    share h = { r->workers, r, g, 0, g->batch };
+    size_t row = slot_row(&h, k);
+    if (given) return given;
+    memset(to, 0, sqi_value_bytes(r->p, r->p->leaves[k]));
+    for (int64_t i = 0; i < sqi_active(g, step); i++)
+        memcpy(to + (size_t)g->order[i] * row, sorted_at(&h, k, step, i), row);
+    return to;
 }
 
 /* Rows that take part in no step pass on what was sent to them after the first. */

@@ -173,7 +173,8 @@ static void pack(const sqi_run_of *r, sqi_task *k)
 static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t rows = k->sharable ? sqi_rows_in(r, at) : at.n_steps;
+    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
+    int64_t rows = sqi_rows_in(r, looked);
     if (rows == 0) return;
     for (int32_t s = 0; s < k->n_lefts; s++) {
         int32_t v = k->lefts[s];
@@ -202,8 +203,7 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
                                             .last = k->packed.n_panels });
     for (int32_t i = 0; i < k->n; i++)
         if (r->p->values[k->v[i]].lookout)
-            sqi_look(w, k->v[i], rows / at.n_steps * k->rows * w->out[i].c_row, at,
-                     w->out[i].c);
+            sqi_look(w, k->v[i], k->rows * w->out[i].c_row, looked, w->out[i].c);
 }
 
 /* ---- Chains -------------------------------------------------------------------------------- */
@@ -352,7 +352,8 @@ static void run_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     sq_call c = sqi_call_of(w, k->v[0], at);
     c.op->forward(&c);
-    if (w->r->p->values[k->v[0]].lookout) sqi_look(w, k->v[0], sq_shape_size(c.ys), at, c.y);
+    if (w->r->p->values[k->v[0]].lookout)
+        sqi_look(w, k->v[0], sq_shape_size(c.ys), sqi_whole_step(at.step), c.y);
 }
 
 static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)

@@ -211,6 +211,10 @@ void sqi_sorted_begin(sqi_run_of *r);
 void sqi_sorted_in(const sqi_worker *w);
 void sqi_sorted_out(const sqi_worker *w);
 
+/* The gradient of state k after a step of the block that was run last, in the caller's order, where
+ * `to` is room for it. Of rows past their end it is known only where it was asked for. */
+const char *sqi_sorted_total(const sqi_run_of *r, int32_t k, int64_t step, char *to);
+
 /* Adds what reached the initial state k to where it goes. */
 void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to);
 
@@ -257,8 +261,14 @@ bool sqi_watch_open(sqi_run_of *r);
 /* Notes that value v is not finite at a step. */
 void sqi_note(const sqi_worker *w, int32_t v, int64_t step);
 
-/* Looks at what was just written, n numbers of each step of the window. */
+/* One step, in which something is taken as a single row. */
+static inline sqi_window sqi_whole_step(int64_t step) { return (sqi_window){ step, 1, 0, 1 }; }
+
+/* Looks at what was just written, n numbers of each row of the window's steps. */
 void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const char *written);
+
+/* Rows past their end have so much, squared, of the norm of state k's gradient at a step. */
+void sqi_note_past(const sqi_run_of *r, int32_t k, int64_t step, double squared);
 
 /* The norms of the states' gradients of this worker's steps of the block, which are complete. */
 void sqi_note_norms(const sqi_worker *w);

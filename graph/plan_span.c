@@ -134,14 +134,13 @@ static bool drops_steps(const sq_tape *t, const sq_unroll_options *o)
     return t->inference || o->budget_bytes || o->every;
 }
 
-/* Rows that end are left out, unless there are none, or something looks at all of them. */
-static bool leaves_out(const sq_tape *t, const sqi_plan *p, int64_t steps,
-                       const sq_unroll_options *o)
+/* Rows that end are left out, if there are any. */
+static bool leaves_out(const sqi_plan *p, int64_t steps, const sq_unroll_options *o)
 {
     bool ends = false;
     for (int64_t b = 0; o->lengths && !o->keep_padding && b < p->batch; b++)
         ends |= o->lengths[b] < steps;
-    return ends && !t->current->watch && sqi_plan_shrinks(p);
+    return ends && sqi_plan_shrinks(p);
 }
 
 static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
@@ -173,8 +172,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll
     u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
     u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
-    if (leaves_out(t, p, steps, o) &&
-        !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
+    if (leaves_out(p, steps, o) && !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
         return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }

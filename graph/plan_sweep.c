@@ -143,7 +143,8 @@ static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
 static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t rows = k->sharable ? sqi_rows_in(r, at) : at.n_steps;
+    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
+    int64_t rows = sqi_rows_in(r, looked);
     if (rows == 0) return;
     w->out[0] = left_out(w, k, at);
     if (!w->out[0].c) return;
@@ -160,7 +161,7 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
                                             .a_row = w->a_row,
                                             .out = w->out,
                                             .last = k->packed.n_panels });
-    sqi_look(w, k->v[0], rows / at.n_steps * k->rows * w->out[0].c_row, at, w->out[0].c);
+    sqi_look(w, k->v[0], k->rows * w->out[0].c_row, looked, w->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -178,7 +179,8 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     if (zero) memset(w->c[k->target], 0, (size_t)sq_shape_size(c.xs[k->target]) * r->real);
     c.op->vjp(&c, k->target);
     if (r->p->values[u].kind != SQI_OUTER)
-        sqi_look(w, k->v[0], sq_shape_size(c.xs[k->target]), at, w->c[k->target]);
+        sqi_look(w, k->v[0], sq_shape_size(c.xs[k->target]), sqi_whole_step(at.step),
+                 w->c[k->target]);
 }
 
 /* Steps descend: what is added to outside values is one sum over all of them. */

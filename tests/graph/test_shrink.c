@@ -411,3 +411,85 @@ Test(shrink, weight_gradients_are_those_of_every_row_alone)
         trace_free(&want);
     }
 }
+
+/* ---- Watches --------------------------------------------------------------------------------- */
+
+/* The sentence that a run under watch ends with. A relu network whose numbers grow without end. */
+static void watched(const setup *s, double scale, char *told, size_t n)
+{
+    sq_params *p = sq_params_new(s->dtype);
+    sq_rnn w;
+    sq_rnn_init(&w, p, "r", I, H, SQ_RNN_RELU, 5);
+    sq_tape *t = sq_tape_new(s->dtype, p);
+    double x[MOST_ROWS * I * 64];
+    cr_assert(s->T * s->B * I <= COUNT(x));
+    for (int i = 0; i < s->T * s->B * I; i++) x[i] = scale * (1 + i % 3);
+    sq_cell cell = sq_rnn_cell(&w);
+    sq_unroll_options o = s->options;
+    o.mode = SQ_PLAN;
+    o.lengths = s->lengths;
+    o.keep_padding = !s->shrink;
+    double U[H * H];
+    for (int i = 0; i < H * H; i++) U[i] = 2;
+    sq_weight_set_f64(p, w.U, U);
+    const sq_unrolled *u =
+        sq_unroll(t, &cell, sq_leaf(t, sq_shape3(s->T, s->B, I), x), NULL, &o);
+    if (u) {
+        sq_var loss = sq_add(weighed(s, sq_unrolled_state(u, s->T - 1, 0), 3, 0),
+                             weighed(s, sq_unrolled_output(u, s->T / 2), 4, 0));
+        if (scale < 1) loss = sq_mul_scalar(loss, 1 / scale);
+        if (sq_backward(loss)) snprintf(told, n, "%s", sq_message(t));
+        else snprintf(told, n, "nothing");
+    } else {
+        snprintf(told, n, "%s", sq_message(t));
+    }
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+Test(shrink, a_watch_tells_the_same)
+{
+    static const struct {
+        sq_unroll_options options;
+        double scale;
+        const char *part;
+    } ways[] = { { { .watch_nonfinite = true }, 1e30, "inf" },
+                 { { .watch_nonfinite = true, .every = 4 }, 1e30, "inf" },
+                 { { .watch_limit = 1e9 }, 1, "norm" },
+                 { { .watch_limit = 1e9, .every = 4 }, 1, "norm" },
+                 { { .watch_growth = 1e2, .watch_steps = 3 }, 1, "gradient grew" },
+                 { { .watch_nonfinite = true }, 1e-30, "backward" },
+                 { { .watch_nonfinite = true, .every = 4 }, 1e-30, "backward" },
+                 { { .watch_nonfinite = true, .watch_limit = 1e37 }, 1, "nothing" } };
+    enum { B = 7, T = 30 };
+    int32_t lengths[B] = { 3, 30, 0, 17, 30, 22, 9 };
+    for (int i = 0; i < COUNT(ways); i++) {
+        char told[2][512];
+        setup s = { .dtype = SQ_F32, .B = B, .T = T, .lengths = lengths };
+        s.options = ways[i].options;
+        for (int shrink = 0; shrink < 2; shrink++) {
+            s.shrink = shrink;
+            watched(&s, ways[i].scale, told[shrink], sizeof told[shrink]);
+        }
+        EXPECT_TEXT(told[1], told[0]);
+        EXPECT_CONTAINS(told[0], ways[i].part);
+    }
+}
+
+Test(shrink, a_watch_changes_no_bit)
+{
+    int32_t lengths[MOST_ROWS];
+    for (int which = 0; which < N_EVERY_CELL; which++) {
+        trace all = { .n = 0 };
+        setup s = { .dtype = SQ_F64, .which = which, .B = 7, .T = 15, .shrink = true };
+        s.lengths = lengths;
+        draw_lengths(lengths, s.B, s.T, (uint64_t)which + 300);
+        run(&s, &all);
+        s.options.watch_nonfinite = true;
+        expect_bits(&s, &all, "a watch");
+        s.options.watch_growth = 1e9;
+        s.options.watch_steps = 2;
+        expect_bits(&s, &all, "a watch for growth");
+        trace_free(&all);
+    }
+}
