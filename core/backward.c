@@ -119,6 +119,19 @@ static inline void *grad_at(sweep *s, sqi_segment *g, uint32_t i)
 
 /* ---- The sweep --------------------------------------------------------------------------- */
 
+/* sq_backward with parts: what operand k, a weight, takes from a step is made once more, apart. A
+ * span tells of what lies before it. */
+static void tell_part(const sweep *s, const sqi_segment *g, const sq_call *c, int32_t k,
+                      const sqi_node *x)
+{
+    sq_tape *t = s->t;
+    if (x->op == &sqi_op_import) x = sqi_node_find(t, x->source);
+    if (!x || x->op != &sqi_op_use || (g->span && s->at <= g->span->node)) return;
+    t->call_gx[k] =
+        t->parts->open(t->parts, t, (sq_weight){ (int32_t)x->source }, sqi_last_step(g));
+    if (t->call_gx[k]) c->op->vjp(c, k);
+}
+
 static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
 {
     sq_tape *t = s->t;
@@ -145,6 +158,7 @@ static void reverse_node(sweep *s, sqi_segment *g, uint32_t i)
         if (!t->call_gx[k]) continue;
         n->op->vjp(&c, k);
         if (s->watch && !sqi_watch_gradient(t, g, i, k)) return;
+        if (t->parts && s->lane == SQI_LANE_USER) tell_part(s, g, &c, k, &g->nodes[in[k]]);
     }
 }
 
@@ -209,6 +223,7 @@ static bool plant(sweep *s, sqi_segment *g, uint32_t i, const float *f, const do
     sqi_node *n = &g->nodes[i];
     int64_t size = sq_shape_size(n->shape);
     bool fresh = n->op != &sqi_op_leaf && n->op != &sqi_op_use;
+    if (!fresh && t->parts) t->parts->missed = true;
     void *at = n->op == &sqi_op_part ? g->span->seed(g->span, t, s->lane, (int32_t)n->source,
                                                      sqi_part_step(n), false)
                                      : grad_at(s, g, i);
@@ -349,15 +364,24 @@ sq_status sqi_probe_from(sq_var y, const double *seed, sqi_parts *parts)
     return t->error.status;
 }
 
-const void *sqi_probe_grad(sq_var v)
+sq_status sqi_backward_parts(sq_var loss, sqi_parts *parts)
+{
+    sq_tape *t = loss.tape;
+    assert(t);
+    t->parts = parts;
+    sq_status status = backward(loss, NULL, NULL, 0);
+    t->parts = NULL;
+    return status;
+}
+
+const void *sqi_swept_grad(sq_var v, int lane)
 {
     const sqi_node *n = sqi_node_find(v.tape, v.id);
-    const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
+    const sqi_slot *slot = &n->grad[lane];
     if (n->op == &sqi_op_part) {
         const sqi_span *span = sqi_segment_find(v.tape, sqi_ordinal(v.id))->span;
         bool kept;
-        return span->grad(span, v.tape, SQI_LANE_PROBE, (int32_t)n->source, sqi_part_step(n),
-                          &kept);
+        return span->grad(span, v.tape, lane, (int32_t)n->source, sqi_part_step(n), &kept);
     }
-    return slot->stamp == v.tape->sweep[SQI_LANE_PROBE] && slot->owned ? slot->at : NULL;
+    return slot->stamp == v.tape->sweep[lane] && slot->owned ? slot->at : NULL;
 }

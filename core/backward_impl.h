@@ -30,13 +30,18 @@ typedef struct sqi_parts {
     /* Whether the norm of that part will do, provided that it is told at once and whole. */
     bool (*by_norm)(const struct sqi_parts *p, sq_weight w, int64_t step);
     void (*norm)(struct sqi_parts *p, sq_weight w, int64_t step, double norm);
+    bool missed; /* sqi_backward_parts: some could not be told beside the sums */
 } sqi_parts;
 
 /* A probe of any variable: dL/dy = seed, in double, or ones. parts may be NULL. */
 sq_status sqi_probe_from(sq_var y, const double *seed, sqi_parts *parts);
 
-/* The gradient of v in the last probe; NULL stands for zeros. v must be a state, or what a name or
- * sq_keep_grad keeps the gradient of. */
-const void *sqi_probe_grad(sq_var v);
+/* sq_backward(loss), to the last bit, and beside it the parts of weights: by norms where a plan can,
+ * made a second time elsewhere. Where neither can be done `missed` is set. */
+sq_status sqi_backward_parts(sq_var loss, sqi_parts *parts);
+
+/* The gradient of v in a lane's last sweep; NULL stands for zeros. v must be a state (in the user's
+ * lane one that an unroll declared), or what a name or sq_keep_grad keeps the gradient of. */
+const void *sqi_swept_grad(sq_var v, int lane);
 
 #endif

@@ -3,7 +3,8 @@
  * The total is an ordinary sweep. For the immediate one, what a later step sends back into a
  * declared state is dropped on its way, so each state is left with what its own step does to the
  * loss. The sweep for totals also brings what is told of gates and, where norms will do, of
- * weights; losses of single steps have a sweep each. All leave the user's gradients alone. */
+ * weights; losses of single steps have a sweep each. All leave the user's gradients alone, unless the
+ * ledger is asked to be the sweep of the training as well: then totals are read from that. */
 #include "core/norm_impl.h"
 #include "graph/ledger_impl.h"
 
@@ -97,11 +98,12 @@ static bool find_entries(sq_ledger *l, const sqi_subject *s)
 }
 
 /* What the last sweep left at every state; values may be NULL. */
-static void read_states(const sq_ledger *l, const sqi_subject *s, double *norm, double *values)
+static void read_states(const sq_ledger *l, const sqi_subject *s, int lane, double *norm,
+                        double *values)
 {
     const sqi_arith *arith = &s->t->kern->of[s->t->dtype];
     for (int64_t i = 0; i < l->steps * l->n_states; i++) {
-        const void *g = sqi_probe_grad(s->states[i]);
+        const void *g = sqi_swept_grad(s->states[i], lane);
         int64_t n = (int64_t)(l->first[i + 1] - l->first[i]);
         if (!g) continue; /* zeros, which the arrays hold already */
         norm[i] = sqi_norm(s->t->kern, s->t->dtype, n, g);
@@ -111,21 +113,43 @@ static void read_states(const sq_ledger *l, const sqi_subject *s, double *norm, 
 
 /* ---- The sweeps ---------------------------------------------------------------------------- */
 
+/* Whether the totals, and norms of weights, can be read from the training's own sweep. */
+static bool rides_on_backward(const sqi_subject *s)
+{
+    const sq_ledger_options *o = &s->options;
+    bool keeps = s->u && !sq_unroll_memory(s->u).budgeted;
+    return o->backward && keeps && !o->gates && !o->far_steps && !o->contribution;
+}
+
+/* sq_backward; *told: nothing is left to be found out about totals. */
+static bool sweep_backward(sq_ledger *l, const sqi_subject *s, bool *told)
+{
+    sqi_parts *parts =
+        l->weights && rides_on_backward(s) ? sqi_by_step_first(l->weights) : NULL;
+    sq_status status = parts ? sqi_backward_parts(s->loss, parts) : sq_backward(s->loss);
+    if (parts) sqi_by_step_swept(l->weights);
+    *told = rides_on_backward(s) && !(parts && parts->missed);
+    if (*told) read_states(l, s, SQI_LANE_USER, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
+    return !status;
+}
+
 static bool sweep_total(sq_ledger *l, const sqi_subject *s)
 {
+    bool told = false;
+    if (s->options.backward && (!sweep_backward(l, s, &told) || told)) return told;
     sqi_parts *parts = l->weights ? sqi_by_step_first(l->weights) : NULL;
     bool ok = s->options.gates ? sqi_gates_check(s) && sqi_gates_sweep(s, parts)
                                : !sqi_probe_from(s->loss, NULL, parts);
     if (!ok) return false;
     if (parts) sqi_by_step_swept(l->weights);
-    read_states(l, s, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
+    read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
     return !s->options.gates || sqi_gates_read(l, s);
 }
 
 static bool sweep_immediate(sq_ledger *l, const sqi_subject *s)
 {
     if (sqi_probe(s->loss, true)) return false;
-    read_states(l, s, l->norm[SQI_IMMEDIATE], l->value[SQI_IMMEDIATE]);
+    read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_IMMEDIATE], l->value[SQI_IMMEDIATE]);
     return true;
 }
 
@@ -158,7 +182,7 @@ static bool sweep_loss(sq_ledger *l, const sqi_subject *s, sq_var loss, int64_t 
         sqi_parts *parts = l->weights ? sqi_by_step_far(l->weights) : NULL;
         seed[i] = 1;
         if (!sqi_probe_from(loss, seed, parts))
-            read_states(l, s, l->reach + (size_t)(*row)++ * states, NULL);
+            read_states(l, s, SQI_LANE_PROBE, l->reach + (size_t)(*row)++ * states, NULL);
         if (parts) sqi_by_step_swept(l->weights);
         seed[i] = 0;
     }

@@ -11,7 +11,8 @@
  * directly, and the identity above has that third term. The ledger holds both for every step and
  * every state, as norms and, if asked, as values; what every step does to every weight; which loss
  * reaches how far back; and what gates look like over time.
- * It observes: weight gradients, leaf gradients and what sq_grad_* reads stay as they were. */
+ * It observes: weight gradients, leaf gradients and what sq_grad_* reads stay as they were, unless it
+ * is asked to be the training's sweep as well (`backward`). */
 #ifndef SQ_GRAPH_LEDGER_H
 #define SQ_GRAPH_LEDGER_H
 
@@ -29,6 +30,8 @@ typedef struct sq_ledger_options {
     int64_t far_steps; /* > 0: the share of dL/dW that comes from more than so many steps back,
                            * and every contribution's cosine with it; needs `weights` */
     bool gates;        /* statistics of every value that the cell named */
+    bool
+        backward; /* in the place of sq_backward(loss): weights and leaves accumulate as by it */
     const sq_var *losses; /* with n_losses > 0: which loss reaches how far back, one row each */
     int64_t n_losses;
 } sq_ledger_options;
@@ -38,7 +41,9 @@ typedef struct sq_ledger_options {
  * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, or gates of an unroll
  * under a budget, whose values are not there to be looked at.
  * Cost: two reverse sweeps without weight gradients, about a third of a training step together; see
- * the options' readers for theirs. */
+ * the options' readers for theirs. With `backward` the first of them is sq_backward itself, bit for
+ * bit, and of the second only what lies within steps is left: of an unroll that keeps its steps, and
+ * where neither gates, far_steps nor `contribution` need sweeps of their own. */
 SQ_API sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss,
                                 const sq_ledger_options *options);
 

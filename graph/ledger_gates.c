@@ -105,7 +105,7 @@ static sample of_node(sq_tape *t, const sqi_segment *g, uint32_t i)
     const sqi_node *n = &g->nodes[i];
     sq_var v = { t, sqi_id(g->ordinal, i) };
     int64_t size = sq_shape_size(n->shape);
-    return (sample){ n->op, n->value, sqi_probe_grad(v), size, size };
+    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), size, size };
 }
 
 static bool is_gate(const sqi_node *n) { return n->n && n->name && !(n->flags & SQI_DEAD); }

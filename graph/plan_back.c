@@ -7,7 +7,8 @@
  *
  * A gradient that merely passes an addition shares the memory of what it comes from (its root). The
  * first contribution to a gradient sets it, the others add. What is written into the gradient of an
- * entering state crosses a step border: an immediate sweep leaves it out. */
+ * entering state crosses a step border: an immediate sweep leaves it out, and all that leads only
+ * there (of an LSTM everything but h -> c). */
 #include "graph/plan_chain_impl.h"
 #include "ops/ops_impl.h"
 
@@ -17,11 +18,13 @@ typedef struct builder {
     sq_tape *t;
     sqi_plan *p;
     sqi_back *b;
-    bool *reached;   /* a gradient arrives at it */
-    int32_t *count;  /* contributions to it */
-    int32_t *task;   /* access so far: phase * 2^20 + task of the forward program, or -1 */
-    bool *touched;   /* a contribution has been made, as the program is written */
-    bool *entered;   /* [n_states] the same for entering states */
+    bool *reached;  /* a gradient arrives at it */
+    int32_t *count; /* contributions to it */
+    int32_t *task;  /* access so far: phase * 2^20 + task of the forward program, or -1 */
+    bool *touched;  /* a contribution has been made, as the program is written */
+    bool *entered;  /* [n_states] the same for entering states */
+    bool
+        *inner; /* by root: it leads to a state that leaves, to x or outside, not only across */
     sqi_phase phase; /* of the task at work */
 } builder;
 
@@ -112,6 +115,41 @@ static void share_task(builder *b, const sqi_task *k)
         if (!passes(b, v)) continue;
         for (int32_t j = 0; j < w->n && w->kind == SQI_MAP; j++) share(b, v, operand(b, w, j));
         if (w->kind == SQI_PRODUCT && w->from >= 0) share(b, v, w->from);
+    }
+}
+
+/* Of weights it is known that an immediate sweep has no use for their gradients. */
+static bool ends_inside(const builder *b, int32_t u)
+{
+    const sqi_value *w = val(b, u);
+    bool outside = w->kind == SQI_X || (w->kind == SQI_OUTER && !w->of_weight);
+    return w->needs && (outside || (w->kind != SQI_ENTERS && w->state >= 0));
+}
+
+static bool leads_inside(const builder *b, int32_t v)
+{
+    const sqi_value *w = val(b, v);
+    bool inner = ends_inside(b, v), product = w->kind == SQI_PRODUCT;
+    if (!sqi_is_operation(w) || !passes(b, v)) return inner;
+    for (int32_t k = 0; k < w->n; k++) {
+        int32_t u = product ? term(b, v, k)->left : operand(b, w, k);
+        inner = inner || b->inner[b->b->root[u]];
+        inner = inner || (product && b->inner[term(b, v, k)->right]);
+    }
+    if (product && w->from >= 0) inner = inner || b->inner[b->b->root[w->from]];
+    if (product && w->bias >= 0) inner = inner || b->inner[w->bias];
+    return inner;
+}
+
+static void find_inner(builder *b)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (int32_t v = 0; v < b->p->n_values; v++) {
+            bool *inner = &b->inner[b->b->root[v]];
+            if (*inner || !leads_inside(b, v)) continue;
+            *inner = more = true;
+        }
     }
 }
 
@@ -267,6 +305,7 @@ static bool write_micro(builder *b, sqi_chain *c, int32_t v, int32_t k)
     m->run = sets ? f->set[k] : f->chain[k];
     m->add = f->chain[k];
     m->set = f->set[k];
+    m->inner = b->inner[b->b->root[u]];
     m->in = gradient(b, c, v);
     m->out = vector ? sqi_chain_stream(b->p, c, out, true, false) : gradient(b, c, out);
     return true;
@@ -280,7 +319,9 @@ static bool push_chain(builder *b, sqi_task *r)
 
 static bool write_chain(builder *b, const sqi_task *k)
 {
-    sqi_task r = { .kind = SQI_DO_CHAIN, .sharable = k->sharable, .crosses = SQI_NO_VALUE };
+    sqi_task r = {
+        .kind = SQI_DO_CHAIN, .sharable = k->sharable, .crosses = SQI_NO_VALUE, .inner = true
+    };
     r.chain.size = k->chain.size;
     if (!sqi_chain_room(b->t, b->p, &r.chain, k->n * SQI_MAP_OPERANDS)) return false;
     for (int32_t i = k->n; i-- > 0;) {
@@ -299,13 +340,16 @@ static bool write_from(builder *b, int32_t v)
     const sqi_value *w = val(b, v);
     int32_t u = w->from;
     if (u < 0 || !val(b, u)->needs || b->b->root[u] == b->b->root[v]) return true;
-    sqi_task r = { .kind = SQI_DO_CHAIN, .sharable = w->by_row, .crosses = SQI_NO_VALUE };
+    sqi_task r = {
+        .kind = SQI_DO_CHAIN, .sharable = w->by_row, .crosses = SQI_NO_VALUE, .inner = true
+    };
     const sqi_map_kernel *f = sqi_map_kernel_of(&sq_op_add, b->p->kern->isa, b->p->dtype);
     r.chain.size = w->size;
     if (!sqi_chain_room(b->t, b->p, &r.chain, 1)) return false;
     sqi_micro *m = &r.chain.micros[r.chain.n_micros++];
     *m = (sqi_micro){ .add = f->chain[0], .set = f->set[0], .of = v, .crosses = SQI_NO_VALUE };
     m->run = is_first(b, u, &m->crosses, &m->first) ? m->set : m->add;
+    m->inner = b->inner[b->b->root[u]];
     m->in = gradient(b, &r.chain, v);
     m->out = gradient(b, &r.chain, u);
     m->x[0] = m->x[1] = m->x[2] = m->y = -1; /* the derivative of a sum reads nothing */
@@ -330,6 +374,7 @@ static bool write_left(builder *b, const sqi_task *k, const int32_t *v, int32_t 
     }
     r.target = k->lefts[s];
     r.sets = is_first(b, r.target, &r.crosses, &r.first);
+    r.inner = b->inner[b->b->root[r.target]];
     return sqi_pack_finish(b->t, b->p, &r.packed) &&
            sqi_task_push(b->t, b->p, &b->b->tasks[b->phase], &r);
 }
@@ -479,6 +524,7 @@ static bool write_call(builder *b, const sqi_task *k)
         if (val(b, u)->kind == SQI_OUTER) b->b->alone[b->phase] = true;
         r.target = j;
         r.sets = is_first(b, u, &r.crosses, &r.first);
+        r.inner = b->inner[b->b->root[u]];
         if (!sqi_task_push(b->t, b->p, &b->b->tasks[b->phase], &r)) return false;
     }
     return true;
@@ -522,18 +568,20 @@ static bool build(builder *b)
     b->count = sqi_plan_take(t, p, n, sizeof *b->count);
     b->task = sqi_plan_take(t, p, n, sizeof *b->task);
     b->entered = sqi_plan_take(t, p, states, 1);
+    b->inner = sqi_plan_take(t, p, n, 1);
     b->b->root = sqi_plan_take(t, p, n, sizeof *b->b->root);
     b->b->room = sqi_plan_take(t, p, n, sizeof *b->b->room);
     b->b->begun = sqi_plan_take(t, p, n, sizeof *b->b->begun);
     b->b->crossed = sqi_plan_take(t, p, states, 1);
     b->b->sunk = sqi_plan_take(t, p, states, 1);
-    if (!b->reached || !b->touched || !b->count || !b->task || !b->entered || !b->b->root ||
-        !b->b->room || !b->b->begun || !b->b->crossed || !b->b->sunk)
+    if (!b->reached || !b->touched || !b->count || !b->task || !b->entered || !b->inner ||
+        !b->b->root || !b->b->room || !b->b->begun || !b->b->crossed || !b->b->sunk)
         return false;
     for (int32_t v = 0; v < p->n_values; v++) b->b->root[v] = v, b->task[v] = -1;
     find_reached(b);
     each_task(b, count_task);
     each_task(b, share_task);
+    find_inner(b);
     find_rooms(b);
     for (int phase = SQI_SINK; phase >= SQI_HOIST; phase--)
         for (int32_t i = p->tasks[phase].n; i-- > 0;) {

@@ -119,6 +119,7 @@ typedef struct sqi_micro {
     bool lookout;    /* under a watch, what it writes is looked at */
     int32_t crosses; /* reverse: the state whose entering gradient it writes, or -1 */
     bool first;      /* it is the first writer of that gradient */
+    bool inner;      /* reverse: an immediate sweep needs what it writes */
 } sqi_micro;
 
 typedef struct sqi_chain {
@@ -164,7 +165,7 @@ typedef struct sqi_task {
     bool sharable;   /* may be run on some rows of the batch */
     bool sets;       /* reverse: it is the first contribution to the target's gradient */
     int32_t crosses; /* as in sqi_micro */
-    bool first;
+    bool first, inner;
 } sqi_task;
 
 /* Weight gradients at the end of a block: C[left][part] += left^T part. Arrays are values

@@ -9,6 +9,8 @@
  * up in memory of the run, step by step, and handed over. Tasks that add to an outside value by
  * themselves do not tell steps apart: with such a task the blocks are single steps.
  *
+ * In sq_backward's own sweep norms are told beside its sums, and nothing else can be.
+ *
  * An outside value that the step itself computes from weights (the sum of two biases, a weight scaled)
  * is a node of the tape: each step's share of its gradient is taken back through those nodes to the
  * weights here, and handed on to the generic sweep for everything else. */
@@ -31,6 +33,7 @@ typedef struct outside {
 
 typedef struct sqi_run_parts {
     sqi_parts *to;
+    bool beside;     /* the sweep's own sums are made as well */
     bool single;     /* blocks of one step */
     bool adds;       /* something is not told by its norm */
     int64_t most;    /* rows of a Gram matrix */
@@ -215,9 +218,7 @@ static void measure(const sqi_run_of *r, sqi_run_parts *p)
 bool sqi_parts_open(sqi_run_of *r)
 {
     size_t n = (size_t)r->u->first_outer + (size_t)r->p->n_outer;
-    bool wanted =
-        r->t->parts && !r->t->parts->whole && r->lane == SQI_LANE_PROBE && !r->immediate;
-    if (!wanted) return true;
+    if (!r->t->parts || r->t->parts->whole || r->immediate) return true;
     sqi_run_parts *p = sqi_run_take(r, 1, sizeof *p);
     void **gx = sqi_run_take(r, n, sizeof *gx);
     if (!p || !gx) return false;
@@ -227,8 +228,11 @@ bool sqi_parts_open(sqi_run_of *r)
     p->norm = sqi_run_take(r, (size_t)(steps * r->p->n_outer), sizeof *p->norm);
     if (!p->of || !p->norm || !find_reaches(r, p)) return false;
     if (n) memcpy(gx, r->gx, n * sizeof *gx);
-    if (!find_outside(r, p, gx) || !make_grads(r, p)) return false;
-    r->gx = gx;
+    if (!find_outside(r, p, gx)) return false;
+    p->beside = r->lane == SQI_LANE_USER;
+    if (p->beside && (p->adds || r->u->stretch)) return r->t->parts->missed = true;
+    if (!p->beside && !make_grads(r, p)) return false;
+    if (!p->beside) r->gx = gx;
     r->parts = p;
     measure(r, p);
     return true;
@@ -249,6 +253,8 @@ bool sqi_parts_ready(sqi_run_of *r)
 }
 
 bool sqi_parts_single(const sqi_run_of *r) { return r->parts && r->parts->single; }
+
+bool sqi_parts_apart(const sqi_run_of *r) { return r->parts && !r->parts->beside; }
 
 /* ---- Norms --------------------------------------------------------------------------------- */
 
@@ -275,23 +281,8 @@ static void scale(const sqi_run_of *r, int64_t n, const void *x, int e, void *y)
     }
 }
 
-/* Squares of what is far from 1 leave the range of numbers: then a scaled copy is multiplied. */
-static gram gram_of(const sqi_worker *w, sqi_array a, int64_t step, int64_t rows, char *to,
-                    char *copy)
+static void multiply(const sqi_run_of *r, const void *x, int64_t rows, int64_t width, void *to)
 {
-    const sqi_run_of *r = w->r;
-    const sqi_place *place = &(a.gradient ? r->grad : r->value)[a.value];
-    int64_t width = last_dim(&r->p->values[a.value]);
-    const void *x = sqi_at_step(w, place, step);
-    double norm = sqi_norm(r->t->kern, r->t->dtype, rows * width, x);
-    double far = r->real == sizeof(float) ? 1e12 : 1e100;
-    gram g = { .at = to, .zero = norm == 0 };
-    if (g.zero) return g;
-    if (!isnan(norm) && !isinf(norm) && (norm > far || norm < 1 / far)) {
-        (void)frexp(norm, &g.exponent);
-        scale(r, rows * width, x, g.exponent, copy);
-        x = copy;
-    }
     r->arith->gemm(&(sqi_gemm){ .m = rows,
                                 .n = rows,
                                 .k = width,
@@ -303,16 +294,48 @@ static gram gram_of(const sqi_worker *w, sqi_array a, int64_t step, int64_t rows
                                 .b_col = width,
                                 .c = to,
                                 .c_row = rows });
+}
+
+/* |X|^2, the sum of the diagonal of X X^T, is neither tiny nor huge. */
+static bool is_near_one(const sqi_run_of *r, const char *product, int64_t rows)
+{
+    double far = r->real == sizeof(float) ? 1e24 : 1e200, trace = 0;
+    for (int64_t i = 0; i < rows; i++) trace += at(r, product, i * rows + i);
+    return trace > 1 / far && trace < far;
+}
+
+/* Squares of what is far from 1 leave the range of numbers: then a scaled copy is multiplied. */
+static gram gram_of(const sqi_worker *w, sqi_array a, int64_t step, int64_t rows, char *to,
+                    char *copy)
+{
+    const sqi_run_of *r = w->r;
+    const sqi_place *place = &(a.gradient ? r->grad : r->value)[a.value];
+    int64_t width = last_dim(&r->p->values[a.value]);
+    const void *x = sqi_at_step(w, place, step);
+    gram g = { .at = to };
+    multiply(r, x, rows, width, to);
+    if (is_near_one(r, to, rows)) return g;
+    double norm = sqi_norm(r->t->kern, r->t->dtype, rows * width, x);
+    g.zero = norm == 0;
+    if (g.zero || isnan(norm) || isinf(norm)) return g;
+    (void)frexp(norm, &g.exponent);
+    scale(r, rows * width, x, g.exponent, copy);
+    multiply(r, copy, rows, width, to);
     return g;
 }
 
-/* sqrt <left, part>; left NULL: of ones. */
+/* sqrt <left, part>; left NULL: of ones. Both are symmetric. */
 static double norm_of(const sqi_run_of *r, const gram *left, const gram *part, int64_t rows)
 {
-    double sum = 0;
+    double diagonal = 0, below = 0;
     if ((left && left->zero) || part->zero) return 0;
-    for (int64_t i = 0; i < rows * rows; i++)
-        sum += at(r, part->at, i) * (left ? at(r, left->at, i) : 1);
+    for (int64_t i = 0; i < rows; i++) {
+        const int64_t row = i * rows;
+        for (int64_t j = 0; j < i; j++)
+            below += at(r, part->at, row + j) * (left ? at(r, left->at, row + j) : 1);
+        diagonal += at(r, part->at, row + i) * (left ? at(r, left->at, row + i) : 1);
+    }
+    double sum = diagonal + 2 * below;
     return ldexp(sqrt(sum > 0 || isnan(sum) ? sum : 0),
                  part->exponent + (left ? left->exponent : 0));
 }

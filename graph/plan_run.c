@@ -250,7 +250,7 @@ static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64
     sqi_run *run = w->runs + c->first_run;
     for (int32_t i = 0; i < c->n_micros; i++, run++) {
         const sqi_micro *m = &c->micros[i];
-        if ((m->crosses >= 0 && !cross) || (m->out >= 0 && !run->out)) continue;
+        if ((!cross && !m->inner) || (m->out >= 0 && !run->out)) continue;
         run->n = n;
         (m->first && !adds[m->crosses] ? m->set : m->run)(run);
         if (w->found && m->lookout && !w->r->arith->finite(n, m->out < 0 ? run->y : run->out))

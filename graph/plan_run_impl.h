@@ -225,6 +225,7 @@ void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to);
 bool sqi_parts_open(sqi_run_of *r);
 bool sqi_parts_ready(sqi_run_of *r);
 bool sqi_parts_single(const sqi_run_of *r);
+bool sqi_parts_apart(const sqi_run_of *r); /* in the place of the sums, not beside them */
 void sqi_parts_block(sqi_worker *w);
 
 /* Adds what reached the initial states to where it goes. */
@@ -248,7 +249,7 @@ size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
 /* Whether blocks can be reversed in pieces with the same bits. */
 bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
 
-/* Runs one elementwise pass. In reverse, ops that cross a step border run only with `cross`, and
+/* Runs one elementwise pass. In reverse, without `cross` only what an immediate sweep needs is run, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds);

@@ -210,7 +210,7 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
     bool cross = !w->r->immediate || at.step == 0;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->crosses >= 0 && !cross) continue;
+        if (!cross && !k->inner) continue;
         if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross);
         else reverse_call(w, k, at);
@@ -425,7 +425,7 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
         over_steps(w, SQI_HOIST);
         if (r->sorted) sqi_sorted_out(w);
         if (r->parts) sqi_parts_block(w);
-        for (int32_t d = 0; !r->parts && d < r->back->n_defers; d++) {
+        for (int32_t d = 0; !sqi_parts_apart(r) && d < r->back->n_defers; d++) {
             sqi_run_defer(w, d); /* two of them may add to one weight */
             sqi_workers_meet(w->others);
         }

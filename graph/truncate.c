@@ -378,7 +378,11 @@ static bool callbacks_are_sane(sq_tape *t, const sq_cell *cell, const sq_tbptt_o
     if (!o) return sq_post(t, SQ_EVALUE, "the options are NULL: k1 and k2 have no default");
     if (!o->loss || !o->update)
         return sq_post(t, SQ_EVALUE, "the callback `%s` is NULL", o->loss ? "update" : "loss");
-    return true;
+    const sq_unroll_options *u = &o->unroll;
+    return !(u->lengths || u->mask || u->resets || u->reverse) ||
+           sq_post(t, SQ_EVALUE,
+                   "lengths, mask, resets and reverse are of whole sequences: a "
+                   "stream restarts rows where it is fed");
 }
 
 static bool windows_are_sane(sq_tape *t, const sq_tbptt_options *o)

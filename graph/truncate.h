@@ -77,7 +77,7 @@ typedef struct sq_tbptt_options {
     int64_t batch;  /* B */
 
     /* How a piece runs: mode, and a byte budget for each piece. Its outputs, steps and batch are
-     * the driver's. */
+     * the driver's; lengths, mask, resets and reverse are of whole sequences, and an error here. */
     sq_unroll_options unroll;
 
     sq_tbptt_input *input;     /* NULL: the cell takes no x */

@@ -74,7 +74,7 @@ typedef struct sq_unroll_options {
      * keeps every step's output, like ALL.
      * Such a row goes through the step all the same, with x = 0 and the states it has, and the result is
      * thrown away: only what the step itself adds up over rows would feel it. Hence the output, where
-     * there is one, must have B rows, else SQ_ESHAPE; named values are those of the step as it ran.
+     * there is one, must have B rows, else SQ_ESHAPE; and named values of such a row mean nothing.
      * All else (budgets, dropout by absolute step and row, T = 0, B = 0, generation, ledgers) is as
      * without. */
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */

@@ -361,7 +361,7 @@ Test(span, probes_leave_the_sweep_alone)
             collect(&before, &v[k], 0);
             cr_assert(sqi_probe(loss, immediate) == SQ_OK);
             for (int i = 0; i < T; i++) {
-                const double *g = sqi_probe_grad(v[k].h[i]);
+                const double *g = sqi_swept_grad(v[k].h[i], SQI_LANE_PROBE);
                 if (g) memcpy(probe[k] + i * N, g, N * sizeof *g);
             }
             collect(&after, &v[k], 0);
