@@ -33,6 +33,7 @@
 #include "cells/init.h"
 
 #include "graph/check.h"
+#include "graph/decode.h"
 #include "graph/dot.h"
 #include "graph/jacobian.h"
 #include "graph/ledger.h"

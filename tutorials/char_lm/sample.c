@@ -9,7 +9,6 @@
 #include "../common/say.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@ typedef struct writer {
     const model *m;
     sq_tape *tape;
     sq_var *state;
-    float *scores; /* [C] of the next character */
+    double *scores; /* [C] of the next character */
 } writer;
 
 static writer writer_new(const model *m, const options *o)
@@ -46,23 +45,7 @@ static void see(writer *w, int32_t id)
     sq_var x = model_input(m, w->tape, &id, 1, 1);
     x = sq_reshape(x, sq_mat(1, m->n_in));
     sq_var h = m->cell.step(w->tape, m->cell.self, x, w->state);
-    if (sq_copy_f32(model_scores(m, w->tape, h), w->scores)) die("%s", sq_message(w->tape));
-}
-
-/* Inverts the distribution at u in [0,1): c is the first with P(0) + ... + P(c) > u. */
-static int32_t draw(const float *scores, int64_t n, double temperature, double u)
-{
-    int32_t best = 0;
-    for (int32_t c = 1; c < n; c++)
-        if (scores[c] > scores[best]) best = c;
-    if (temperature <= 0) return best;
-    double p[256], sum = 0;
-    for (int32_t c = 0; c < n; c++)
-        sum += p[c] = exp(((double)scores[c] - (double)scores[best]) / temperature);
-    u *= sum;
-    for (int32_t c = 0; c < n; c++)
-        if ((u -= p[c]) < 0) return c;
-    return best;
+    if (sq_copy_f64(model_scores(m, w->tape, h), w->scores)) die("%s", sq_message(w->tape));
 }
 
 void sample_check(const options *o, const vocabulary *known)
@@ -101,7 +84,8 @@ double sample(const model *m, const options *o, const vocabulary *known)
     int64_t seen = see_prime(&w, o, known);
     for (int64_t i = 0; i < o->length; i++, seen++) {
         double u = sq_random_uniform(random, (uint64_t)i, 0);
-        int32_t id = draw(w.scores, known->n, o->temperature, u);
+        int32_t id = sq_choose(known->n, w.scores, o->temperature, u);
+        if (id < 0) die("the scores of the next character are no numbers: the weights are broken");
         put(known->chars[id]);
         see(&w, id);
     }
