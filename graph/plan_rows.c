@@ -24,11 +24,11 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- Which plans, which rows --------------------------------------------------------------- */
 
-/* An operand from outside that has rows of its own is in the caller's order. */
+/* An operand from outside that has rows of its own is in the caller's order, and so is its gradient. */
 static bool has_rows(const sqi_plan *p, const sqi_value *v, int32_t operand)
 {
     const sqi_value *x = &p->values[operand];
-    return p->batch > 1 && x->kind == SQI_OUTER && x->shape.rank == v->shape.rank &&
+    return (p->batch > 1 || x->needs) && x->kind == SQI_OUTER && x->shape.rank == v->shape.rank &&
            x->shape.dim[0] == p->batch;
 }
 
