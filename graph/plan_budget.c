@@ -364,20 +364,6 @@ static void put_aside(const walk *w, int64_t from)
     if (end) copy_value(w->u, slot, b->at - 1, b->last_output);
 }
 
-/* A row's state as it enters `step` moves out of the arrays, or into them. One that has ended by then
- * is present as it was, and one that ended before the arrays begin has no place there. */
-static void copy_rows(const walk *w, int32_t k, int64_t step, bool out, char *present)
-{
-    const sqi_shrunk *g = w->u->shrunk;
-    int32_t v = w->u->plan->leaves[k];
-    size_t row = sqi_unit_bytes(w->u, v);
-    for (int64_t r = 0; r < g->batch && g->length[r] >= w->b->origin; r++, present += row) {
-        int64_t last = least(step, g->length[r]) - 1;
-        char *here = sqi_shrunk_at(w->u, v, last, r);
-        memcpy(out ? present : here, out ? here : present, row);
-    }
-}
-
 /* Copies the present states into the arrays' begin, or those that enter `step` out of them. */
 static void copy_states(const walk *w, int64_t step, bool out)
 {
@@ -385,7 +371,7 @@ static void copy_states(const walk *w, int64_t step, bool out)
         size_t bytes = state_bytes(w->u->plan, k);
         char *here = w->u->kept[w->u->plan->leaves[k]] + (size_t)(step - w->b->origin) * bytes;
         char *present = sqi_stretch_present(w->u, k);
-        if (w->u->shrunk) copy_rows(w, k, step, out, present);
+        if (w->u->shrunk) sqi_shrunk_states(w->u, k, step, out, present);
         else memcpy(out ? present : here, out ? here : present, bytes);
     }
 }

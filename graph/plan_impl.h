@@ -439,6 +439,13 @@ bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t
 bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u);
 void sqi_shrunk_initial(const sqi_planned *u, int32_t k, char *to);
 
+/* Under a budget: state k of all rows, as it enters `step`, moves out of the arrays or into them. One
+ * that has ended by then is as it was; one that ended before the arrays begin has no place there. */
+void sqi_shrunk_states(const sqi_planned *u, int32_t k, int64_t step, bool out, char *present);
+
+/* Sets rows that have ended, in the caller's order, to 0. */
+void sqi_shrunk_clear(const sqi_planned *u, int32_t slot, int64_t step, char *rows);
+
 /* Where a row of a KEPT array lies. */
 char *sqi_shrunk_at(const sqi_planned *u, int32_t v, int64_t step, int64_t row);
 

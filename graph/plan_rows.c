@@ -28,8 +28,8 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static bool has_rows(const sqi_plan *p, const sqi_value *v, int32_t operand)
 {
     const sqi_value *x = &p->values[operand];
-    return (p->batch > 1 || x->needs) && x->kind == SQI_OUTER && x->shape.rank == v->shape.rank &&
-           x->shape.dim[0] == p->batch;
+    return (p->batch > 1 || x->needs) && x->kind == SQI_OUTER &&
+           x->shape.rank == v->shape.rank && x->shape.dim[0] == p->batch;
 }
 
 bool sqi_plan_shrinks(const sqi_plan *p)
@@ -227,6 +227,25 @@ void sqi_shrunk_value(const sqi_planned *u, int32_t slot, int64_t step, char *to
         else if (step < g->length[r]) memcpy(at, sqi_shrunk_at(u, v, step, r), row);
         else memset(at, 0, row);
     }
+}
+
+void sqi_shrunk_states(const sqi_planned *u, int32_t k, int64_t step, bool out, char *present)
+{
+    const sqi_shrunk *g = u->shrunk;
+    size_t row = sqi_unit_bytes(u, u->plan->leaves[k]);
+    for (int64_t r = 0; r < g->batch && g->length[r] >= u->stretch->origin; r++) {
+        char *here = sqi_shrunk_at(u, u->plan->leaves[k], least(step, g->length[r]) - 1, r);
+        memcpy(out ? present : here, out ? here : present, row);
+        present += row;
+    }
+}
+
+void sqi_shrunk_clear(const sqi_planned *u, int32_t slot, int64_t step, char *rows)
+{
+    const sqi_shrunk *g = u->shrunk;
+    size_t row = sqi_unit_bytes(u, sqi_slot_value(u->plan, slot));
+    for (int64_t r = sqi_active(g, step); r < g->batch; r++)
+        memset(rows + (size_t)g->order[r] * row, 0, row);
 }
 
 /* ---- Shares -------------------------------------------------------------------------------- */

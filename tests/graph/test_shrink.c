@@ -412,6 +412,52 @@ Test(shrink, weight_gradients_are_those_of_every_row_alone)
     }
 }
 
+/* ---- Forward mode ---------------------------------------------------------------------------- */
+
+/* Tangents of all outputs, of a late state and of what is inside. */
+static void push(const setup *s, double *to, int64_t n)
+{
+    every_cell inner;
+    sq_params *p = sq_params_new(s->dtype);
+    every_cell_new(&inner, p, s->which, I, H, 1);
+    noisy w = { .inner = inner.cell, .dropout = 0.2 };
+    sq_cell cell = inner.cell;
+    cell.step = noisy_step;
+    cell.self = &w;
+    sq_tape *t = sq_tape_new(s->dtype, p);
+    sq_var x = input_of(s, t);
+    const sq_unrolled *u =
+        sq_unroll(t, &cell, x, NULL,
+                  &(sq_unroll_options){ .lengths = s->lengths, .keep_padding = !s->shrink });
+    sq_var y[] = { sq_unrolled_outputs(u), sq_unrolled_state(u, s->T - 2, 0),
+                   inside(s, u, s->T / 2) };
+    double dx[16 * 9 * I], *dy[COUNT(y)];
+    const double *in = dx;
+    cr_assert(s->T * s->B * I <= COUNT(dx) && n >= (s->T + 2) * s->B * H);
+    fill(dx, COUNT(dx), 8, -1, 1);
+    for (int i = 0; i < COUNT(y); i++) dy[i] = to + (i ? (s->T + i - 1) * s->B * H : 0);
+    sq_status status = sq_jvp(&x, &in, 1, y, dy, COUNT(y));
+    cr_assert(status == SQ_OK, "%s", sq_message(t));
+    sq_tape_free(t);
+    every_cell_free(&inner);
+    sq_params_free(p);
+}
+
+Test(shrink, forward_mode_is_the_same)
+{
+    enum { B = 9, T = 16, N = (T + 2) * B * H };
+    static double y[2][N];
+    int32_t lengths[B];
+    for (int which = 0; which < N_EVERY_CELL; which++) {
+        setup s = { .dtype = SQ_F64, .which = which, .B = B, .T = T, .lengths = lengths };
+        draw_lengths(lengths, B, T, (uint64_t)which + 400);
+        push(&s, y[0], N);
+        s.shrink = true;
+        push(&s, y[1], N);
+        EXPECT_SAME_BITS(y[0], y[1], sizeof y[0], "tangents");
+    }
+}
+
 /* ---- Watches --------------------------------------------------------------------------------- */
 
 /* The sentence that a run under watch ends with. A relu network whose numbers grow without end. */
@@ -492,4 +538,90 @@ Test(shrink, a_watch_changes_no_bit)
         expect_bits(&s, &all, "a watch for growth");
         trace_free(&all);
     }
+}
+
+/* ---- Any cell -------------------------------------------------------------------------------- */
+
+static int left_out_of; /* how many random cells rows were left out of */
+
+/* Without names: what a step computes for a row that has ended is nobody's business. */
+static void unnamed(random_cell *to, const random_cell *c)
+{
+    *to = *c;
+    for (int i = 0; i < to->n_nodes; i++) to->node[i].name[0] = '\0';
+}
+
+static bool trace_random(const random_cell *c, rc_setup s, trace *t, char *why, size_t n)
+{
+    char told[8192] = "";
+    rc_run r;
+    rc_open(&r, c, s);
+    rc_feed(&r);
+    rc_unroll(&r);
+    sq_plan_explain(r.u, told, sizeof told);
+    left_out_of += !s.memory.every && strstr(told, "are left out") != NULL;
+    sq_status status = sq_backward(rc_loss(&r, 1));
+    rc_read_values(&r, t);
+    if (status == SQ_OK) rc_read_grads(&r, t);
+    bool ok = rc_is_well(&r, why, n);
+    rc_close(&r);
+    return ok;
+}
+
+/* The same bits, but for the sign of a 0: masks may multiply it by a negative number. */
+static bool same_numbers(const double *x, const double *y, int64_t n)
+{
+    bool same = true;
+    for (int64_t i = 0; i < n; i++)
+        same &= memcmp(&x[i], &y[i], sizeof *x) == 0 || (x[i] == 0 && y[i] == 0);
+    return same;
+}
+
+/* What goes with a row has its bits; sums over rows agree. */
+static bool agrees(const trace *a, const trace *b, char *why, size_t n)
+{
+    for (int i = 0; i < a->n; i++) {
+        const trace_item *x = &a->item[i], *y = &b->item[i];
+        bool sum = strstr(x->what, "invariant") ||
+                   (strncmp(x->what, "dL/d", 4) == 0 && x->what[4] != ' ');
+        bool same = sum ? trace_error(a, b, i) <= 1e-12
+                        : same_numbers(a->x + x->at, b->x + y->at, x->n);
+        if (same) continue;
+        snprintf(why, n, "%s: error %g", x->what, trace_error(a, b, i));
+        return false;
+    }
+    return a->n == b->n;
+}
+
+static bool random_shrinks(const random_cell *given, char *why, size_t n)
+{
+    static random_cell cell;
+    static int32_t lengths[1024];
+    unnamed(&cell, given);
+    const random_cell *c = &cell;
+    bool ok = c->node[c->output].shape.rank > 0 && c->B <= COUNT(lengths);
+    for (int i = 0; i < c->n_nodes; i++) ok &= !c->node[i].mixes;
+    if (!ok) return true;
+    draw_lengths(lengths, c->B, c->T, c->seed);
+    trace t[3] = { { .n = 0 }, { .n = 0 }, { .n = 0 } };
+    for (int i = 0; ok && i < 3; i++) {
+        rc_setup s = { .dtype = SQ_F64, .T = c->T, .B = c->B, .data = c->seed };
+        s.threads = 1 + (int32_t)(c->seed % 3);
+        s.memory = (sq_unroll_options){ .lengths = lengths,
+                                        .reverse = c->seed & 1,
+                                        .keep_padding = i == 0,
+                                        .every = i == 2 ? 2 : 0,
+                                        .state_grads = true };
+        ok = trace_random(c, s, &t[i], why, n);
+    }
+    ok = ok && agrees(&t[1], &t[0], why, n) && trace_equal(&t[2], &t[1], why, n);
+    for (int i = 0; i < 3; i++) trace_free(&t[i]);
+    return ok;
+}
+
+Test(shrink, any_cell_has_the_same_bits, .timeout = 300)
+{
+    left_out_of = 0;
+    rc_over("shrink", 1, FEWER(300), 1e3, random_shrinks);
+    cr_expect(left_out_of > FEWER(60), "rows were left out of %d cells", left_out_of);
 }
