@@ -19,6 +19,7 @@
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/io.h"
+#include "core/npy.h"
 #include "core/op.h"
 #include "core/optim.h"
 #include "core/params.h"

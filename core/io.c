@@ -11,19 +11,11 @@
 
 /* ---- Sentences --------------------------------------------------------------------------- */
 
-SQ_PRINTF(3, 0)
-static sq_status fail_with(sq_bundle *b, sq_status status, const char *fmt, va_list args)
-{
-    char shown[SQI_SHOWN], prefix[SQI_SHOWN + 8] = "";
-    if (b->path) (void)snprintf(prefix, sizeof prefix, "\"%s\": ", sqi_shown(b->path, shown));
-    return sqi_error_vpost(&b->error, status, prefix, fmt, args);
-}
-
 sq_status sqi_bundle_fail(sq_bundle *b, sq_status status, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    sq_status s = fail_with(b, status, fmt, args);
+    sq_status s = sqi_file_vfail(&b->error, b->path, status, fmt, args);
     va_end(args);
     return s;
 }
@@ -45,7 +37,7 @@ bool sq_bundle_post(sq_bundle *b, sq_status status, const char *fmt, ...)
     if (!b) return false;
     va_list args;
     va_start(args, fmt);
-    (void)fail_with(b, status ? status : SQ_EVALUE, fmt, args);
+    (void)sqi_file_vfail(&b->error, b->path, status ? status : SQ_EVALUE, fmt, args);
     va_end(args);
     return false;
 }
@@ -137,7 +129,7 @@ bool sqi_bundle_append_text(sq_bundle *b, const char *key, const char *value)
     return true;
 }
 
-static bool name_fits(sq_bundle *b, const char *name)
+bool sqi_bundle_name_fits(sq_bundle *b, const char *name)
 {
     char shown[SQI_SHOWN];
     if (!name) sqi_bundle_fail(b, SQ_EVALUE, "add: a tensor needs a name");
@@ -151,12 +143,17 @@ static bool name_fits(sq_bundle *b, const char *name)
     return !b->error.status;
 }
 
-/* Checks the rest, and sets the count. */
-static bool tensor_fits(sq_bundle *b, sq_tensor *t)
+/* The word for what a type or a form holds. */
+static const char *kind_of(sq_tensor_type type)
+{
+    return type == SQ_TENSOR_I64 ? "whole numbers" : "floats";
+}
+
+bool sqi_bundle_tensor_fits(sq_bundle *b, sq_tensor *t)
 {
     char shown[SQI_SHOWN], dims[SQI_DIMS_TEXT];
     (void)sqi_shown(t->name, shown);
-    if (!sqi_tensor_type_name(t->type))
+    if (!sqi_tensor_size(t->type))
         sqi_bundle_fail(b, SQ_EVALUE, "add: tensor \"%s\" has the unknown type %d", shown,
                         (int)t->type);
     else if (t->rank < 0 || t->rank > SQ_TENSOR_MAX_RANK)
@@ -165,9 +162,16 @@ static bool tensor_fits(sq_bundle *b, sq_tensor *t)
     else if (!sqi_tensor_count(t))
         sqi_bundle_fail(b, SQ_ESHAPE, "add: tensor \"%s\" has the impossible shape %s", shown,
                         sqi_dims_text(t, dims));
-    else if (!t->values && t->count > 0)
-        sqi_bundle_fail(b, SQ_EVALUE, "add: no values for tensor \"%s\"", shown);
-    return !b->error.status;
+    else if (t->stored && !sq_stored_name(t->stored))
+        sqi_bundle_fail(b, SQ_EVALUE, "add: tensor \"%s\" has the unknown form %d", shown,
+                        (int)t->stored);
+    else if (t->stored && !sqi_stored_fits(t->stored, t->type))
+        sqi_bundle_fail(b, SQ_EVALUE, "add: tensor \"%s\" holds %s, which %s is not for", shown,
+                        kind_of(t->type), sq_stored_name(t->stored));
+    if (b->error.status) return false;
+    if (!t->stored) t->stored = sqi_stored_as_held(t->type);
+    for (int32_t i = t->rank; i < SQ_TENSOR_MAX_RANK; i++) t->dim[i] = 0;
+    return true;
 }
 
 sq_status sq_bundle_add(sq_bundle *b, const sq_tensor *tensor)
@@ -175,8 +179,13 @@ sq_status sq_bundle_add(sq_bundle *b, const sq_tensor *tensor)
     if (sq_bundle_status(b)) return sq_bundle_status(b);
     if (!tensor) return sqi_bundle_fail(b, SQ_EVALUE, "add: there is no tensor");
     sq_tensor t = *tensor;
-    if (!name_fits(b, t.name) || !tensor_fits(b, &t)) return b->error.status;
-    for (int32_t i = t.rank; i < SQ_TENSOR_MAX_RANK; i++) t.dim[i] = 0;
+    if (!sqi_bundle_name_fits(b, t.name) || !sqi_bundle_tensor_fits(b, &t))
+        return b->error.status;
+    if (!t.values && t.count > 0) {
+        char shown[SQI_SHOWN];
+        return sqi_bundle_fail(b, SQ_EVALUE, "add: no values for tensor \"%s\"",
+                               sqi_shown(t.name, shown));
+    }
     const sqi_tensor *added = sqi_bundle_append(b, &t);
     if (!added) {
         char shown[SQI_SHOWN];
@@ -215,6 +224,34 @@ sq_status sq_bundle_add_i64(sq_bundle *b, const char *name, sq_shape shape,
                             const int64_t *values)
 {
     return add_shape(b, name, SQ_TENSOR_I64, shape, values);
+}
+
+/* The name itself, or what follows it and a dot; everything where there is no prefix. */
+static bool is_under(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return n == 0 || (strncmp(name, prefix, n) == 0 && (name[n] == '.' || name[n] == '\0'));
+}
+
+sq_status sq_bundle_store_as(sq_bundle *b, const char *prefix, sq_stored stored)
+{
+    if (sq_bundle_status(b)) return sq_bundle_status(b);
+    if (stored && !sq_stored_name(stored))
+        return sqi_bundle_fail(b, SQ_EVALUE, "store_as: %d is no form", (int)stored);
+    int64_t found = 0;
+    for (int64_t i = 0; i < b->n_tensors; i++) {
+        sq_tensor *t = &b->tensors[i].shown;
+        sq_stored form = stored ? stored : sqi_stored_as_held(t->type);
+        if (!is_under(t->name, prefix ? prefix : "") || !sqi_stored_fits(form, t->type))
+            continue;
+        t->stored = form;
+        found++;
+    }
+    if (found) return SQ_OK;
+    char shown[SQI_SHOWN];
+    return sqi_bundle_fail(b, SQ_EFILE, "store_as: nothing under \"%s\" can be stored as %s",
+                           sqi_shown(prefix ? prefix : "", shown),
+                           stored ? sq_stored_name(stored) : "it is held");
 }
 
 static sqi_text *text_of(const sq_bundle *b, const char *key)

@@ -29,8 +29,30 @@ SQ_BEGIN_DECLS
 
 typedef struct sq_bundle sq_bundle;
 
-/* Of the format's element types, those a bundle holds. */
+/* Of the format's element types, those a bundle holds in memory: float, double, int64_t. */
 typedef enum sq_tensor_type { SQ_TENSOR_F32, SQ_TENSOR_F64, SQ_TENSOR_I64 } sq_tensor_type;
+
+/* The forms numbers can have in a file. Reading widens F16 and BF16 to float and whole numbers to
+ * int64_t, which loses nothing; writing rounds floats to nearest, ties to even. Named and ordered
+ * as in safetensors. */
+typedef enum sq_stored {
+    SQ_STORED_AS_HELD, /* F32, F64, I64: as the tensor's type says */
+    SQ_STORED_BOOL,    /* 0 or 1 */
+    SQ_STORED_U8,
+    SQ_STORED_I8,
+    SQ_STORED_I16,
+    SQ_STORED_U16,
+    SQ_STORED_F16,  /* 5 bits of exponent, 10 of fraction: up to 65504, subnormal below 2^-14 */
+    SQ_STORED_BF16, /* 8 and 7: the range of float, its leading bits */
+    SQ_STORED_I32,
+    SQ_STORED_U32,
+    SQ_STORED_F32,
+    SQ_STORED_F64,
+    SQ_STORED_I64
+} sq_stored;
+
+/* "BF16"; NULL for SQ_STORED_AS_HELD and what is none. */
+SQ_API const char *sq_stored_name(sq_stored stored);
 
 #define SQ_TENSOR_MAX_RANK 8
 
@@ -38,6 +60,8 @@ typedef enum sq_tensor_type { SQ_TENSOR_F32, SQ_TENSOR_F64, SQ_TENSOR_I64 } sq_t
 typedef struct sq_tensor {
     const char *name;
     sq_tensor_type type;
+    sq_stored
+        stored;   /* how it lay in its file, and is written; known for what a bundle shows */
     int32_t rank; /* 0..8 */
     int64_t dim[SQ_TENSOR_MAX_RANK];
     int64_t count; /* product of the sizes, 1 for rank 0; not read when adding */
@@ -63,8 +87,8 @@ SQ_API bool sq_bundle_post(sq_bundle *b, sq_status status, const char *fmt, ...)
 /* ---- Filling ---------------------------------------------------------------------------- */
 
 /* Adds a tensor under a new name; name and values are copied. Fails: SQ_EVALUE for a name that
- * is NULL, taken, "__metadata__" or not UTF-8, for an unknown type, for NULL values where there
- * are elements; SQ_ESHAPE; SQ_ENOMEM. Cost: the copy, and one comparison per tensor there. */
+ * is NULL, taken, "__metadata__" or not UTF-8, for an unknown type, for a form that is not for
+ * that type, for NULL values where there are elements; SQ_ESHAPE; SQ_ENOMEM. Cost: the copy, and one comparison per tensor there. */
 SQ_API sq_status sq_bundle_add(sq_bundle *b, const sq_tensor *tensor);
 SQ_API sq_status sq_bundle_add_f32(sq_bundle *b, const char *name, sq_shape shape,
                                    const float *values);
@@ -72,6 +96,12 @@ SQ_API sq_status sq_bundle_add_f64(sq_bundle *b, const char *name, sq_shape shap
                                    const double *values);
 SQ_API sq_status sq_bundle_add_i64(sq_bundle *b, const char *name, sq_shape shape,
                                    const int64_t *values);
+
+/* Has the tensor called `prefix` and those called "prefix.NAME" written in another form; without a
+ * prefix (NULL, "") all of them. Float forms are for floats, the others for whole numbers; tensors
+ * of the other kind stay as they are. The values in memory do not change: what a form has no room
+ * for is found when saving. Fails: SQ_EFILE when no tensor is concerned; SQ_EVALUE. */
+SQ_API sq_status sq_bundle_store_as(sq_bundle *b, const char *prefix, sq_stored stored);
 
 /* Sets a text, or replaces the one of that key. Fails: SQ_EVALUE when key or value is NULL or
  * not UTF-8; SQ_ENOMEM, and then the old text stays. */
@@ -103,21 +133,30 @@ SQ_API bool sq_bundle_text_at(const sq_bundle *b, int64_t i, const char **key,
 /* ---- Files ------------------------------------------------------------------------------ */
 
 /* Writes the bundle as a safetensors file. The same contents give the same bytes, whatever the
- * machine and the order of adding: texts by key, tensors by type (I64, F64, F32, so that every
- * value is aligned) and then by name.
+ * machine and the order of adding: texts by key, tensors by form (I64, F64, F32 ... BOOL, the
+ * larger first, so that every value is aligned) and then by name.
  * Atomic: the bytes go to `path.PID-N.tmp` beside the target, are flushed to the disk, and the
  * file is renamed; a crash, a full disk or any failure leaves an old file whole and, but for
- * the crash, no temporary. The file gets the permissions of a new one; a symbolic link at path
- * is replaced. What is there and is not a regular file is refused.
- * Fails: b's error; SQ_EFILE, told with the path and the system's reason; SQ_ENOMEM. */
+ * the crash, no temporary. What a crash left is removed by the next save to that path: every
+ * `path.PID-N.tmp` that no process holds locked (flock), on whichever machine; where locks are not
+ * supported, none. Any number of processes and threads may save to one path: the last one wins.
+ * The file gets the permissions of a new one; a symbolic link at path is replaced. What is there
+ * and is not a regular file is refused.
+ * Fails: b's error; SQ_EFILE, told with the path and the system's reason; SQ_EVALUE for a number
+ * beyond the range of its form (NaN and infinities are in that of every float); SQ_ENOMEM.
+ * Cost: one look through the folder, one pass over the values, two flushes. */
 SQ_API SQ_CHECKED sq_status sq_bundle_save(sq_bundle *b, const char *path);
 
-/* Reads a safetensors file. Everything is checked before it is believed: sizes against the
- * file's own before memory is asked for, the header's length (at most 100 MB), its JSON, every
- * type, shape and offset; the tensors must cover the data exactly. NULL only when there is no
- * memory for a bundle at all; otherwise see sq_bundle_status: SQ_EFILE for a file that cannot
- * be read or is not what it should be, SQ_ENOMEM. The bundle is then empty. */
+/* Reads a safetensors file, or one that lies in memory (sentences then call it "(memory)"; the
+ * bytes are only read, and not needed afterwards). Everything is checked before it is believed:
+ * sizes against the file's own before memory is asked for, the header's length (at most 100 MB),
+ * its JSON, every type, shape and offset; the tensors must cover the data exactly. Memory asked
+ * for: the values as they are held, at most eight times the file, and what the header lists, at
+ * most twenty times the header (which is that of a million short texts). NULL only when there is no memory for a bundle at all; otherwise
+ * see sq_bundle_status: SQ_EFILE for a file that cannot be read or is not what it should be,
+ * SQ_ENOMEM. The bundle is then empty. */
 SQ_API sq_bundle *sq_bundle_load(const char *path);
+SQ_API sq_bundle *sq_bundle_load_bytes(const void *bytes, size_t n);
 
 /* ---- Weights and optimizers ------------------------------------------------------------- */
 

@@ -14,23 +14,22 @@
 
 /* ---- UTF-8 ------------------------------------------------------------------------------- */
 
-/* Bytes of the sequence at s, 0 when it is none. By the table of well-formed sequences in
- * chapter 3 of the Unicode standard: the second byte's range depends on the first. */
+/* Bytes of the sequence of more than one at s, 0 when it is none. By the table of well-formed
+ * sequences in chapter 3 of the Unicode standard: the second byte's range depends on the first. */
 static size_t sequence(const unsigned char *s, size_t n)
 {
     static const struct {
         unsigned char first, last, low, high, length;
     } rows[] = {
-        { 0x00, 0x7F, 0x00, 0xFF, 1 }, { 0xC2, 0xDF, 0x80, 0xBF, 2 },
-        { 0xE0, 0xE0, 0xA0, 0xBF, 3 }, { 0xE1, 0xEC, 0x80, 0xBF, 3 },
-        { 0xED, 0xED, 0x80, 0x9F, 3 }, { 0xEE, 0xEF, 0x80, 0xBF, 3 },
-        { 0xF0, 0xF0, 0x90, 0xBF, 4 }, { 0xF1, 0xF3, 0x80, 0xBF, 4 },
-        { 0xF4, 0xF4, 0x80, 0x8F, 4 },
+        { 0xC2, 0xDF, 0x80, 0xBF, 2 }, { 0xE0, 0xE0, 0xA0, 0xBF, 3 },
+        { 0xE1, 0xEC, 0x80, 0xBF, 3 }, { 0xED, 0xED, 0x80, 0x9F, 3 },
+        { 0xEE, 0xEF, 0x80, 0xBF, 3 }, { 0xF0, 0xF0, 0x90, 0xBF, 4 },
+        { 0xF1, 0xF3, 0x80, 0xBF, 4 }, { 0xF4, 0xF4, 0x80, 0x8F, 4 },
     };
     size_t r = 0, n_rows = sizeof rows / sizeof rows[0];
     while (r < n_rows && !(s[0] >= rows[r].first && s[0] <= rows[r].last)) r++;
     if (r == n_rows || rows[r].length > n) return 0;
-    if (rows[r].length > 1 && (s[1] < rows[r].low || s[1] > rows[r].high)) return 0;
+    if (s[1] < rows[r].low || s[1] > rows[r].high) return 0;
     for (size_t i = 2; i < rows[r].length; i++)
         if ((s[i] & 0xC0) != 0x80) return 0;
     return rows[r].length;
@@ -40,7 +39,7 @@ bool sqi_utf8(const char *text, size_t n)
 {
     const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0, length; i < n; i += length)
-        if ((length = sequence(s + i, n - i)) == 0) return false;
+        if ((length = s[i] < 0x80 ? 1 : sequence(s + i, n - i)) == 0) return false;
     return true;
 }
 
@@ -66,7 +65,7 @@ bool sqi_json_fail(sqi_json *j, const char *problem)
     return false;
 }
 
-static void skip_space(sqi_json *j)
+void sqi_json_skip_space(sqi_json *j)
 {
     while (j->at < j->end &&
            (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
@@ -76,7 +75,7 @@ static void skip_space(sqi_json *j)
 bool sqi_json_next_is(sqi_json *j, char c)
 {
     if (j->problem) return false;
-    skip_space(j);
+    sqi_json_skip_space(j);
     if (j->at == j->end || *j->at != c) return false;
     j->at++;
     return true;
@@ -165,7 +164,7 @@ bool sqi_json_string(sqi_json *j, char **out)
 bool sqi_json_count(sqi_json *j, int64_t *out)
 {
     if (j->problem) return false;
-    skip_space(j);
+    sqi_json_skip_space(j);
     const char *start = j->at;
     int64_t n = 0;
     for (; j->at < j->end && *j->at >= '0' && *j->at <= '9'; j->at++)

@@ -7,16 +7,11 @@
  * large as the rest of the file, and filled in the order they lie. Duplicates and gaps are found
  * by sorting, so a header of millions of entries takes no time either. The first thing that is
  * wrong is posted; functions return false behind it. */
-#define _POSIX_C_SOURCE 200809L /* open, fstat, read */
 #include "core/io_impl.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LENGTH_BYTES = 8 };
 
@@ -33,91 +28,26 @@ typedef struct list {
 
 typedef struct loader {
     sq_bundle *bundle;
-    int fd;
+    sqi_source source;
     int64_t data_bytes; /* what follows the header */
     sqi_json json;
     list entries, texts; /* of entry; of sqi_text pointing into the header */
     bool has_texts;
 } loader;
 
-/* ---- Bytes ------------------------------------------------------------------------------- */
-
-static bool open_file(loader *l)
-{
-    char reason[SQI_REASON];
-    do l->fd = open(l->bundle->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    while (l->fd < 0 && errno == EINTR);
-    if (l->fd >= 0) return true;
-    sqi_bundle_fail(l->bundle, SQ_EFILE, "cannot be opened: %s", sqi_reason(errno, reason));
-    return false;
-}
-
-/* O_NONBLOCK above lets a fifo without a writer be opened, to be refused here. */
-static bool size_of_file(loader *l, int64_t *size)
-{
-    char reason[SQI_REASON];
-    struct stat s;
-    if (fstat(l->fd, &s) != 0)
-        sqi_bundle_fail(l->bundle, SQ_EFILE, "cannot be examined: %s",
-                        sqi_reason(errno, reason));
-    else if (S_ISDIR(s.st_mode)) sqi_bundle_fail(l->bundle, SQ_EFILE, "is a directory");
-    else if (!S_ISREG(s.st_mode)) sqi_bundle_fail(l->bundle, SQ_EFILE, "is not a regular file");
-    else if (s.st_size == 0) sqi_bundle_fail(l->bundle, SQ_EFILE, "is empty");
-    else if (s.st_size < LENGTH_BYTES)
-        sqi_bundle_fail(l->bundle, SQ_EFILE,
-                        "is no safetensors file: it has %" PRId64 " bytes only",
-                        (int64_t)s.st_size);
-    else *size = (int64_t)s.st_size;
-    return !l->bundle->error.status;
-}
-
-static bool read_all(loader *l, void *to, int64_t n)
-{
-    const int64_t most = 1 << 30; /* in one call */
-    char reason[SQI_REASON], *at = to;
-    while (n > 0) {
-        ssize_t got = read(l->fd, at, (size_t)(n < most ? n : most));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) {
-            sqi_bundle_fail(l->bundle, SQ_EFILE, "cannot be read: %s",
-                            got < 0 ? sqi_reason(errno, reason) : "it became shorter");
-            return false;
-        }
-        at += got;
-        n -= got;
-    }
-    return true;
-}
-
-static uint64_t little_endian(const unsigned char *bytes, size_t n)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++) value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
-
-/* From the file's byte order to the machine's, in place. Sizes are written out so that compilers
- * see one load in each. */
-static void decode(void *values, int64_t n, size_t size)
-{
-    unsigned char *at = values;
-    for (int64_t i = 0; size == 4 && i < n; i++) {
-        uint32_t value = (uint32_t)little_endian(at + 4 * i, 4);
-        memcpy(at + 4 * i, &value, sizeof value);
-    }
-    for (int64_t i = 0; size == 8 && i < n; i++) {
-        uint64_t value = little_endian(at + 8 * i, 8);
-        memcpy(at + 8 * i, &value, sizeof value);
-    }
-}
+/* ---- The header -------------------------------------------------------------------------- */
 
 /* Reads length and header; the caller frees the text. */
-static bool read_header(loader *l, int64_t size)
+static bool read_header(loader *l)
 {
     unsigned char bytes[LENGTH_BYTES];
-    if (!read_all(l, bytes, LENGTH_BYTES)) return false;
-    uint64_t n = little_endian(bytes, LENGTH_BYTES);
-    int64_t rest = size - LENGTH_BYTES;
+    if (l->source.left < LENGTH_BYTES)
+        return sqi_source_fail(&l->source, SQ_EFILE,
+                               "is no safetensors file: it has %" PRId64 " bytes only",
+                               l->source.left);
+    if (!sqi_source_read(&l->source, bytes, LENGTH_BYTES)) return false;
+    uint64_t n = sqi_little_endian(bytes, LENGTH_BYTES);
+    int64_t rest = l->source.left;
     const char *wrong = n > SQI_HEADER_MAX   ? "above the format's 100 MB"
                         : n > (uint64_t)rest ? "longer than the rest of the file"
                         : n < 2              ? "too short for {}"
@@ -134,10 +64,8 @@ static bool read_header(loader *l, int64_t size)
     if (!text)
         sqi_bundle_fail(l->bundle, SQ_ENOMEM, "no memory for its header of %" PRIu64 " bytes",
                         n);
-    return text && read_all(l, text, (int64_t)n);
+    return text && sqi_source_read(&l->source, text, (int64_t)n);
 }
-
-/* ---- The header -------------------------------------------------------------------------- */
 
 /* Room for one more in a list; NULL after posting. */
 static void *new_item(loader *l, list *in, size_t size)
@@ -167,14 +95,16 @@ static bool read_dtype(loader *l, entry *e)
 {
     char *name, shown[SQI_SHOWN], tensor[SQI_SHOWN];
     if (!sqi_json_string(&l->json, &name)) return false;
-    for (int i = 0; sqi_tensor_type_name((sq_tensor_type)i); i++)
-        if (strcmp(name, sqi_tensor_type_name((sq_tensor_type)i)) == 0) {
-            e->tensor.type = (sq_tensor_type)i;
-            return true;
-        }
-    sqi_bundle_fail(l->bundle, SQ_EFILE,
-                    "tensor \"%s\" has dtype \"%s\"; F32, F64 and I64 can be read",
-                    sqi_shown(e->tensor.name, tensor), sqi_shown(name, shown));
+    e->tensor.stored = sqi_stored_by_name(name);
+    if (e->tensor.stored) {
+        e->tensor.type = sqi_stored_held(e->tensor.stored);
+        return true;
+    }
+    sqi_bundle_fail(
+        l->bundle, SQ_EFILE,
+        "tensor \"%s\" has dtype \"%s\"; F16, BF16, F32, F64, BOOL, I8 to I64 and U8 "
+        "to U32 can be read",
+        sqi_shown(e->tensor.name, tensor), sqi_shown(name, shown));
     return false;
 }
 
@@ -228,13 +158,13 @@ static bool sizes_agree(loader *l, entry *e)
     char shown[SQI_SHOWN], dims[SQI_DIMS_TEXT];
     sq_tensor *t = &e->tensor;
     if (!sqi_tensor_count(t)) return tensor_fails(l, e, "has a shape too large for any memory");
-    int64_t bytes = t->count * (int64_t)sqi_tensor_size(t->type);
+    int64_t bytes = t->count * (int64_t)sqi_stored_size(t->stored);
     if (e->begin > e->end) return tensor_fails(l, e, "ends before it begins");
     if (e->end > l->data_bytes) return tensor_fails(l, e, "lies beyond the end of the file");
     if (e->end - e->begin == bytes) return true;
     sqi_bundle_fail(l->bundle, SQ_EFILE,
                     "tensor \"%s\" has %" PRId64 " bytes, but %s %s takes %" PRId64,
-                    sqi_shown(t->name, shown), e->end - e->begin, sqi_tensor_type_name(t->type),
+                    sqi_shown(t->name, shown), e->end - e->begin, sq_stored_name(t->stored),
                     sqi_dims_text(t, dims), bytes);
     return false;
 }
@@ -383,8 +313,8 @@ static bool read_values(loader *l)
                             sqi_shown(e[i].tensor.name, shown), e[i].tensor.count);
             return false;
         }
-        if (!read_all(l, t->values, e[i].end - e[i].begin)) return false;
-        decode(t->values, t->shown.count, sqi_tensor_size(t->shown.type));
+        if (!sqi_source_numbers(&l->source, t->shown.stored, false, t->shown.count, t->values))
+            return false;
     }
     return true;
 }
@@ -400,26 +330,44 @@ static bool keep_texts(loader *l)
     return true;
 }
 
-static bool load(loader *l)
+/* Of a bundle that is new and a source that has been opened, or not. */
+static void load(sq_bundle *b, sqi_source *source, bool open)
 {
-    int64_t size = 0;
-    return open_file(l) && size_of_file(l, &size) && read_header(l, size) && parse_header(l) &&
-           names_differ(l) && data_is_covered(l) && keep_texts(l) && read_values(l);
+    loader l = { .bundle = b, .source = *source };
+    bool ok = open && read_header(&l) && parse_header(&l) && names_differ(&l) &&
+              data_is_covered(&l) && keep_texts(&l) && read_values(&l);
+    if (!ok) sqi_bundle_empty(b);
+    sqi_source_close(source);
+    free(l.json.text);
+    free(l.entries.items);
+    free(l.texts.items);
 }
 
-sq_bundle *sq_bundle_load(const char *path)
+/* An empty bundle whose sentences begin with the path. */
+static sq_bundle *bundle_of(const char *path)
 {
     sq_bundle *b = sq_bundle_new();
     if (!b) return NULL;
     if (!path) sqi_bundle_fail(b, SQ_EVALUE, "load: there is no path");
     else if ((b->path = sqi_copy(path)) == NULL)
         sqi_bundle_fail(b, SQ_ENOMEM, "load: out of memory");
-    if (b->error.status) return b;
-    loader l = { .bundle = b, .fd = -1 };
-    if (!load(&l)) sqi_bundle_empty(b);
-    if (l.fd >= 0) (void)close(l.fd);
-    free(l.json.text);
-    free(l.entries.items);
-    free(l.texts.items);
+    return b;
+}
+
+sq_bundle *sq_bundle_load(const char *path)
+{
+    sqi_source source;
+    sq_bundle *b = bundle_of(path);
+    if (sq_bundle_status(b)) return b;
+    load(b, &source, sqi_source_open(&source, &b->error, b->path));
+    return b;
+}
+
+sq_bundle *sq_bundle_load_bytes(const void *bytes, size_t n)
+{
+    sqi_source source;
+    sq_bundle *b = bundle_of(SQI_MEMORY);
+    if (sq_bundle_status(b)) return b;
+    load(b, &source, sqi_source_memory(&source, &b->error, bytes, n));
     return b;
 }

@@ -1,5 +1,5 @@
-/* io_tensor.c -- what there is to know of one tensor: type, size, conversion, and how sentences
- * show it. */
+/* io_tensor.c -- what there is to know of one tensor in memory: type, size, conversion, and how
+ * sentences show it. */
 #define _POSIX_C_SOURCE 200809L /* strerror_r */
 #include "core/io_impl.h"
 
@@ -10,20 +10,16 @@
 
 /* ---- Types and sizes --------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    size_t size;
-} types[] = {
-    [SQ_TENSOR_F32] = { "F32", sizeof(float) },
-    [SQ_TENSOR_F64] = { "F64", sizeof(double) },
-    [SQ_TENSOR_I64] = { "I64", sizeof(int64_t) },
+static const size_t sizes[] = {
+    [SQ_TENSOR_F32] = sizeof(float),
+    [SQ_TENSOR_F64] = sizeof(double),
+    [SQ_TENSOR_I64] = sizeof(int64_t),
 };
-enum { N_TYPES = sizeof types / sizeof types[0] };
+enum { N_TYPES = sizeof sizes / sizeof sizes[0] };
 
-size_t sqi_tensor_size(sq_tensor_type type) { return types[type].size; }
-const char *sqi_tensor_type_name(sq_tensor_type type)
+size_t sqi_tensor_size(sq_tensor_type type)
 {
-    return (unsigned)type < N_TYPES ? types[type].name : NULL;
+    return (unsigned)type < N_TYPES ? sizes[type] : 0;
 }
 sq_tensor_type sqi_tensor_type_of(sq_dtype dtype)
 {

@@ -91,7 +91,8 @@ typedef struct sq_lyapunov sq_lyapunov;
 /* The Lyapunov spectrum of a cell along a run, driven by its inputs or autonomous (x no value): a
  * frame of directions goes along with the run, Q_t R_t = J_t Q_(t-1), and
  *     lambda_i = 1/T sum_t ln (R_t)_ii
- * (Benettin, Galgani, Giorgilli, Strelcyn 1980). A run may go on over many unrolls, with the
+ * (Benettin, Galgani, Giorgilli, Strelcyn 1980). The frame begins in general position, always the
+ * same, so that the directions that grow most come first even where units never mix. A run may go on over many unrolls, with the
  * steps cut in between: each `add` carries the frame on, so that memory stays constant but for the
  * trace.
  *     l = sq_lyapunov_new(NULL);

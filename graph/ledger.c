@@ -250,7 +250,7 @@ sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32_t n_st
 {
     sqi_subject s = { .t = loss.tape, .states = states, .loss = loss };
     if (options) s.options = *options;
-    if (!sqi_begin(s.t, "ledger")) return NULL;
+    if (!sqi_begin(s.t, "ledger") || !sqi_has_gradients(s.t)) return NULL;
     bool sane = steps >= 0 && n_states >= 0 && (states || !steps || !n_states) &&
                 (!n_states || steps <= INT32_MAX / n_states);
     if (!sane)
@@ -264,7 +264,7 @@ sq_ledger *sq_ledger_new(const sq_unrolled *u, sq_var loss, const sq_ledger_opti
 {
     sqi_subject s = { .t = sq_unrolled_tape(u), .u = u, .loss = loss };
     if (options) s.options = *options;
-    if (!u || !sqi_begin(s.t, "ledger")) return NULL;
+    if (!u || !sqi_begin(s.t, "ledger") || !sqi_has_gradients(s.t)) return NULL;
     int64_t steps = sq_unrolled_steps(u);
     int32_t n = sq_unrolled_n_states(u);
     sq_var *states = sqi_ledger_take(s.t, (size_t)steps * (size_t)n, sizeof *states);

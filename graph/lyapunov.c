@@ -38,6 +38,17 @@ void sq_lyapunov_free(sq_lyapunov *l)
 
 /* ---- Taking steps in ---------------------------------------------------------------------- */
 
+/* A frame in general position. The axes would not do: where units never mix, a frame of fewer than
+ * S directions would not find those that grow most, and one that dies would be all there is. */
+static void general_position(sqi_frame *f)
+{
+    for (int64_t i = 0; i < f->n * f->size; i++) {
+        double place = (double)(i + 1);
+        f->q[i] = sin(place * place);
+    }
+    sqi_orthonormalise(f->n, f->size, f->q, f->r);
+}
+
 static bool begin(sq_lyapunov *l, sq_tape *t, int64_t size)
 {
     const sq_lyapunov_options *o = &l->options;
@@ -52,7 +63,9 @@ static bool begin(sq_lyapunov *l, sq_tape *t, int64_t size)
     free(l->sum);
     l->sum = calloc((size_t)n + 1, sizeof *l->sum);
     if (!l->sum) return sq_post(t, SQ_ENOMEM, "out of memory for exponents");
-    return l->begun = sqi_frame_new(&l->frame, t, n, size);
+    l->begun = sqi_frame_new(&l->frame, t, n, size);
+    if (l->begun) general_position(&l->frame);
+    return l->begun;
 }
 
 /* Room for one more point. */

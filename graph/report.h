@@ -1,16 +1,16 @@
 /* report.h -- what a ledger holds, for eyes and for other programs.
  *
- * One set of numbers, five forms that agree digit by digit:
+ * One set of numbers, four forms that agree digit by digit:
  *     terminal   sparklines and heat maps of so many columns, in Unicode or ASCII
  *     CSV        panel,name,quantity,row,step,value: one number a row
  *     SVG        one picture: |dL/dh_t| of every state as curves and as coloured strips
  *     HTML       one page, no network, no script from outside: the unrolled network coloured by
  *                gradient, a slider through the losses, states, weights, gates, singular values
- *     .npy       any table, all its bits
  * Text forms tell six significant digits, whatever the locale, and "nan", "inf"; the same numbers
  * give the same bytes. Names are quoted as the form needs it. Above 500 steps pages and pictures
  * show 500 columns, of norms the largest, of other numbers the mean, and say so; the CSV has all.
- * The library writes into memory; files are the caller's. */
+ * The library writes into memory; files are the caller's. A table with all its bits goes to
+ * NumPy through sq_npy (core/npy.h). */
 #ifndef SQ_GRAPH_REPORT_H
 #define SQ_GRAPH_REPORT_H
 
@@ -42,11 +42,6 @@ SQ_API size_t sq_report_terminal(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_csv(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_svg(const sq_report *r, char *buf, size_t n);
 SQ_API size_t sq_report_html(const sq_report *r, char *buf, size_t n);
-
-/* The .npy form, version 1.0, of a [rows][cols] table of doubles: the norms of a ledger, the T x T
- * table, anything. Binary, without a final 0: writes at most n bytes, returns how many it wanted; 0
- * for a negative size, NULL where there are numbers, or a table too large for memory. */
-SQ_API size_t sq_npy(const double *values, int64_t rows, int64_t cols, void *buf, size_t n);
 
 SQ_END_DECLS
 

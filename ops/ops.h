@@ -17,8 +17,9 @@
 
 SQ_BEGIN_DECLS
 
-/* How a loss combines its terms. The sum of nothing is 0; the mean of nothing is an error. */
-typedef enum sq_reduction { SQ_MEAN, SQ_SUM } sq_reduction;
+/* How a loss combines its terms: the mean, the sum, or a sum for each row of the last axis, [T,B,O] to
+ * [T,B]. The sum of nothing is 0; the mean of nothing is an error. */
+typedef enum sq_reduction { SQ_MEAN, SQ_SUM, SQ_ROWS } sq_reduction;
 
 /* (lo, hi) -> double lo, double hi */
 #define SQI_PICK(_1, _2, chosen, ...) chosen
@@ -49,6 +50,16 @@ SQ_API sq_var sq_mean_axis(sq_var x, int axis); /* over one axis, which goes awa
 SQ_API sq_var sq_max(sq_var x);                 /* of all elements; ties share its derivative */
 SQ_API sq_var sq_transpose(sq_var x);           /* rank 2: y[j,i] = x[i,j], copied */
 SQ_API sq_var sq_mse(sq_var a, sq_var b);       /* mean of (a - b)^2, shapes equal */
+
+/* Sums and means of the elements of x where the mask, which stretches from its shape to that of x, is
+ * not 0: what else stands in x changes nothing and has gradient 0. Means divide by how many are left;
+ * of nothing they are an error, SQ_EVALUE, and along an axis it names the row. sq_masked_sum of
+ * nothing is 0. With one entry of the mask for every row of x [B,N], shape [B,1]: over the rows,
+ *     sq_masked_mean_axis(x, 0, mask, sq_mat(B, 1))    [N] */
+SQ_API sq_var sq_masked_sum(sq_var x, const int32_t *mask, sq_shape shape);
+SQ_API sq_var sq_masked_mean(sq_var x, const int32_t *mask, sq_shape shape);
+SQ_API sq_var sq_masked_sum_axis(sq_var x, int axis, const int32_t *mask, sq_shape shape);
+SQ_API sq_var sq_masked_mean_axis(sq_var x, int axis, const int32_t *mask, sq_shape shape);
 
 /* A constant [n,classes] with 1 at (i, ids[i]). Fails: SQ_ERANGE. */
 SQ_API sq_var sq_one_hot(sq_tape *t, const int32_t *ids, int64_t n, int64_t classes);

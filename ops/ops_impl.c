@@ -87,6 +87,34 @@ sq_shape sqi_attr_shape(const sq_attr *attr)
     return s;
 }
 
+sq_attr sqi_mask_attr(const int32_t *mask, sq_shape shape, int64_t axis)
+{
+    sq_attr a = { .k = { axis, shape.rank }, .mask = mask };
+    for (int32_t i = 0; i < shape.rank && i < SQ_MAX_RANK; i++) a.k[2 + i] = shape.dim[i];
+    if (sqi_shape_valid(&shape)) a.n_ids = sqi_shape_size(&shape);
+    return a;
+}
+
+sq_shape sqi_mask_shape(const sq_attr *attr)
+{
+    sq_shape s = sq_shape4(attr->k[2], attr->k[3], attr->k[4], attr->k[5]);
+    s.rank = (int32_t)attr->k[1];
+    return s;
+}
+
+bool sqi_check_mask(sq_tape *t, const sq_attr *attr, sq_shape big)
+{
+    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
+    sq_shape mask = sqi_mask_shape(attr), both;
+    if (!sqi_check_size(t, mask)) return false;
+    if (attr->n_ids != sqi_shape_size(&mask) || (attr->n_ids && !attr->mask))
+        return sq_post(t, SQ_EVALUE, "the mask is %s, %" PRId64 " numbers are needed",
+                       attr->mask ? "too short" : "NULL", sqi_shape_size(&mask));
+    if (sq_shape_broadcast(mask, big, &both) && sq_shape_equal(both, big)) return true;
+    return sq_post(t, SQ_ESHAPE, "the mask %s does not stretch to %s", sq_shape_text(mask, a),
+                   sq_shape_text(big, b));
+}
+
 void sqi_product(const sq_call *c, int64_t m, int64_t n, int64_t k, const void *a,
                  bool a_transposed, const void *b, bool b_transposed, void *y, bool add)
 {
@@ -119,8 +147,7 @@ void sqi_move_rows(const sq_call *c, int64_t rows, int64_t count, const void *x,
     });
 }
 
-/* The strides of s inside a box of big's sizes aligned at the right: 0 where s is stretched. */
-static void strides_in(sq_shape s, int64_t stride[SQ_MAX_RANK])
+void sqi_strides_in(sq_shape s, int64_t stride[SQ_MAX_RANK])
 {
     int64_t step = 1;
     for (int32_t i = 1; i <= SQ_MAX_RANK; i++) {
@@ -146,8 +173,8 @@ void sqi_stretch(const sq_call *c, sq_shape small, const void *x, sq_shape big, 
         return;
     }
     sqi_move m = box_of(big);
-    strides_in(small, m.x_stride);
-    strides_in(big, m.y_stride);
+    sqi_strides_in(small, m.x_stride);
+    sqi_strides_in(big, m.y_stride);
     m.x = x;
     m.y = y;
     m.add = add;
@@ -161,8 +188,8 @@ void sqi_fold(const sq_call *c, sq_shape big, const void *x, sq_shape small, voi
         return;
     }
     sqi_move m = box_of(big);
-    strides_in(big, m.x_stride);
-    strides_in(small, m.y_stride);
+    sqi_strides_in(big, m.x_stride);
+    sqi_strides_in(small, m.y_stride);
     m.x = x;
     m.y = y;
     m.add = true;

@@ -98,7 +98,19 @@ bool sqi_compose(const char *name, sq_var x, sq_shape *s);
 sq_attr sqi_shape_attr(sq_shape s);
 sq_shape sqi_attr_shape(const sq_attr *attr);
 
+/* A mask with a shape of its own, as attributes: k[0] an axis, k[1] the mask's rank, k[2..5] its
+ * sizes; n_ids of them in attr.mask. */
+sq_attr sqi_mask_attr(const int32_t *mask, sq_shape shape, int64_t axis);
+sq_shape sqi_mask_shape(const sq_attr *attr);
+/* The mask is there and stretches to `big`; its number of elements is that of its shape. */
+bool sqi_check_mask(sq_tape *t, const sq_attr *attr, sq_shape big);
+/* And it leaves something of every row of `big` along the axis, which exists; else SQ_EVALUE. */
+bool sqi_check_masked_rows(sq_tape *t, const sq_attr *attr, sq_shape big, int64_t axis);
+
 /* ---- Loops ------------------------------------------------------------------------------ */
+
+/* The strides of s inside a box of four axes, aligned at the right: 0 where s is stretched. */
+void sqi_strides_in(sq_shape s, int64_t stride[SQ_MAX_RANK]);
 
 /* y[m,n] = a[m,k] b[k,n], or += with `add`. What is `transposed` lies in memory the other way
  * round: a as [k,m], b as [n,k]. */

@@ -5,10 +5,18 @@
  * table fuses a multiply and an add: all tables agree to the bit. */
 #include "ops/row_kernels.h"
 
+#include "core/kernels/product_impl.h"
 #include "core/kernels/vmath.h"
 
 #ifndef SQ_ISA
 #define SQ_ISA base
+#endif
+
+/* Of vectors that are written out; the plain table has those that every x86-64 and ARM has. */
+#if SQ_VECTOR_BYTES > 0
+#define VECTOR_BYTES SQ_VECTOR_BYTES
+#else
+#define VECTOR_BYTES 16
 #endif
 
 enum { LANES = 16 };
@@ -54,6 +62,33 @@ enum { LANES = 16 };
             for (int lane = 0; lane < half; lane++) acc[lane] += acc[lane + half]; \
     } while (0)
 
+/* The rows of `r`, their number, and the mask of their first element. */
+#define MASKED_ROWS(r, call)                                                             \
+    do {                                                                                 \
+        int64_t row = 0;                                                                 \
+        for (int64_t i0 = 0; i0 < (r)->dim[0]; i0++)                                     \
+            for (int64_t i1 = 0; i1 < (r)->dim[1]; i1++)                                 \
+                for (int64_t i2 = 0; i2 < (r)->dim[2]; i2++, row++) {                    \
+                    const int64_t at = i0 * (r)->x[0] + i1 * (r)->x[1] + i2 * (r)->x[2]; \
+                    const int32_t *m =                                                   \
+                        (r)->mask + i0 * (r)->m[0] + i1 * (r)->m[1] + i2 * (r)->m[2];    \
+                    call;                                                                \
+                }                                                                        \
+        (void)row;                                                                       \
+    } while (0)
+
+/* The same, the contiguous case apart as in EACH_ROW. */
+#define EACH_MASKED(r, call)                                 \
+    do {                                                     \
+        if ((r)->x_step == 1 && (r)->m_step == 1) {          \
+            const int64_t s = 1, ms = 1;                     \
+            MASKED_ROWS(r, call);                            \
+        } else {                                             \
+            const int64_t s = (r)->x_step, ms = (r)->m_step; \
+            MASKED_ROWS(r, call);                            \
+        }                                                    \
+    } while (0)
+
 /* Of a difference of two floats: it may be too large for a float. */
 static inline double square(double d) { return d * d; }
 
@@ -66,6 +101,7 @@ static inline double square(double d) { return d * d; }
 #define FABS fabsf
 #define SQRT sqrtf
 #include "ops/row_tmpl.h"
+#include "ops/masked_tmpl.h"
 #undef real
 #undef F
 #undef EXP
@@ -84,6 +120,7 @@ static inline double square(double d) { return d * d; }
 #define FABS fabs
 #define SQRT sqrt
 #include "ops/row_tmpl.h"
+#include "ops/masked_tmpl.h"
 
 #define TABLE(D)                                                                            \
     {                                                                                       \
@@ -95,7 +132,14 @@ static inline double square(double d) { return d * d; }
         .cross_entropy_vjp = cross_entropy_vjp_##D,                                         \
         .cross_entropy_jvp = cross_entropy_jvp_##D, .bce = bce_##D, .bce_vjp = bce_vjp_##D, \
         .bce_jvp = bce_jvp_##D, .square_diff = square_diff_##D, .diff_vjp = diff_vjp_##D,   \
-        .diff_jvp = diff_jvp_##D, .dot = dot_##D,                                           \
+        .diff_jvp = diff_jvp_##D, .dot = dot_##D, .dots = dots_##D, .choose = choose_##D,   \
+        .pass = pass_##D, .masked_softmax = masked_softmax_##D,                             \
+        .masked_softmax_diff = masked_softmax_diff_##D,                                     \
+        .masked_log_softmax = masked_log_softmax_##D,                                       \
+        .masked_log_softmax_vjp = masked_log_softmax_vjp_##D,                               \
+        .masked_log_softmax_jvp = masked_log_softmax_jvp_##D, .masked_max = masked_max_##D, \
+        .masked_max_share = masked_max_share_##D, .masked_max_vjp = masked_max_vjp_##D,     \
+        .masked_max_jvp = masked_max_jvp_##D,                                               \
     }
 
 const sqi_row_kernels JOIN(sqi_row_kernels_, SQ_ISA)[2] = {

@@ -15,6 +15,19 @@ typedef struct sqi_labels {
     const int32_t *ids, *mask;
 } sqi_labels;
 
+/* Rows under a mask. Element i of row (p,q,r) lies at p x[0] + q x[1] + r x[2] + i x_step, its mask
+ * likewise by m and m_step; rows are counted with r fastest. Where the mask is 0 an element counts
+ * as absent: it is not looked at, not even for a NaN. Sums run as in other rows. */
+typedef struct sqi_masked {
+    int64_t dim[3], x[3], m[3];
+    int64_t n, x_step, m_step;
+    const int32_t *mask;
+} sqi_masked;
+
+/* The rows of x along an axis under the mask of the call's attributes. A share of the rows of the
+ * batch (c->row) meets its own part of the mask. */
+sqi_masked sqi_masked_rows(const sq_call *c, sq_shape x, int64_t axis);
+
 typedef struct sqi_row_kernels {
     /* y = the result, one op each. max has one element per row. */
     void (*softmax)(sqi_rows r, const void *x, void *y);
@@ -54,6 +67,27 @@ typedef struct sqi_row_kernels {
     void (*diff_vjp)(int64_t n, double scale, const void *a, const void *b, void *ga);
     double (*diff_jvp)(int64_t n, const void *a, const void *b, const void *da);
     double (*dot)(int64_t n, const void *a, const void *b);
+
+    /* y[i] (=, += with add) <a, row i of b>, rows of n numbers. */
+    void (*dots)(int64_t rows, int64_t n, const void *a, const void *b, void *y, bool add);
+
+    /* y = a where the mask is not 0, else b;   y += x where it is not 0 as `chosen` is, else
+     * nothing. All of one shape. */
+    void (*choose)(const sqi_masked *r, const void *a, const void *b, void *y);
+    void (*pass)(const sqi_masked *r, bool chosen, const void *x, void *y);
+
+    /* As the unmasked ones, of what is there; `none` is log_softmax elsewhere. A row has something. */
+    void (*masked_softmax)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_softmax_diff)(const sqi_masked *r, const void *y, const void *v, void *out);
+    void (*masked_log_softmax)(const sqi_masked *r, double none, const void *x, void *y);
+    void (*masked_log_softmax_vjp)(const sqi_masked *r, const void *y, const void *gy,
+                                   void *gx);
+    void (*masked_log_softmax_jvp)(const sqi_masked *r, const void *y, const void *dx,
+                                   void *dy);
+    void (*masked_max)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_max_share)(const sqi_masked *r, const void *x, void *y);
+    void (*masked_max_vjp)(const sqi_masked *r, const void *x, const void *gy, void *gx);
+    void (*masked_max_jvp)(const sqi_masked *r, const void *x, const void *dx, void *dy);
 } sqi_row_kernels;
 
 /* By sq_dtype. */

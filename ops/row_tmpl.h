@@ -327,3 +327,41 @@ static double F(dot)(int64_t n, const void *va, const void *vb)
     FOLD_LANES(acc);
     return acc[0];
 }
+
+/* The lanes of EACH_LANE in registers: as many vectors as they fill. */
+typedef real F(part) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))));
+
+static inline real F(dense_dot)(int64_t n, const real *x, const real *y)
+{
+    enum { WIDTH = VECTOR_BYTES / sizeof(real), PARTS = LANES / WIDTH };
+    F(part) sum[PARTS];
+    real acc[LANES];
+    int64_t i = 0;
+    UNROLL
+    for (int p = 0; p < PARTS; p++) sum[p] = (F(part)){ 0 };
+    for (; i + LANES <= n; i += LANES) {
+        UNROLL
+        for (int p = 0; p < PARTS; p++)
+            sum[p] +=
+                *(const F(part) *)(x + i + p * WIDTH) * *(const F(part) *)(y + i + p * WIDTH);
+    }
+    UNROLL
+    for (int p = 0; p < PARTS; p++) *(F(part) *)(acc + p * WIDTH) = sum[p];
+    for (int64_t lane = 0; i < n; i++, lane++) acc[lane] += x[i] * y[i];
+    UNROLL
+    for (int half = LANES / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int lane = 0; lane < half; lane++) acc[lane] += acc[lane + half];
+    }
+    return acc[0];
+}
+
+static void F(dots)(int64_t rows, int64_t n, const void *va, const void *vb, void *vy, bool add)
+{
+    const real *a = va, *b = vb;
+    real *y = vy;
+    for (int64_t r = 0; r < rows; r++, b += n) {
+        real sum = F(dense_dot)(n, a, b);
+        y[r] = add ? y[r] + sum : sum;
+    }
+}

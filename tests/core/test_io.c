@@ -257,7 +257,8 @@ static const struct {
     { "{\"\xff\":{}}", 0, "header: not UTF-8" },
     { "{} \xe2\x82", 0, "header: not UTF-8" },
     /* Fields */
-    { "{" T_("a", "BF16", "1", "0,2") "}", 2, "tensor \"a\" has dtype \"BF16\"; F32, F64" },
+    { "{" T_("a", "U64", "1", "0,8") "}", 8, "tensor \"a\" has dtype \"U64\"; F16, BF16" },
+    { "{" T_("a", "F8_E4M3", "1", "0,1") "}", 1, "tensor \"a\" has dtype \"F8_E4M3\"; F16" },
     { "{" T_("a", "f32", "1", "0,4") "}", 4, "has dtype \"f32\"" },
     { "{" T_("a", "F3", "1", "0,4") "}", 4, "has dtype \"F3\"" },
     { "{" T_("a", "", "1", "0,4") "}", 4, "has dtype \"\"" },
@@ -436,23 +437,23 @@ Test(io, mutations_are_read_or_refused)
 /* Names out of a file cannot steer a terminal, nor push the rest out of the sentence. */
 Test(io, names_in_sentences_are_tame)
 {
-    put_header("a", "{" T_("\\u001b[2J\\r", "F16", "1", "0,2") "}", 2);
-    expect_refused("a", SQ_EFILE, "tensor \"?[2J?\" has dtype \"F16\"");
+    put_header("a", "{" T_("\\u001b[2J\\r", "C64", "1", "0,2") "}", 2);
+    expect_refused("a", SQ_EFILE, "tensor \"?[2J?\" has dtype \"C64\"");
     put_header("a",
                "{" T_("\xc2\x9b"
                       "2J\xc2\x80\xc2\xa0",
-                      "F16", "1", "0,2") "}",
+                      "C64", "1", "0,2") "}",
                2);
-    expect_refused("a", SQ_EFILE, "tensor \"??2J??\xc2\xa0\" has dtype \"F16\"");
+    expect_refused("a", SQ_EFILE, "tensor \"??2J??\xc2\xa0\" has dtype \"C64\"");
     sq_bundle *b = sq_bundle_load("no\xc2"); /* a path need not be UTF-8 */
     EXPECT_BUNDLE_ERROR(b, SQ_EFILE, "\"no\xc2\": cannot be opened");
     sq_bundle_free(b);
     char header[1200] = "{\"", name[1001];
     memset(name, 'x', 1000);
     name[1000] = '\0';
-    strcat(strcat(header, name), "end\":{\"dtype\":\"F16\"}}");
+    strcat(strcat(header, name), "end\":{\"dtype\":\"C64\"}}");
     put_header("a", header, 0);
-    expect_refused("a", SQ_EFILE, "xxxend\" has dtype \"F16\"; F32, F64 and I64 can be read");
+    expect_refused("a", SQ_EFILE, "xxxend\" has dtype \"C64\"; F16, BF16, F32, F64, BOOL");
 }
 
 /* ---- Filling and asking ---- */

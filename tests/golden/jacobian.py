@@ -8,7 +8,8 @@ Both sides draw the same numbers (splitmix64, rounded to single precision, tests
 singular   the step Jacobian J = diag(1 - h'^2) U^T of 100 tanh networks h' = tanh(x W + b + h U), of
            2 to 16 units: its singular values by numpy.linalg.svd.
 product    ln of the singular values of J_T ... J_1 for J_t = diag(x_t) W^T, by mpmath with 3000 digits.
-lyapunov   spectra of random tanh networks h' = tanh(h U + x V), by numpy.linalg.qr.
+lyapunov   spectra of random tanh networks h' = tanh(h U + x V), by numpy.linalg.qr, from a frame made of
+           sin 1, sin 4, sin 9, ...
 
 Made with NumPy 1.24.2 and mpmath 1.2.1 (Debian 12).
 """
@@ -55,7 +56,8 @@ def lyapunov(gain, drive, steps, n=16):
     u = fill(n * n, 911, -1, 1).reshape(n, n) * (gain * np.sqrt(3.0 / n))
     v = fill(2 * n, 912, -1, 1).reshape(2, n) * drive
     h, x = fill(n, 913, -1, 1), fill(steps * 2, 914, -1, 1).reshape(steps, 2)
-    q, total = np.eye(n), np.zeros(n)
+    q, _ = np.linalg.qr(np.sin(np.arange(1.0, n * n + 1) ** 2).reshape(n, n).T)
+    total = np.zeros(n)
     for t in range(steps):
         h = np.tanh(h @ u + x[t] @ v)
         q, r = np.linalg.qr((1 - h * h)[:, None] * (u.T @ q))

@@ -10,6 +10,8 @@ result, a random seed gradient of the result, and the gradients that backward() 
 Made with PyTorch 1.13.0 (python3-torch of Debian 12).
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -19,7 +21,8 @@ torch.manual_seed(20242)
 IDS = [2, 0, 4, 2, 2, 1, 0]
 LABELS = [2, 0, 1, 4, 4, 3]
 MASK = [1, 0, 1, 0, 1, 1]
-MEAN, SUM = 0, 1
+HOLES = [1, 0, 0, 7, -1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0]
+MEAN, SUM, ROWS = 0, 1, 2
 
 
 def unary(name, f, lo=-3, hi=3, shape=(2, 5), **attr):
@@ -42,6 +45,19 @@ def nll(x, reduction, mask=None):
     if mask:
         labels = torch.where(torch.tensor(mask) != 0, labels, torch.full_like(labels, -100))
     return F.cross_entropy(rows, labels, reduction=reduction)
+
+
+def mask_of(*shape):
+    return torch.tensor(HOLES[: math.prod(shape)]).reshape(shape) != 0
+
+
+def holes(x, *shape):
+    return x.masked_fill(~mask_of(*shape), -math.inf)
+
+
+def under(axis, *shape):
+    """A mask of that shape as attributes."""
+    return dict(k=[axis, len(shape), *shape], mask=HOLES[: math.prod(shape)])
 
 
 CASES = [
@@ -131,6 +147,32 @@ CASES = [
     op("layer_norm", lambda x: F.layer_norm(x, (7,), eps=1e-5), (4, 7), p=[1e-5]),
     op("layer_norm", lambda x: F.layer_norm(x, (3,), eps=0.5), (2, 2, 3), p=[0.5]),
     op("layer_norm", lambda x: F.layer_norm(x, (5,), eps=0), (5,), p=[0]),
+    op("where", lambda a, b: torch.where(mask_of(3, 4), a, b), (3, 4), (3, 4), **under(0, 3, 4)),
+    op("where", lambda a, b: torch.where(mask_of(3, 1), a, b),
+       (2, 3, 4), (2, 3, 4), **under(0, 3, 1)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 3, 4), -1), (3, 4), **under(-1, 3, 4)),
+    op("masked_softmax", lambda x: torch.softmax(holes(x, 2, 1, 5), -1),
+       (2, 3, 5), **under(-1, 2, 1, 5)),
+    op("masked_log_softmax",
+       lambda x: torch.log_softmax(holes(x, 3, 4), -1).masked_fill(~mask_of(3, 4), -7),
+       (3, 4), p=[-7], **under(-1, 3, 4)),
+    op("masked_max_axis", lambda x: torch.amax(holes(x, 3, 4, 1), 1), (3, 4, 2),
+       **under(1, 3, 4, 1)),
+    op("masked_max_share",
+       lambda x: (holes(x, 3, 4) == torch.amax(holes(x, 3, 4), 1, True)) + 0 * x,
+       (3, 4), **under(1, 3, 4)),
+    op("squared_error", lambda a, b: F.mse_loss(a, b, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("bce_logits",
+       lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1),
+       (2, 3, 4), (2, 3, 4), k=[ROWS]),
+    op("cross_entropy", lambda x: nll(x, "none", MASK).reshape(3, 2),
+       (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
+    op("bmm", torch.bmm, (2, 4, 3), (2, 3, 5)),
+    op("bmm", torch.matmul, (2, 2, 1, 5), (2, 2, 5, 3)),
+    op("bmm_nt", lambda a, b: a @ b.mT, (2, 4, 3), (2, 5, 3)),
+    op("bmm_nt", lambda a, b: a @ b.mT, (3, 1, 20), (3, 4, 20)),
+    op("bmm_tn", lambda a, b: a.mT @ b, (2, 3, 4), (2, 3, 5)),
 ]
 
 
@@ -180,6 +222,8 @@ def case(i, c):
             attr.append(".%s = (const int32_t[]){ %s }" % (key, ints(c[key])))
     if "ids" in c:
         attr.append(".n_ids = %d" % len(c["ids"]))
+    elif "mask" in c:
+        attr.append(".n_ids = %d" % len(c["mask"]))
     shapes = ", ".join(shape(v.shape) for v in x)
     xs, gs = (", ".join("%s%d_%d" % (name, i, k) for k in range(len(x))) for name in "xg")
     return "\n      ".join([

@@ -169,6 +169,32 @@ Test(by_hand, of_a_frozen_loop_from_constants)
     scalar_free(&r);
 }
 
+/* A tape that keeps values only has nothing to look at: the sentence names the switch, not the
+ * states that such a tape forgot. */
+Test(by_hand, of_inference_names_the_switch)
+{
+    for (int i = 0; i < 4; i++) {
+        scalar_run r;
+        scalar_new(&r);
+        sq_tape_set_inference(r.t, true);
+        sq_var x = sq_zeros(r.t, sq_shape3(3, 1, 1)), hs[3], h = sq_constant(r.t, 1);
+        sq_unroll_options o = { .outputs = SQ_OUTPUTS_SUM, .mode = i ? SQ_EAGER : SQ_PLAN };
+        const sq_unrolled *u = i < 2 ? sq_unroll(r.t, &r.cell, x, NULL, &o) : NULL;
+        for (int k = 0; i >= 2 && k < 3; k++) {
+            if (i == 2) sq_begin_step(r.t);
+            hs[k] = linear(r.t, &r.w, sq_constant(r.t, 1), &h);
+        }
+        ASSERT_HEALTHY(r.t);
+        sq_ledger *l = i < 2 ? sq_ledger_new(u, sq_unrolled_outputs(u), NULL)
+                             : sq_ledger_of_states(hs, 3, 1, h, NULL);
+        cr_expect(l == NULL);
+        EXPECT_STATUS(r.t, SQ_EGRAD);
+        EXPECT_CONTAINS(sq_message(r.t), "ledger: the tape keeps values only: there are no "
+                                         "gradients unless sq_tape_set_inference is off");
+        scalar_free(&r);
+    }
+}
+
 Test(by_hand, out_of_range_is_nan)
 {
     scalar_run r;

@@ -478,32 +478,3 @@ Test(report_terminal, by_hand)
                 "t\n10 steps\n\nstates\n  h           total        @#*+=-._ !  1e-07 .. 1\n");
     free(text);
 }
-
-/* ---- .npy ------------------------------------------------------------------------------------ */
-
-/* The format: numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
-Test(report_npy, has_header_and_numbers)
-{
-    const double v[6] = { 1, -2, .5, (double)NAN, HUGE_VAL, 1e-300 };
-    unsigned char b[256];
-    size_t n = sq_npy(v, 2, 3, NULL, 0);
-    cr_assert(n == 128 + sizeof v && sq_npy(v, 2, 3, b, sizeof b) == n);
-    cr_expect(memcmp(b, "\x93NUMPY\x01\x00\x76\x00", 10) == 0);
-    const char *want = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }";
-    cr_expect(memcmp(b + 10, want, strlen(want)) == 0);
-    for (size_t i = 10 + strlen(want); i < 127; i++) cr_assert(b[i] == ' ');
-    cr_expect(b[127] == '\n');
-    EXPECT_SAME_BITS(b + 128, v, sizeof v, "numbers");
-}
-
-Test(report_npy, of_nothing_and_of_nonsense)
-{
-    unsigned char b[256];
-    cr_expect(sq_npy(NULL, 0, 5, b, sizeof b) == 128 && sq_npy(NULL, 5, 0, b, sizeof b) == 128);
-    EXPECT_CONTAINS((char *)b + 10, "'shape': (5, 0)");
-    cr_expect(sq_npy(NULL, 1, 1, b, sizeof b) == 0 &&
-              sq_npy((double[]){ 1 }, -1, 1, b, sizeof b) == 0);
-    cr_expect(sq_npy((double[]){ 1 }, INT64_MAX, INT64_MAX, b, sizeof b) == 0);
-    memset(b, 7, sizeof b);
-    cr_expect(sq_npy((double[]){ 1 }, 1, 1, b, 20) == 136 && b[19] != 7 && b[20] == 7);
-}

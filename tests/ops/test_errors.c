@@ -73,6 +73,88 @@ Test(sentence, products)
                     "affine: operand 2 must have rank 2, it is [3]");
 }
 
+Test(sentence, products_of_stacks)
+{
+    EXPECT_SENTENCE(sq_bmm(MAT(4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm: operand 1 must have rank 3 or 4, it is [4,3]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), MAT(3, 5)), SQ_ESHAPE,
+                    "bmm: operand 2 must have rank 3 or 4, it is [3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), BOX(3, 3, 5)), SQ_ESHAPE,
+                    "bmm: leading sizes differ: [2,4,3] x [3,3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), sq_zeros(t, sq_shape4(2, 1, 3, 5))), SQ_ESHAPE,
+                    "bmm: leading sizes differ: [2,4,3] x [2,1,3,5]");
+    EXPECT_SENTENCE(sq_bmm(BOX(2, 4, 3), BOX(2, 4, 5)), SQ_ESHAPE,
+                    "bmm: summed sizes differ: [2,4,3] x [2,4,5]");
+    EXPECT_SENTENCE(sq_bmm_nt(BOX(2, 4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm_nt: summed sizes differ: [2,4,3] x [2,3,5]");
+    EXPECT_SENTENCE(sq_bmm_tn(BOX(2, 4, 3), BOX(2, 3, 5)), SQ_ESHAPE,
+                    "bmm_tn: summed sizes differ: [2,4,3] x [2,3,5]");
+    ACCEPTED(sq_bmm(BOX(2, 4, 0), BOX(2, 0, 5)));
+}
+
+Test(sentence, masks)
+{
+    const int32_t mask[] = { 1, 0, 1, 0 };
+    EXPECT_SENTENCE(sq_where(mask, sq_vec(4), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: shapes do not broadcast: [4,3] where [4], else [4,3]");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(4, 1), MAT(4, 3), VEC(2)), SQ_ESHAPE,
+                    "where: shapes do not broadcast: [4,3] where [4,1], else [2]");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(-4, 1), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: the shape [-4,1] has a negative size or is too large");
+    EXPECT_SENTENCE(sq_where(mask, sq_mat(INT64_MAX, 2), MAT(4, 3), MAT(4, 3)), SQ_ESHAPE,
+                    "where: the shape [9223372036854775807,2] has a negative size or is too "
+                    "large");
+    EXPECT_SENTENCE(sq_where(mask, (sq_shape){ .rank = 5 }, VEC(1), VEC(1)), SQ_ESHAPE,
+                    "where: rank 5 is outside 0..4");
+    EXPECT_SENTENCE(sq_where(NULL, sq_mat(4, 1), MAT(4, 3), MAT(4, 3)), SQ_EVALUE,
+                    "where: the mask is NULL, 4 numbers are needed");
+    EXPECT_SENTENCE(sq_apply(sq_op_find("where"), (sq_var[]){ MAT(4, 3), VEC(3) }, 2, NULL),
+                    SQ_ESHAPE, "where: shapes differ: [4,3] and [3]");
+    ACCEPTED(sq_where(NULL, sq_mat(0, 3), MAT(0, 3), VEC(3)));
+    EXPECT_SENTENCE(sq_masked_softmax(MAT(4, 3), mask, sq_vec(4)), SQ_ESHAPE,
+                    "masked_softmax: the mask [4] does not stretch to [4,3]");
+    EXPECT_SENTENCE(sq_masked_softmax(MAT(1, 3), mask, sq_mat(4, 1)), SQ_ESHAPE,
+                    "masked_softmax: the mask [4,1] does not stretch to [1,3]");
+    EXPECT_SENTENCE(sq_masked_softmax(SCALAR, mask, sq_scalar()), SQ_ERANGE,
+                    "masked_softmax: axis -1 does not exist in []");
+    EXPECT_SENTENCE(sq_masked_softmax(MAT(4, 0), NULL, sq_mat(4, 0)), SQ_ESHAPE,
+                    "masked_softmax: axis -1 of [4,0] has no elements");
+    EXPECT_SENTENCE(sq_masked_log_softmax(MAT(2, 2), NULL, sq_mat(2, 2), 0), SQ_EVALUE,
+                    "masked_log_softmax: the mask is NULL, 4 numbers are needed");
+    EXPECT_SENTENCE(sq_masked_max_axis(MAT(2, 2), 2, mask, sq_mat(2, 2)), SQ_ERANGE,
+                    "masked_max_axis: axis 2 does not exist in [2,2]");
+    EXPECT_SENTENCE(sq_masked_mean_axis(MAT(2, 2), 2, mask, sq_mat(2, 2)), SQ_ERANGE,
+                    "masked_mean_axis: axis 2 does not exist in [2,2]");
+    EXPECT_SENTENCE(sq_masked_sum_axis(MAT(2, 2), -3, mask, sq_mat(2, 2)), SQ_ERANGE,
+                    "masked_sum_axis: axis -3 does not exist in [2,2]");
+    EXPECT_SENTENCE(sq_masked_sum(MAT(2, 2), mask, sq_vec(4)), SQ_ESHAPE,
+                    "masked_sum: the mask [4] does not stretch to [2,2]");
+    ACCEPTED(sq_masked_softmax(MAT(0, 3), NULL, sq_mat(0, 3)));
+    ACCEPTED(sq_masked_sum(MAT(0, 3), NULL, sq_mat(0, 1)));
+}
+
+/* The row is named as it lies in x, whatever the mask's own shape. */
+Test(sentence, nothing_left)
+{
+    const int32_t mask[] = { 1, 0, 0, 0 }, none[] = { 0, 0 };
+    EXPECT_SENTENCE(sq_masked_softmax(MAT(2, 2), mask, sq_mat(2, 2)), SQ_EVALUE,
+                    "masked_softmax: all of row [1,:] of [2,2] is masked out");
+    EXPECT_SENTENCE(sq_masked_log_softmax(BOX(3, 2, 2), mask, sq_mat(2, 2), 0), SQ_EVALUE,
+                    "masked_log_softmax: all of row [0,1,:] of [3,2,2] is masked out");
+    EXPECT_SENTENCE(sq_masked_max_axis(BOX(2, 2, 3), 1, mask, sq_shape3(2, 2, 1)), SQ_EVALUE,
+                    "masked_max_axis: all of row [1,:,0] of [2,2,3] is masked out");
+    EXPECT_SENTENCE(sq_masked_max_share(VEC(2), 0, none, sq_vec(2)), SQ_EVALUE,
+                    "masked_max_share: all of row [:] of [2] is masked out");
+    EXPECT_SENTENCE(sq_masked_mean_axis(MAT(2, 3), 0, none, sq_mat(2, 1)), SQ_EVALUE,
+                    "masked_mean_axis: all of row [:,0] of [2,3] is masked out");
+    EXPECT_SENTENCE(sq_masked_mean(MAT(2, 3), none, sq_mat(2, 1)), SQ_EVALUE,
+                    "masked_mean: mean of nothing: all of the mask's 2 entries are 0");
+    EXPECT_SENTENCE(sq_masked_mean(MAT(0, 3), NULL, sq_mat(0, 1)), SQ_EVALUE,
+                    "masked_mean: mean of nothing: all of the mask's 0 entries are 0");
+    EXPECT_SENTENCE(sq_masked_mean_axis(MAT(0, 3), 0, NULL, sq_mat(0, 1)), SQ_ESHAPE,
+                    "masked_mean_axis: axis 0 of [0,3] has no elements");
+}
+
 Test(sentence, axes)
 {
     EXPECT_SENTENCE(sq_sum_axis(MAT(4, 3), 2), SQ_ERANGE,
@@ -248,7 +330,7 @@ Test(sentence, losses)
     EXPECT_SENTENCE(sq_bce_logits(MAT(4, 3), MAT(4, 1), SQ_SUM), SQ_ESHAPE,
                     "bce_logits: shapes differ: [4,3] and [4,1]");
     EXPECT_SENTENCE(sq_squared_error(VEC(1), VEC(1), seven), SQ_EVALUE,
-                    "squared_error: reduction 7 is neither SQ_MEAN nor SQ_SUM");
+                    "squared_error: reduction 7 is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, NULL, SQ_SUM), SQ_ERANGE,
                     "cross_entropy: label 3 at position 2 is outside 0..2");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, mask, SQ_SUM), SQ_ERANGE,
@@ -260,8 +342,12 @@ Test(sentence, losses)
     EXPECT_SENTENCE(sq_cross_entropy(SCALAR, labels, NULL, SQ_SUM), SQ_ESHAPE,
                     "cross_entropy: the logits are a scalar");
     EXPECT_SENTENCE(sq_cross_entropy(MAT(4, 3), labels, none, seven), SQ_EVALUE,
-                    "cross_entropy: reduction 7 is neither SQ_MEAN nor SQ_SUM");
+                    "cross_entropy: reduction 7 is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS");
+    EXPECT_SENTENCE(sq_bce_logits(SCALAR, SCALAR, SQ_ROWS), SQ_ESHAPE,
+                    "bce_logits: a scalar has no rows");
     ACCEPTED(sq_cross_entropy(MAT(4, 3), labels, none, SQ_SUM));
+    ACCEPTED(sq_cross_entropy(MAT(4, 3), labels, none, SQ_ROWS));
+    ACCEPTED(sq_squared_error(MAT(4, 0), MAT(4, 0), SQ_ROWS));
     ACCEPTED(sq_cross_entropy(MAT(3, 4), labels, NULL, SQ_MEAN));
 }
 
@@ -281,6 +367,10 @@ Test(sentence, operands_without_a_value)
     EXPECT_SENTENCE(sq_mean(none), SQ_EVAR, "mean: operand 1 has no value");
     EXPECT_SENTENCE(sq_mean_axis(none, 0), SQ_EVAR, "mean_axis: operand 1 has no value");
     EXPECT_SENTENCE(sq_sum(none), SQ_EVAR, "sum: operand 1 has no value");
+    EXPECT_SENTENCE(sq_where(labels, sq_vec(1), none, SCALAR), SQ_EVAR,
+                    "where: operand 1 has no value");
+    EXPECT_SENTENCE(sq_where(labels, sq_vec(1), SCALAR, none), SQ_EVAR,
+                    "where: operand 2 has no value");
     EXPECT_SENTENCE(sq_mse(none, SCALAR), SQ_EVAR, "mse: operand 1 has no value");
     EXPECT_SENTENCE(sq_mse(SCALAR, none), SQ_EVAR, "mse: operand 2 has no value");
     EXPECT_SENTENCE(stacked(MAT(1, 1), none), SQ_EVAR, "stack: operand 2 has no value");

@@ -2,7 +2,8 @@
  * process has, what a forked child thinks of it.
  *
  * ThreadSanitizer has a thread of its own and forbids new ones in a forked child: under it
- * threads are not counted and children start none. */
+ * threads are not counted and children start none. Emulators of a process have threads of their
+ * own, too, and qemu 7.2 breaks down where a forked child starts one. */
 #ifndef SQT_THREADS_H
 #define SQT_THREADS_H
 
@@ -42,6 +43,9 @@
         }                                  \
     } while (0)
 
+/* Threads that an emulator has besides the program's. */
+static int foreign_threads;
+
 /* Threads of this process, or 0 where that cannot be told. */
 static inline int count_threads(void)
 {
@@ -50,8 +54,18 @@ static inline int count_threads(void)
     if (!tasks) return 0;
     for (struct dirent *e; (e = readdir(tasks)) != NULL;) n += e->d_name[0] != '.';
     closedir(tasks);
-    return n;
+    return n - foreign_threads;
 }
+
+/* Before main the program has one thread. */
+__attribute__((constructor)) static void count_foreign_threads(void)
+{
+    int n = count_threads();
+    foreign_threads = n > 0 ? n - 1 : 0;
+}
+
+/* Whether a forked child may start threads. */
+static inline bool children_may(void) { return !UNDER_TSAN && foreign_threads == 0; }
 
 /* A joined thread leaves the table a moment later. */
 static inline void expect_threads(int expected, const char *when)

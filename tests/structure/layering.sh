@@ -24,7 +24,7 @@ BEGIN {
     n = split("assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp " \
               "signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn " \
               "string tgmath time uchar wchar wctype " \
-              "fcntl langinfo pthread strings sys/ioctl sys/stat sys/types unistd", names, " ")
+              "dirent fcntl langinfo pthread strings sys/file sys/ioctl sys/stat sys/types unistd", names, " ")
     for (i = 1; i <= n; i++) libc[names[i] ".h"] = 1
 }
 function dirname(path) { return match(path, /.*\//) ? substr(path, 1, RLENGTH - 1) : "" }
