@@ -25,4 +25,20 @@ static inline void draw_flags(int32_t *f, uint64_t seed, int of)
     for (int i = 0; i < T * B; i++) f[i] = rng_below(&r, of) == 0 ? 3 : 0;
 }
 
+/* An LSTM, and what tests of one cell need. */
+typedef struct one {
+    sq_params *p;
+    every_cell c;
+    data d;
+} one;
+
+static inline void one_new(one *o)
+{
+    draw(&o->d);
+    o->p = sq_params_new(SQ_F64);
+    every_cell_new(&o->c, o->p, 3, I, H, 7);
+}
+
+static inline void one_free(one *o) { sq_params_free(o->p); }
+
 #endif
