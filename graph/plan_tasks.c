@@ -107,18 +107,16 @@ static bool operands_ready(const order *o, const sqi_value *v)
     return true;
 }
 
-/* Ops that keep rows apart as long as they work along another axis, attr->k[0], than the rows'; and
- * those that do so where operand and result have rows. */
+/* Ops that keep rows apart as long as they work along another axis, attr->k[0], than the rows'; and a
+ * reshape where operand and result have rows. */
 static bool keeps_rows(const sqi_plan *p, const sqi_value *v)
 {
-    static const sq_op *const along[] = { &sq_op_slice,   &sq_op_pad,         &sq_op_concat,
-                                          &sq_op_softmax, &sq_op_log_softmax, &sq_op_sum_axis };
-    static const sq_op *const always[] = { &sq_op_reshape, &sq_op_broadcast_to };
-    bool keeps = false;
+    static const sq_op *const along[] = { &sq_op_pad, &sq_op_concat, &sq_op_softmax,
+                                          &sq_op_log_softmax, &sq_op_sum_axis };
+    bool keeps = v->op == &sq_op_reshape;
     for (size_t i = 0; i < sizeof along / sizeof *along; i++)
         keeps |= v->op == along[i] &&
                  sqi_axis(p->values[p->operands[v->first]].shape, v->attr->k[0]) > 0;
-    for (size_t i = 0; i < sizeof always / sizeof *always; i++) keeps |= v->op == always[i];
     for (int32_t k = 0; k < v->n; k++) keeps &= p->values[p->operands[v->first + k]].by_row;
     return keeps && v->by_row;
 }
