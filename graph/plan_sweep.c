@@ -476,6 +476,12 @@ static bool place_state(sqi_run_of *r, int32_t v)
     return r->sunk[v].base != NULL;
 }
 
+/* Of a KEPT gradient. */
+static int32_t slot_of(const sqi_run_of *r, int32_t v)
+{
+    return r->back->tapped[v] ? r->tap[v] : sqi_slot_output(r->p);
+}
+
 static bool place_value(sqi_run_of *r, int32_t v)
 {
     const sqi_plan *p = r->p;
@@ -483,7 +489,6 @@ static bool place_value(sqi_run_of *r, int32_t v)
     const sqi_stretches *b = r->u->stretch;
     sqi_room room = room_of(p, r->back, v);
     sqi_place *at = &r->grad[v];
-    int32_t slot = r->back->tapped[v] ? r->tap[v] : sqi_slot_output(p);
     *at = (sqi_place){ .unit = sqi_unit_bytes(r->u, v) };
     if (x->kind == SQI_X && r->sorted)
         *at = (sqi_place){ r->sorted->x, at->unit, SQI_OF_BLOCK, 0 };
@@ -492,8 +497,8 @@ static bool place_value(sqi_run_of *r, int32_t v)
         at->unit = 0;
         if (x->room == SQI_OUTSIDE) at->base = r->gx[r->u->first_outer + x->operand];
     } else if (room == SQI_KEPT && r->sorted)
-        *at = (sqi_place){ r->sorted->window[slot], at->unit, SQI_OF_BLOCK, 0 };
-    else if (room == SQI_KEPT && !b) at->base = sqi_wake_at(r->u, r->lane, slot, 0);
+        *at = (sqi_place){ r->sorted->window[slot_of(r, v)], at->unit, SQI_OF_BLOCK, 0 };
+    else if (room == SQI_KEPT && !b) at->base = sqi_wake_at(r->u, r->lane, slot_of(r, v), 0);
     else if (room == SQI_STEP || room == SQI_BLOCK || room == SQI_KEPT) {
         size_t units = (size_t)sqi_block_units(r->u);
         at->origin = SQI_OF_BLOCK;
