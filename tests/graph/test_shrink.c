@@ -4,7 +4,7 @@
  * on the states of those that have ended, and on the rows that have not: values and gradients of
  * outputs, states, inputs are the same bits, at any number of threads. Weight gradients are sums
  * over other blocks: they agree to rounding, and are those of every row run alone. */
-#include "tests/support/every_cell.h"
+#include "tests/support/one_cell.h"
 #include "tests/support/random_run.h"
 
 #include "graph/plan.h"
@@ -75,7 +75,7 @@ static sq_var input_of(const setup *s, sq_tape *t)
 static sq_var rows_of(const setup *s, sq_tape *t, int64_t n, uint64_t what, int64_t step,
                       bool leaf)
 {
-    double x[MOST_ROWS * WIDE];
+    double x[MOST_ROWS * (WIDE + 1)];
     cr_assert(s->B * n <= COUNT(x));
     for (int64_t b = 0; b < s->B; b++) draw_row(x + b * n, n, what, step, row_at(s, b));
     return leaf ? sq_leaf(t, sq_mat(s->B, n), x) : sq_input(t, sq_mat(s->B, n), x);
@@ -139,9 +139,9 @@ static void read_parts(const setup *s, const sq_unrolled *u, trace *o)
 
 static void run(const setup *s, trace *o)
 {
-    every_cell inner;
+    one_cell inner;
     sq_params *p = sq_params_new(s->dtype);
-    every_cell_new(&inner, p, s->which, I, s->hidden ? s->hidden : H, 1);
+    one_cell_new(&inner, p, s->which, I, s->hidden ? s->hidden : H, 1);
     noisy w = { .inner = inner.cell, .dropout = s->dropout, .drawn = s->drawn };
     sq_cell cell = inner.cell;
     cell.step = noisy_step;
@@ -174,7 +174,7 @@ static void run(const setup *s, trace *o)
     trace_weights(o, t);
     ASSERT_HEALTHY(t);
     sq_tape_free(t);
-    every_cell_free(&inner);
+    one_cell_free(&inner);
     sq_params_free(p);
 }
 
@@ -226,7 +226,7 @@ Test(shrink, equals_all_rows_with_masks_in_every_cell)
 {
     static const int64_t batches[] = { 1, 2, 3, 7, 16, 33 };
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++)
+    for (int which = 0; which < N_ONE_CELL; which++)
         for (int i = 0; i < COUNT(batches); i++)
             for (int d = 0; d < 2; d++) {
                 setup s = { .dtype = d ? SQ_F64 : SQ_F32, .which = which, .B = batches[i] };
@@ -260,7 +260,7 @@ Test(shrink, has_the_same_bits_on_any_number_of_threads)
 {
     static const int64_t batches[] = { 2, 7, 33 };
     int32_t lengths[MOST_ROWS];
-    for (int which = 3; which < N_EVERY_CELL; which++)
+    for (int which = 3; which < N_ONE_CELL; which++)
         for (int i = 0; i < COUNT(batches); i++) {
             trace one = { .n = 0 };
             setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64,
@@ -282,7 +282,7 @@ Test(shrink, has_the_same_bits_under_any_budget)
 {
     static const int64_t batches[] = { 1, 3, 16 };
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++)
+    for (int which = 0; which < N_ONE_CELL; which++)
         for (int i = 0; i < COUNT(batches); i++) {
             trace all = { .n = 0 };
             setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64, .which = which, .B = batches[i] };
@@ -322,7 +322,7 @@ Test(shrink, rows_may_stand_in_any_order)
     enum { B = 16 };
     int32_t lengths[B], other[B];
     int rows[B];
-    for (int which = 0; which < N_EVERY_CELL; which++) {
+    for (int which = 0; which < N_ONE_CELL; which++) {
         trace a = { .n = 0 }, b = { .n = 0 };
         setup s = { .dtype = SQ_F32, .which = which, .B = B, .T = 13, .shrink = true };
         s.lengths = lengths;
@@ -345,7 +345,7 @@ Test(shrink, rows_may_stand_in_any_order)
 Test(shrink, draws_by_the_callers_rows)
 {
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++)
+    for (int which = 0; which < N_ONE_CELL; which++)
         for (int drawn = 0; drawn < 2; drawn++) {
             setup s = { .dtype = which & 1 ? SQ_F32 : SQ_F64, .which = which, .B = 9, .T = 12 };
             s.lengths = lengths;
@@ -359,7 +359,7 @@ Test(shrink, draws_by_the_callers_rows)
 Test(shrink, a_cut_forgets_what_came_before)
 {
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++)
+    for (int which = 0; which < N_ONE_CELL; which++)
         for (int64_t cut = 1; cut < 14; cut += 3) {
             setup s = { .dtype = SQ_F64, .which = which, .B = 7, .T = 14, .cut = cut };
             s.lengths = lengths;
@@ -392,7 +392,7 @@ static void add_alone(const setup *s, int64_t b, trace *sum)
 Test(shrink, weight_gradients_are_those_of_every_row_alone)
 {
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++) {
+    for (int which = 0; which < N_ONE_CELL; which++) {
         trace got = { .n = 0 }, want = { .n = 0 };
         setup s = { .dtype = SQ_F64, .which = which, .B = 16, .T = 19, .shrink = true };
         s.lengths = lengths;
@@ -417,9 +417,9 @@ Test(shrink, weight_gradients_are_those_of_every_row_alone)
 /* Tangents of all outputs, of a late state and of what is inside. */
 static void push(const setup *s, double *to, int64_t n)
 {
-    every_cell inner;
+    one_cell inner;
     sq_params *p = sq_params_new(s->dtype);
-    every_cell_new(&inner, p, s->which, I, H, 1);
+    one_cell_new(&inner, p, s->which, I, H, 1);
     noisy w = { .inner = inner.cell, .dropout = 0.2 };
     sq_cell cell = inner.cell;
     cell.step = noisy_step;
@@ -439,7 +439,7 @@ static void push(const setup *s, double *to, int64_t n)
     sq_status status = sq_jvp(&x, &in, 1, y, dy, COUNT(y));
     cr_assert(status == SQ_OK, "%s", sq_message(t));
     sq_tape_free(t);
-    every_cell_free(&inner);
+    one_cell_free(&inner);
     sq_params_free(p);
 }
 
@@ -448,7 +448,7 @@ Test(shrink, forward_mode_is_the_same)
     enum { B = 9, T = 16, N = (T + 2) * B * H };
     static double y[2][N];
     int32_t lengths[B];
-    for (int which = 0; which < N_EVERY_CELL; which++) {
+    for (int which = 0; which < N_ONE_CELL; which++) {
         setup s = { .dtype = SQ_F64, .which = which, .B = B, .T = T, .lengths = lengths };
         draw_lengths(lengths, B, T, (uint64_t)which + 400);
         push(&s, y[0], N);
@@ -530,7 +530,7 @@ Test(shrink, a_watch_tells_the_same)
 Test(shrink, a_watch_changes_no_bit)
 {
     int32_t lengths[MOST_ROWS];
-    for (int which = 0; which < N_EVERY_CELL; which++) {
+    for (int which = 0; which < N_ONE_CELL; which++) {
         trace all = { .n = 0 };
         setup s = { .dtype = SQ_F64, .which = which, .B = 7, .T = 15, .shrink = true };
         s.lengths = lengths;
