@@ -17,7 +17,7 @@
 typedef struct sample {
     const sq_op *op; /* that it is the result of */
     const void *value, *gradient;
-    int64_t size;
+    int64_t size, gradient_size;
 } sample;
 
 /* ---- Statistics ---------------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ static sq_gate_statistics statistics(const sq_tape *t, const sample *s)
         .mean = mean,
         .deviation = s->size ? sqrt(squares / n) : (double)NAN,
         .saturated = known && !broken ? (double)saturated / n : (double)NAN,
-        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->size, s->gradient) : 0
+        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->gradient_size, s->gradient) : 0
     };
 }
 
@@ -104,7 +104,8 @@ static sample of_node(sq_tape *t, const sqi_segment *g, uint32_t i)
 {
     const sqi_node *n = &g->nodes[i];
     sq_var v = { t, sqi_id(g->ordinal, i) };
-    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), sq_shape_size(n->shape) };
+    int64_t size = sq_shape_size(n->shape);
+    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), size, size };
 }
 
 static bool is_gate(const sqi_node *n) { return n->n && n->name && !(n->flags & SQI_DEAD); }
@@ -162,23 +163,27 @@ static void read_eager(const sq_ledger *l, sq_tape *t)
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-static sample of_part(sq_tape *t, const sqi_planned *u, int32_t slot, int64_t step)
+/* Of a value that rows no longer have, those of the others. */
+static sample of_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     int32_t v = sqi_slot_value(u->plan, slot);
     const sqi_value *x = &u->plan->values[v];
     bool kept;
-    size_t at = (size_t)step + (x->state >= 0);
     int32_t from = x->state >= 0 ? x->state : slot;
     const void *g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, from, step, &kept);
-    return (sample){ x->op, u->kept[v] + at * sqi_value_bytes(u->plan, v), g, x->size };
+    if (!u->shrunk || x->state >= 0)
+        return (sample){ x->op, sqi_planned_value(t, u, from, step), g, x->size, x->size };
+    int64_t rows = sqi_active(u->shrunk, step);
+    return (sample){ x->op, sqi_shrunk_at(u, v, step, 0), g, x->size / u->plan->batch * rows,
+                     x->size };
 }
 
-static void read_planned(const sq_ledger *l, sq_tape *t, const sqi_planned *u)
+static void read_planned(const sq_ledger *l, sq_tape *t, sqi_planned *u)
 {
     for (int64_t i = 0; i < l->steps; i++)
         for (int32_t j = 0; j < u->plan->n_named; j++) {
             sample x = of_part(t, u, sqi_slot_named(u->plan, j), i);
-            put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
+            if (x.value) put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
         }
 }
 
@@ -221,7 +226,7 @@ bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
 
 bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
 {
-    const sqi_planned *u = planned_of(s);
+    sqi_planned *u = planned_of(s);
     if (!(u ? find_planned(l, s->t, u) : find_eager(l, s->t))) return false;
     int32_t named = l->gates.n;
     for (int32_t k = 0; k < l->n_states; k++)

@@ -164,8 +164,10 @@ static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
     size_t bytes = sqi_value_bytes(u->plan, leaf);
     if (!m->step) return operand_value(u, u->first_state + k);
     const sqi_stretches *b = u->stretch;
-    if (b && b->origin <= m->step && m->step < b->at) { /* run again for another, it may go */
+    bool there = !b || (b->origin <= m->step && m->step < b->at);
+    if (there && (b || u->shrunk)) { /* run again for another, it may go; or other rows */
         void *copy = sqi_moment_take(m, 1, bytes);
+        if (copy && u->shrunk) return sqi_shrunk_value(u, k, m->step - 1, copy), copy;
         const char *at = u->kept[leaf] + (size_t)(m->step - b->origin) * bytes;
         return copy && bytes ? memcpy(copy, at, bytes) : copy;
     }

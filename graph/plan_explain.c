@@ -85,6 +85,11 @@ size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n)
     }
     say(&s, "plan: %" PRId64 " rows, %" PRId64 " steps in blocks of %" PRId64 ", %s, %s\n",
         p->batch, u->span.steps, u->block, sq_dtype_name(p->dtype), p->kern->name);
+    if (u->shrunk)
+        say(&s,
+            "  rows     rows are left out when they have ended: %" PRId64 " of %" PRId64 "\n",
+            p->batch * u->span.steps - u->shrunk->before[u->shrunk->steps],
+            p->batch * u->span.steps);
     say_phase(&s, p, "hoisted", SQI_HOIST);
     say_phase(&s, p, "loop", SQI_LOOP);
     say_phase(&s, p, "sunk", SQI_SINK);

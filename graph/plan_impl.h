@@ -32,6 +32,7 @@
 
 enum {
     SQI_TILE_BYTES = 1024,
+    SQI_ONE_CHAIN = 1024, /* rows; sqi_grad_product cuts more of them into several chains */
     SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
     SQI_NO_VALUE = -1
 };
@@ -287,6 +288,24 @@ sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
 
 enum { SQI_NO_STEP = -1 };
 
+/* Rows that end at different steps (plan_rows.c), sorted by length, the longest first: rows 0 to
+ * sqi_active - 1 take part in a step. */
+typedef struct sqi_shrunk {
+    int64_t batch;
+    int64_t steps;   /* that any row takes part in */
+    int64_t *before; /* [-1 .. T + 1] rows of all steps before one; before[-1] = -batch */
+    int32_t *order;  /* [batch] the caller's number of each row */
+    int32_t *length; /* [batch] how many steps it takes part in */
+    int32_t *begin;  /* [steps] where the step's block begins */
+    int64_t most_rows, most_steps; /* of a block */
+    char *x;                       /* the input, sorted */
+} sqi_shrunk;
+
+static inline int64_t sqi_active(const sqi_shrunk *g, int64_t step)
+{
+    return g->before[step + 1] - g->before[step];
+}
+
 /* The gradients of a slot by index, which is the step; of a state the step + 1, that of the initial
  * state first. Pages of `run` of them are made when something of theirs is needed: one page of all,
  * or, under a budget, small ones. */
@@ -314,9 +333,10 @@ typedef struct sqi_planned {
     sqi_span span; /* first: a span is one of these */
     sqi_plan *plan;
     sqi_segment *home;
-    int64_t block;    /* steps of a block */
-    uint64_t version; /* of the weights, counted from 1 */
-    uint64_t seed;    /* of random numbers, and the run they belong to */
+    int64_t block;      /* steps of a block */
+    sqi_shrunk *shrunk; /* NULL: every row takes part in every step */
+    uint64_t version;   /* of the weights, counted from 1 */
+    uint64_t seed;      /* of random numbers, and the run they belong to */
     sqi_chance run;
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
@@ -380,7 +400,9 @@ static inline size_t sqi_aligned(size_t bytes)
     return (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
 }
 
-/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
+/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. With lengths
+ * the step is that of a masked cell, which hands on the states of rows that have ended and gives
+ * out 0: these may be left out. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
                              const sq_unroll_options *o);
 
@@ -399,6 +421,44 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 
 /* The slot of the last value that bears the name, or -1. */
 int32_t sqi_planned_named(const sqi_planned *u, const char *name);
+
+/* Where the value of a part lies; a copy where rows are sorted; NULL when it was dropped, or after
+ * posting. */
+void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
+
+/* ---- plan_rows.c ---- */
+
+/* Whether steps may be run on some of their rows. */
+bool sqi_plan_shrinks(const sqi_plan *p);
+
+/* Sorts the rows by length, in blocks of about so many rows or, where such a block could not be
+ * reversed in pieces, of u->block steps; false after posting. */
+bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
+
+/* Brings the input into the rows' order, false after posting; and initial state k. */
+bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u);
+void sqi_shrunk_initial(const sqi_planned *u, int32_t k, char *to);
+
+/* Under a budget: state k of all rows, as it enters `step`, moves out of the arrays or into them. One
+ * that has ended by then is as it was; one that ended before the arrays begin has no place there. */
+void sqi_shrunk_states(const sqi_planned *u, int32_t k, int64_t step, bool out, char *present);
+
+/* Sets rows that have ended, in the caller's order, to 0. */
+void sqi_shrunk_clear(const sqi_planned *u, int32_t slot, int64_t step, char *rows);
+
+/* Where a row of a KEPT array lies. */
+char *sqi_shrunk_at(const sqi_planned *u, int32_t v, int64_t step, int64_t row);
+
+/* Writes the value of a slot after a step for all rows in the caller's order: where a row has
+ * ended, its state as it was, or 0. */
+void sqi_shrunk_value(const sqi_planned *u, int32_t slot, int64_t step, char *to);
+
+/* Bytes of a step of value v, or of a row where rows are left out; and of a KEPT array. */
+static inline size_t sqi_unit_bytes(const sqi_planned *u, int32_t v)
+{
+    return sqi_value_bytes(u->plan, v) / (size_t)(u->shrunk ? u->plan->batch : 1);
+}
+size_t sqi_kept_bytes(const sqi_planned *u, int32_t v);
 
 /* plan_wake.c: the sqi_span functions. */
 void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,
@@ -432,6 +492,9 @@ bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, v
  * again and keeps it. */
 void *sqi_stretch_kept(const sqi_planned *u, int32_t slot, int64_t step);
 void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
+
+/* Where the states lie that enter the next step to be run. */
+char *sqi_stretch_present(const sqi_planned *u, int32_t k);
 
 sq_unrolled_memory sqi_planned_memory(const sqi_planned *u);
 

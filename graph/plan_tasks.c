@@ -107,6 +107,20 @@ static bool operands_ready(const order *o, const sqi_value *v)
     return true;
 }
 
+/* Ops that keep rows apart as long as they work along another axis, attr->k[0], than the rows'; and a
+ * reshape where operand and result have rows. */
+static bool keeps_rows(const sqi_plan *p, const sqi_value *v)
+{
+    static const sq_op *const along[] = { &sq_op_pad, &sq_op_concat, &sq_op_softmax,
+                                          &sq_op_log_softmax, &sq_op_sum_axis };
+    bool keeps = v->op == &sq_op_reshape;
+    for (size_t i = 0; i < sizeof along / sizeof *along; i++)
+        keeps |= v->op == along[i] &&
+                 sqi_axis(p->values[p->operands[v->first]].shape, v->attr->k[0]) > 0;
+    for (int32_t k = 0; k < v->n; k++) keeps &= p->values[p->operands[v->first + k]].by_row;
+    return keeps && v->by_row;
+}
+
 /* Rows may be dealt out when row b of the result comes from row b of what has rows. What comes
  * from outside must be the same for all rows: of a [B,..] it is not known whether it is. All of
  * the right operand of a product belongs to every row. */
@@ -115,6 +129,7 @@ static bool call_sharable(const sqi_plan *p, const sqi_value *v)
     bool product =
         v->op == &sq_op_matmul || v->op == &sq_op_matmul_nt || v->op == &sq_op_affine;
     bool sharable = v->by_row && v->shape.rank >= 2 && v->op->flags & SQ_ROWWISE;
+    if (keeps_rows(p, v)) return true;
     for (int32_t k = 0; k < v->n; k++) {
         const sqi_value *x = &p->values[p->operands[v->first + k]];
         bool same_rank = x->shape.rank == v->shape.rank;

@@ -88,8 +88,14 @@ typedef struct sq_unroll_options {
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
      * for a step (sq_unrolled_output, _state, _named, SQ_OUTPUTS_LAST) counts in the order they ran. */
     bool reverse;
-    /* lengths run on all B rows in every step, as a mask does. Otherwise a plan may sort the rows
-     * by length and leave out those that have ended: the same bits, without their work. */
+    /* lengths run on all B rows in every step, as a mask does. Otherwise a plan sorts the rows by length
+     * and leaves out those that have ended, without their work, if the step keeps rows apart (ops with
+     * SQ_ROWWISE and their like, nothing with B rows from outside). All that goes with rows has the same
+     * bits (a gradient that is 0 may have the other sign); weight gradients are added up in blocks
+     * of other lengths, so they agree to rounding. In both, whatever the threads and the budget, the
+     * bits are the same. A named value of a row that has ended is then 0, and a gradient sent to it goes
+     * nowhere; statistics of gates are of the other rows. A budget leaves out the sorted copy of x
+     * and the gradients that wait for a row's last step. */
     bool keep_padding;
 } sq_unroll_options;
 
