@@ -32,6 +32,7 @@
 
 #include "cells/cells.h"
 #include "cells/init.h"
+#include "cells/layout.h"
 
 #include "graph/check.h"
 #include "graph/decode.h"
