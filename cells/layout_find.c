@@ -46,6 +46,8 @@ static bool is_pattern(const char *p)
     return true;
 }
 
+enum { LAYER_TEXT = 11 }; /* ten digits */
+
 /* Writes what the pattern says; returns the end. */
 static char *expand(char *to, const char *pattern, int32_t layer, int direction)
 {
@@ -61,7 +63,7 @@ static char *expand(char *to, const char *pattern, int32_t layer, int direction)
             memcpy(to, from, n);
             to += n;
         } else {
-            to += sprintf(to, "%" PRId32, layer);
+            to += snprintf(to, LAYER_TEXT, "%" PRId32, layer);
         }
         c = end;
     }
@@ -118,7 +120,7 @@ bool sqi_layout_open(sqi_layout_side *s, const sq_bundle *b, const sq_layout *at
                        sqi_shown(s->prefix, shown));
         return false;
     }
-    s->room = 4 * strlen(s->prefix) + 128; /* {l} may become ten digits */
+    s->room = LAYER_TEXT * (strlen(s->prefix) / 3 + 1) + strlen(s->prefix) + 128;
     s->name = malloc(s->room);
     if (!s->name) sqi_error_post(&s->error, SQ_ENOMEM, "out of memory");
     return s->name != NULL;
