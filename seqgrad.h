@@ -30,6 +30,8 @@
 
 #include "ops/ops.h"
 
+#include "cells/around.h"
+#include "cells/attention.h"
 #include "cells/cells.h"
 #include "cells/init.h"
 #include "cells/layout.h"

@@ -1,8 +1,10 @@
-/* cells_impl.h -- what the cells share beside the public ops: adding one of their weights. */
+/* cells_impl.h -- what the cells share beside the public ops: adding their weights, and the sum
+ * that every gate squashes. */
 #ifndef SQ_CELLS_CELLS_IMPL_H
 #define SQ_CELLS_CELLS_IMPL_H
 
 #include "core/params.h"
+#include "core/tape.h"
 
 /* Where a cell's weights go: names begin with prefix and a dot (with neither when the prefix is
  * NULL or empty), values are uniform in [-1/sqrt(H), 1/sqrt(H)) with H = hidden. */
@@ -15,5 +17,20 @@ typedef struct sqi_cell_weights {
 
 /* Adds prefix.name. Fails as sq_params_add: {0}, posted on the params. */
 sq_weight sqi_cell_weight(const sqi_cell_weights *to, const char *name, sq_shape shape);
+
+/* The weights of one gate. */
+typedef struct sqi_gate_weights {
+    sq_weight *W, *b, *U;
+} sqi_gate_weights;
+
+/* Adds prefix.W_k [in,H], prefix.b_k [H] and prefix.U_k [state,H], k being the gate's letter. */
+void sqi_cell_gate(const sqi_cell_weights *to, char k, int64_t in, int64_t state,
+                   sqi_gate_weights gate);
+
+/* x W + b + h U */
+sq_var sqi_gate_sum(sq_tape *t, sq_var x, sq_weight W, sq_weight b, sq_var h, sq_weight U);
+
+/* [a, b] along the last axis; the other where one has no value. */
+sq_var sqi_beside(sq_var a, sq_var b);
 
 #endif

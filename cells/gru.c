@@ -1,8 +1,8 @@
-/* gru.c -- the gated recurrent unit (Cho et al. 2014), in the two forms that are called so.
+/* gru.c -- the gated recurrent unit (Cho et al. 2014), in the three forms that are called so.
  *
  * They differ in where the reset gate acts: on the state before the recurrent product (the
- * paper's first version), or on the product after it (cuDNN, PyTorch, oneDNN), which then needs
- * a bias d_n of its own inside the gate. The update h' = n + z * (h - n) is a weighted mean of
+ * paper's first version), on the product after it (cuDNN, PyTorch, oneDNN), which then needs
+ * a bias d_n of its own inside the gate, or between two products (Flux's GRUv3). The update h' = n + z * (h - n) is a weighted mean of
  * the candidate n and the old state: z near 1 keeps the state and its gradient. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
@@ -29,8 +29,11 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     /* r = sigmoid(x W_r + b_r + h U_r),   z = sigmoid(x W_z + b_z + h U_z) */
     sq_var r = sq_name(sq_sigmoid(sq_add(from_input(t, w, x, R), from_state(t, w, h, R))), "r");
     sq_var z = sq_name(sq_sigmoid(sq_add(from_input(t, w, x, Z), from_state(t, w, h, Z))), "z");
-    /* n = tanh(x W_n + b_n + s) with s = (r * h) U_n, or s = r * (h U_n + d_n) */
+    /* n = tanh(x W_n + b_n + s) with s = (r * h) U_n, or (r * (h U_n)) V_n, or
+     * r * (h U_n + d_n) */
     if (w->reset == SQ_RESET_BEFORE) s = from_state(t, w, sq_mul(r, h), N);
+    else if (w->reset == SQ_RESET_BETWEEN)
+        s = sq_matmul(sq_mul(r, from_state(t, w, h, N)), sq_use(t, w->V_n));
     else s = sq_mul(r, sq_affine(h, sq_use(t, w->U[N]), sq_use(t, w->d_n)));
     sq_var n = sq_name(sq_tanh(sq_add(from_input(t, w, x, N), s)), "n");
     /* h' = n + z * (h - n) */
@@ -45,7 +48,7 @@ sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in, i
                                                { "W_n", "b_n", "U_n" } };
     const sqi_cell_weights to = { p, prefix, hidden, seed };
     *w = (sq_gru){ .reset = SQ_RESET_AFTER, .width = { hidden } };
-    if (reset != SQ_RESET_AFTER && reset != SQ_RESET_BEFORE) {
+    if (reset != SQ_RESET_AFTER && reset != SQ_RESET_BEFORE && reset != SQ_RESET_BETWEEN) {
         sq_params_post(p, SQ_EVALUE, "gru: there is no reset form %d", (int)reset);
         return sq_params_status(p);
     }
@@ -56,6 +59,7 @@ sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in, i
         w->U[k] = sqi_cell_weight(&to, names[k][2], sq_mat(hidden, hidden));
     }
     if (reset == SQ_RESET_AFTER) w->d_n = sqi_cell_weight(&to, "d_n", sq_vec(hidden));
+    if (reset == SQ_RESET_BETWEEN) w->V_n = sqi_cell_weight(&to, "V_n", sq_mat(hidden, hidden));
     return sq_params_status(p);
 }
 

@@ -234,6 +234,41 @@ sq_status sq_init_orthogonal(sq_params *p, sq_weight w, double gain, uint64_t se
     return end(&f);
 }
 
+/* ---- Times to remember ------------------------------------------------------------------- */
+
+/* w = sign ln u, the u being those of the seed and the weight `of`. */
+static sq_status fill_chrono(sq_params *p, sq_weight w, sq_weight of, double sign,
+                             double longest, uint64_t seed)
+{
+    filling f, named;
+    if (find(&named, p, of, "init_chrono") && find(&f, p, w, "init_chrono") && begin(&f)) {
+        sq_random r = stream_of(&named, seed);
+        for (int64_t i = 0; i < f.rows * f.cols; i++) {
+            double u = sq_random_uniform(r, (uint64_t)(i / f.cols), (uint64_t)(i % f.cols));
+            f.values[i] = sign * log(1 + (longest - 2) * u);
+        }
+        return end(&f);
+    }
+    return sq_params_status(p);
+}
+
+sq_status sq_init_chrono(sq_params *p, sq_weight keep, sq_weight write, double longest,
+                         uint64_t seed)
+{
+    sq_weight of = keep.id ? keep : write;
+    sq_shape a = sq_weight_shape(p, of), b = sq_weight_shape(p, write);
+    filling f, other;
+    if (!find(&f, p, of, "init_chrono") || (write.id && !find(&other, p, write, "init_chrono")))
+        return sq_params_status(p);
+    if (!(longest >= 2) || !isfinite(longest))
+        fail(&f, SQ_EVALUE, "the longest time must be finite and at least 2 steps");
+    else if (write.id && !sq_shape_equal(a, b))
+        fail(&f, SQ_ESHAPE, "the two biases differ in shape");
+    if (keep.id) (void)fill_chrono(p, keep, of, 1, longest, seed);
+    if (write.id) (void)fill_chrono(p, write, of, -1, longest, seed);
+    return sq_params_status(p);
+}
+
 /* ---- For the cells ---------------------------------------------------------------------- */
 
 sq_weight sqi_cell_weight(const sqi_cell_weights *to, const char *name, sq_shape shape)

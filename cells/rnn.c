@@ -3,6 +3,7 @@
  * each step, which is why it vanishes or explodes with the powers of U. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
+#include "cells/init.h"
 #include "ops/ops.h"
 
 typedef sq_var activation_fn(sq_var x);
@@ -35,6 +36,15 @@ sq_status sq_rnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64_t in, i
     w->b = sqi_cell_weight(&to, "b", sq_vec(hidden));
     w->U = sqi_cell_weight(&to, "U", sq_mat(hidden, hidden));
     return sq_params_status(p);
+}
+
+sq_status sq_irnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
+                       double gain, uint64_t seed)
+{
+    if (sq_rnn_init(w, p, prefix, in, hidden, SQ_RNN_RELU, seed)) return sq_params_status(p);
+    (void)sq_init_normal(p, w->W, 0.001, seed);
+    (void)sq_init_zeros(p, w->b);
+    return sq_init_identity(p, w->U, gain);
 }
 
 sq_cell sq_rnn_cell(const sq_rnn *w)

@@ -1,8 +1,11 @@
 /* stack.c -- a cell made of cells: layer k's output is layer k+1's input.
  *
  * The states of all layers lie one after the other, so layer k sees its own as a part of the
- * stack's array and nothing is copied. A stack is an ordinary cell: stacks of stacks work. */
+ * stack's array and nothing is copied. A stack is an ordinary cell: stacks of stacks work.
+ * Residual and skip connections give the gradient ways past a layer. */
 #include "cells/cells.h"
+#include "cells/cells_impl.h"
+#include "ops/ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,20 +14,39 @@
 struct sq_stack_cells {
     int32_t n;
     int32_t n_states;
+    sq_stack_options options;
     sq_cell *layers;
     int64_t *width;     /* of all states */
     const char **names; /* of all states, pointing into text */
     char *text;         /* "0.h\0" "0.c\0" "1.h\0" ... */
 };
 
+sq_var sqi_beside(sq_var a, sq_var b)
+{
+    if (!a.id || !b.id) return a.id ? a : b;
+    return sq_concat((const sq_var[]){ a, b }, 2, -1);
+}
+
+/* y + z where that is a sum without broadcasting, else y. */
+static sq_var added(sq_var y, sq_var z)
+{
+    bool fits = y.id && z.id && sq_shape_equal(sq_shape_of(y), sq_shape_of(z));
+    return fits ? sq_add(y, z) : y;
+}
+
 static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     const sq_stack_cells *s = self;
+    sq_var z = x, all = { 0 };
     for (int32_t k = 0; k < s->n; k++) {
-        x = s->layers[k].step(t, s->layers[k].self, x, state);
-        state += s->layers[k].n_states;
+        const sq_cell *layer = &s->layers[k];
+        sq_var in = k > 0 && s->options.skip_input ? sqi_beside(z, x) : z;
+        sq_var y = layer->step(t, layer->self, in, state);
+        z = s->options.residual ? added(y, z) : y;
+        all = s->options.skip_output ? sqi_beside(all, z) : z;
+        state += layer->n_states;
     }
-    return x;
+    return all;
 }
 
 /* "2.h", or "2.1" for state 1 of a layer that has no name for it. Like snprintf. */
@@ -66,6 +88,12 @@ static void fill(sq_stack_cells *s, size_t bytes)
 
 sq_stack_cells *sq_stack_new(const sq_cell *layers, int32_t n)
 {
+    return sq_stack_new_with(layers, n, NULL);
+}
+
+sq_stack_cells *sq_stack_new_with(const sq_cell *layers, int32_t n,
+                                  const sq_stack_options *options)
+{
     int32_t n_states;
     size_t bytes;
     if (n < 1 || !measure(layers, n, &n_states, &bytes)) return NULL;
@@ -73,6 +101,7 @@ sq_stack_cells *sq_stack_new(const sq_cell *layers, int32_t n)
     if (!s) return NULL;
     s->n = n;
     s->n_states = n_states;
+    if (options) s->options = *options;
     s->layers = calloc((size_t)n, sizeof *s->layers);
     s->width = calloc((size_t)n_states + 1, sizeof *s->width);
     s->names = calloc((size_t)n_states + 1, sizeof *s->names);

@@ -1,4 +1,4 @@
-/* clip.c -- the norm of all weight gradients, and the two ways of limiting them.
+/* clip.c -- the norm of all weight gradients, the two ways of limiting them, and noise on them.
  *
  * Everything walks the flat gradient block weight by weight, leaving frozen weights out. A
  * gradient that is not finite is never clipped: scaling by limit / inf would hide the fault. */
@@ -17,10 +17,11 @@ static const struct {
     int64_t (*first_bad)(const void *grads, int64_t n);
     void (*multiply)(void *grads, int64_t n, double factor);
     void (*limit_each)(void *grads, int64_t n, double limit);
+    void (*add_noise)(void *grads, int64_t n, double sigma, sq_random stream);
     double epsilon;
 } loops[] = {
-    [SQ_F32] = { first_bad_f32, multiply_f32, limit_each_f32, 0x1p-23 },
-    [SQ_F64] = { first_bad_f64, multiply_f64, limit_each_f64, 0x1p-52 },
+    [SQ_F32] = { first_bad_f32, multiply_f32, limit_each_f32, add_noise_f32, 0x1p-23 },
+    [SQ_F64] = { first_bad_f64, multiply_f64, limit_each_f64, add_noise_f64, 0x1p-52 },
 };
 
 /* Where the gradient of weight w starts, and its size: 0 when w is frozen. */
@@ -107,6 +108,28 @@ sq_status sq_clip_value(sq_tape *t, double limit)
         int64_t n;
         char *g = slice(t, grads, (sq_weight){ id }, &n);
         loops[sq_tape_dtype(t)].limit_each(g, n, limit);
+    }
+    return SQ_OK;
+}
+
+/* No run has the last serial of all: what a tape draws for its steps is independent of this. */
+sq_status sq_grads_add_noise(sq_tape *t, double eta, double gamma, int64_t update)
+{
+    if (!sqi_begin(t, "grads_add_noise")) return sq_tape_status(t);
+    if (!(eta >= 0 && isfinite(eta)) || !isfinite(gamma) || update < 0)
+        sq_post(t, SQ_EVALUE,
+                "eta is %g, gamma %g, the update %" PRId64
+                ": they must be finite, eta and the update not negative",
+                eta, gamma, update);
+    char *grads = sq_grads(t);
+    if (!grads) return sq_tape_status(t);
+    double sigma = sqrt(eta / pow(1 + (double)update, gamma));
+    for (int32_t id = 1; id <= sq_params_count(sq_tape_params(t)); id++) {
+        int64_t n;
+        char *g = slice(t, grads, (sq_weight){ id }, &n);
+        sq_random stream =
+            sq_random_stream(t->seed, UINT64_MAX, (uint64_t)update, (uint64_t)id);
+        loops[sq_tape_dtype(t)].add_noise(g, n, sigma, stream);
     }
     return SQ_OK;
 }

@@ -1,6 +1,7 @@
 /* interpose.c -- an operation put in behind one that is already recorded, before all that use it.
  *
- * Whoever will want that sets t->spaced: then every operation leaves room behind it, a node that stands for nothing,
+ * Whoever will want that sets t->spaced: then every operation leaves room behind it, a node that
+ * stands for nothing,
  *
  *     a   .   v   .   f(v)   .   s(v)            s is put in the place behind v,
  *     a   .   v   s   f(s)   .                   f computes from it, and what s is, all f see

@@ -100,19 +100,19 @@ bool sqi_source_read(sqi_source *s, void *to, int64_t n)
     return true;
 }
 
-bool sqi_source_numbers(sqi_source *s, sq_stored stored, bool swapped, int64_t n, void *to)
+bool sqi_source_numbers(sqi_source *s, const sq_tensor *t, bool swapped, int64_t n, void *to)
 {
     unsigned char chunk[SQI_CHUNK];
-    char *at = to;
-    size_t size = sqi_stored_size(stored), held = sqi_tensor_size(sqi_stored_held(stored));
+    char *at = to, shown[SQI_SHOWN];
+    size_t size = sqi_stored_size(t->stored), held = sqi_tensor_size(t->type);
     int64_t most = (int64_t)(SQI_CHUNK / size), now;
     for (; n > 0; n -= now, at += (size_t)now * held) {
         now = n < most ? n : most;
         if (!sqi_source_read(s, chunk, now * (int64_t)size)) return false;
         if (swapped) sqi_swap_bytes(chunk, now, size);
-        if (!sqi_unpack(stored, at, chunk, now))
-            return sqi_source_fail(s, SQ_EFILE, "a %s holds a number that is none",
-                                   sq_stored_name(stored));
+        if (!sqi_unpack(t->stored, at, chunk, now))
+            return sqi_source_fail(s, SQ_EFILE, "tensor \"%s\" holds a %s that is none",
+                                   sqi_shown(t->name, shown), sq_stored_name(t->stored));
     }
     return true;
 }

@@ -17,32 +17,23 @@ typedef struct format {
     const char *name, *npy; /* in safetensors; in .npy behind the byte order, or NULL */
     size_t size;
     sq_tensor_type held;
-    int e, f;
-    int64_t least, most;
+    int e, f;            /* of floats */
+    int64_t least, most; /* of whole numbers */
 } format;
 
-#define WHOLE(name, npy, size, least, most)               \
-    {                                                     \
-        name, npy, size, SQ_TENSOR_I64, 0, 0, least, most \
-    }
-#define FLOAT(name, npy, size, held, e, f) \
-    {                                      \
-        name, npy, size, held, e, f, 0, 0  \
-    }
-
 static const format formats[] = {
-    [SQ_STORED_BOOL] = WHOLE("BOOL", "b1", 1, 0, 1),
-    [SQ_STORED_U8] = WHOLE("U8", "u1", 1, 0, UINT8_MAX),
-    [SQ_STORED_I8] = WHOLE("I8", "i1", 1, INT8_MIN, INT8_MAX),
-    [SQ_STORED_I16] = WHOLE("I16", "i2", 2, INT16_MIN, INT16_MAX),
-    [SQ_STORED_U16] = WHOLE("U16", "u2", 2, 0, UINT16_MAX),
-    [SQ_STORED_F16] = FLOAT("F16", "f2", 2, SQ_TENSOR_F32, 5, 10),
-    [SQ_STORED_BF16] = FLOAT("BF16", NULL, 2, SQ_TENSOR_F32, 8, 7),
-    [SQ_STORED_I32] = WHOLE("I32", "i4", 4, INT32_MIN, INT32_MAX),
-    [SQ_STORED_U32] = WHOLE("U32", "u4", 4, 0, UINT32_MAX),
-    [SQ_STORED_F32] = FLOAT("F32", "f4", 4, SQ_TENSOR_F32, 8, 23),
-    [SQ_STORED_F64] = FLOAT("F64", "f8", 8, SQ_TENSOR_F64, 11, 52),
-    [SQ_STORED_I64] = WHOLE("I64", "i8", 8, INT64_MIN, INT64_MAX),
+    [SQ_STORED_BOOL] = { "BOOL", "b1", 1, SQ_TENSOR_I64, .least = 0, .most = 1 },
+    [SQ_STORED_U8] = { "U8", "u1", 1, SQ_TENSOR_I64, .least = 0, .most = UINT8_MAX },
+    [SQ_STORED_I8] = { "I8", "i1", 1, SQ_TENSOR_I64, .least = INT8_MIN, .most = INT8_MAX },
+    [SQ_STORED_I16] = { "I16", "i2", 2, SQ_TENSOR_I64, .least = INT16_MIN, .most = INT16_MAX },
+    [SQ_STORED_U16] = { "U16", "u2", 2, SQ_TENSOR_I64, .least = 0, .most = UINT16_MAX },
+    [SQ_STORED_F16] = { "F16", "f2", 2, SQ_TENSOR_F32, .e = 5, .f = 10 },
+    [SQ_STORED_BF16] = { "BF16", NULL, 2, SQ_TENSOR_F32, .e = 8, .f = 7 },
+    [SQ_STORED_I32] = { "I32", "i4", 4, SQ_TENSOR_I64, .least = INT32_MIN, .most = INT32_MAX },
+    [SQ_STORED_U32] = { "U32", "u4", 4, SQ_TENSOR_I64, .least = 0, .most = UINT32_MAX },
+    [SQ_STORED_F32] = { "F32", "f4", 4, SQ_TENSOR_F32, .e = 8, .f = 23 },
+    [SQ_STORED_F64] = { "F64", "f8", 8, SQ_TENSOR_F64, .e = 11, .f = 52 },
+    [SQ_STORED_I64] = { "I64", "i8", 8, SQ_TENSOR_I64, .least = INT64_MIN, .most = INT64_MAX },
 };
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 

@@ -143,10 +143,10 @@ void sqi_source_close(sqi_source *s);
 bool sqi_source_fail(const sqi_source *s, sq_status status, const char *fmt, ...)
     SQ_PRINTF(3, 4);
 
-/* n bytes; n elements to the type that holds them, their bytes turned round before if asked. The
- * caller has compared with what is left. */
+/* n bytes; n elements of t to the type that holds them, their bytes turned round before if asked.
+ * The caller has compared with what is left. */
 bool sqi_source_read(sqi_source *s, void *to, int64_t n);
-bool sqi_source_numbers(sqi_source *s, sq_stored stored, bool swapped, int64_t n, void *to);
+bool sqi_source_numbers(sqi_source *s, const sq_tensor *t, bool swapped, int64_t n, void *to);
 
 /* Posts behind `"path": `, or nothing where path is NULL. */
 sq_status sqi_file_vfail(sqi_error *error, const char *path, sq_status status, const char *fmt,

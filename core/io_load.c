@@ -313,7 +313,7 @@ static bool read_values(loader *l)
                             sqi_shown(e[i].tensor.name, shown), e[i].tensor.count);
             return false;
         }
-        if (!sqi_source_numbers(&l->source, t->shown.stored, false, t->shown.count, t->values))
+        if (!sqi_source_numbers(&l->source, &t->shown, false, t->shown.count, t->values))
             return false;
     }
     return true;

@@ -220,7 +220,7 @@ static bool read_columns(reader *r, unsigned char *values)
         stride[i] = i == t->rank - 1 ? 1 : stride[i + 1] * t->dim[i + 1];
     for (int64_t done = 0; done < t->count; done += now) {
         now = t->count - done < AT_ONCE ? t->count - done : AT_ONCE;
-        if (!sqi_source_numbers(&r->source, t->stored, r->swapped, now, some)) return false;
+        if (!sqi_source_numbers(&r->source, t, r->swapped, now, some)) return false;
         for (int64_t k = 0; k < now; k++) {
             memcpy(values + (size_t)place * size, (unsigned char *)some + (size_t)k * size,
                    size);
@@ -234,8 +234,7 @@ static bool read_values(reader *r, void *values)
 {
     if (r->columns_first && r->tensor.rank > 1 && r->tensor.count > 0)
         return read_columns(r, values);
-    return sqi_source_numbers(&r->source, r->tensor.stored, r->swapped, r->tensor.count,
-                              values);
+    return sqi_source_numbers(&r->source, &r->tensor, r->swapped, r->tensor.count, values);
 }
 
 /* From a source that has been opened, or not. */

@@ -25,6 +25,19 @@ SQ_API SQ_CHECKED sq_status sq_clip_norm(sq_tape *t, double limit, double *norm)
 /* Every element into [-limit, limit]. Fails as sq_clip_norm does. */
 SQ_API SQ_CHECKED sq_status sq_clip_value(sq_tape *t, double limit);
 
+/* ---- Noise on a tape's weight gradients, before the update ------------------------------- */
+
+/* g += sigma n, n normal, sigma^2 = eta / (1 + update)^gamma; the paper takes gamma = 0.55 and eta from
+ * 0.01, 0.3, 1 (Neelakantan, Vilnis, Le, Sutskever, Kaiser, Kurach, Martens 2015) and clips first.
+ * update is 0, 1, 2, ...: sq_optim_updates(o). Element i of weight id gets
+ *     sq_random_normal(sq_random_stream(tape seed, 2^64 - 1, update, id), 0, i)
+ * so that training that is resumed with the same seed goes on with the same noise. Frozen weights get
+ * none. With data in parallel, add it once, to the sum.
+ * Fails, gradients as they were: the tape's sticky error; invalid gradients (SQ_EGRAD); SQ_EVALUE when
+ * eta or the update is negative, or a number infinite or none. Cost: about 50 ns an element. */
+SQ_API SQ_CHECKED sq_status sq_grads_add_noise(sq_tape *t, double eta, double gamma,
+                                               int64_t update);
+
 /* ---- Schedules: the rate at update n = 0, 1, 2, ... ------------------------------------- */
 
 /* A plain value. kind: constant; cosine from rate to floor over `updates`, floor afterwards.

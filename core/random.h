@@ -13,7 +13,8 @@
  *     ordinal  how many streams were taken in this step before, as the step is written
  *     row      of the batch: the first index of what has at least two; else 0
  *     column   the place within the row
- */
+ *
+ * Noise on gradients (optim.h) has the serial 2^64 - 1, which no run is given. */
 #ifndef SQ_CORE_RANDOM_H
 #define SQ_CORE_RANDOM_H
 

@@ -261,33 +261,95 @@ void sqi_frame_free(sqi_frame *f)
     free(f->r);
 }
 
-sq_status sq_jacobian_log_singular(const sq_unrolled *u, int64_t t, int64_t k, int64_t row,
-                                   double *log_sigma)
+/* ---- Singular values of long products ------------------------------------------------------ */
+
+/* (dh_t/dh_k)^T = frame^T a, from the newest step back: J^T frame is made orthonormal again, and
+ * what that takes goes into a, whose rows have scales of their own. */
+typedef struct spectrum {
+    sqi_frame f;
+    sqi_scaled a, copy;
+    double *work;
+} spectrum;
+
+static bool spectrum_new(spectrum *p, sq_tape *t, int64_t n)
+{
+    *p = (spectrum){ .a = { .n = n, .m = n }, .copy = { .n = n, .m = n } };
+    p->work = numbers(t, n + 1, n + 1);
+    p->a.v = numbers(t, n, n);
+    p->a.scale = numbers(t, n, 1);
+    p->copy.v = numbers(t, n, n);
+    p->copy.scale = numbers(t, n, 1);
+    bool ok = p->work && p->a.v && p->a.scale && p->copy.v && p->copy.scale;
+    for (int64_t i = 0; ok && i < n; i++) p->a.v[i * n + i] = 1;
+    return sqi_frame_new(&p->f, t, n, n) && ok;
+}
+
+static void spectrum_free(spectrum *p)
+{
+    void *const all[] = { p->work, p->a.v, p->a.scale, p->copy.v, p->copy.scale };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    sqi_frame_free(&p->f);
+}
+
+static bool spectrum_back(spectrum *p, const sq_unrolled *u, int64_t step, int64_t row)
+{
+    sqi_moment m;
+    int64_t n = p->f.n;
+    bool ok = sqi_moment_open(&m, u, step) && sqi_moment_pull(&m, row, n, p->f.q, p->f.j, NULL);
+    sqi_moment_close(&m);
+    if (!ok) return false;
+    memcpy(p->f.q, p->f.j, (size_t)(n * n) * sizeof *p->f.q);
+    sqi_orthonormalise(n, n, p->f.q, p->f.r);
+    sqi_transpose(n, n, p->f.r, p->f.j);
+    sqi_scaled_multiply(p->f.j, &p->a, p->work);
+    return true;
+}
+
+/* Taking the values turns the rows: of a copy, for there may be more to come. */
+static void spectrum_read(spectrum *p, double *log_sigma)
+{
+    int64_t n = p->f.n;
+    memcpy(p->copy.v, p->a.v, (size_t)(n * n) * sizeof *p->a.v);
+    memcpy(p->copy.scale, p->a.scale, (size_t)n * sizeof *p->a.scale);
+    sqi_scaled_singular(&p->copy, log_sigma);
+}
+
+static bool check_descent(const sq_unrolled *u, int64_t t, const int64_t *k, int64_t n,
+                          const double *log_sigma)
+{
+    sq_tape *tape = sq_unrolled_tape(u);
+    if (n < 0 || (n && !k))
+        return sq_post(tape, SQ_ERANGE, "cannot look at %lld steps", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        if (!check_order(u, t, k[i], -1, log_sigma)) return false;
+        if (i && k[i] >= k[i - 1])
+            return sq_post(tape, SQ_ERANGE, "k = %lld stands behind %lld: it must be smaller",
+                           (long long)k[i], (long long)k[i - 1]);
+    }
+    return true;
+}
+
+sq_status sq_jacobian_log_spectra(const sq_unrolled *u, int64_t t, const int64_t *k, int64_t n,
+                                  int64_t row, double *log_sigma)
 {
     if (!u) return SQ_EVAR;
     sq_tape *tape = sq_unrolled_tape(u);
-    if (!sqi_jacobian_begin(u, "jacobian_log_singular", t, row, SQ_JOINTLY) ||
-        !check_order(u, t, k, -1, log_sigma))
+    if (!sqi_jacobian_begin(u, "jacobian_log_spectra", t, row, SQ_JOINTLY) ||
+        !check_descent(u, t, k, n, log_sigma))
         return tape->error.status;
-    int64_t n = sq_jacobian_size(u, SQ_JOINTLY);
-    sqi_frame f;
-    sqi_scaled a = { .n = n, .m = n };
-    double *work = numbers(tape, n + 1, n + 1);
-    a.v = numbers(tape, n, n);
-    a.scale = numbers(tape, n, 1);
-    bool ok = sqi_frame_new(&f, tape, n, n) && work && a.v && a.scale;
-    for (int64_t i = 0; ok && i < n; i++) a.v[i * n + i] = 1;
-    for (int64_t step = k + 1; ok && step <= t; step++) {
-        ok = sqi_frame_step(&f, u, step, row);
-        if (!ok) break;
-        sqi_orthonormalise(n, n, f.q, f.r);
-        sqi_transpose(n, n, f.r, f.j);
-        sqi_scaled_multiply(f.j, &a, work);
+    int64_t size = sq_jacobian_size(u, SQ_JOINTLY), step = t;
+    spectrum p;
+    bool ok = spectrum_new(&p, tape, size);
+    for (int64_t i = 0; ok && i < n; i++) {
+        for (; ok && step > k[i]; step--) ok = spectrum_back(&p, u, step, row);
+        if (ok) spectrum_read(&p, log_sigma + i * size);
     }
-    if (ok) sqi_scaled_singular(&a, log_sigma);
-    sqi_frame_free(&f);
-    free(work);
-    free(a.v);
-    free(a.scale);
+    spectrum_free(&p);
     return tape->error.status;
+}
+
+sq_status sq_jacobian_log_singular(const sq_unrolled *u, int64_t t, int64_t k, int64_t row,
+                                   double *log_sigma)
+{
+    return sq_jacobian_log_spectra(u, t, &k, 1, row, log_sigma);
 }

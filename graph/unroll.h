@@ -75,6 +75,8 @@ typedef struct sq_unroll_options {
      * Such a row goes through the step all the same, with x = 0 and the states it has, and the result is
      * thrown away: only what the step itself adds up over rows would feel it. Hence the output, where
      * there is one, must have B rows, else SQ_ESHAPE; and named values of such a row mean nothing.
+     * An LSTM's step of 64 rows, I = 128, H = 256, then takes 4 % more instructions (callgrind) and
+     * 36 % more memory for what the sweep needs: cleaned copies of x, m, and the output.
      * All else (budgets, dropout by absolute step and row, T = 0, B = 0, generation, ledgers) is as
      * without. */
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */

@@ -16,15 +16,6 @@
 
 /* ---- What the three share --------------------------------------------------------------- */
 
-static bool check_reduction(sq_tape *t, const sq_attr *attr, int64_t terms)
-{
-    int64_t how = attr->k[0];
-    if (how != SQ_MEAN && how != SQ_SUM && how != SQ_ROWS)
-        return sq_post(t, SQ_EVALUE,
-                       "reduction %" PRId64 " is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS", how);
-    return terms > 0 || how != SQ_MEAN || sq_post(t, SQ_ESHAPE, "mean of nothing");
-}
-
 /* How many sums there are, each of so many elements of the operands. */
 typedef struct parts {
     int64_t count, size;
@@ -56,7 +47,7 @@ static bool pair_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr 
     if (!sq_shape_equal(in[0], in[1]))
         return sq_post(t, SQ_ESHAPE, "shapes differ: %s and %s", sq_shape_text(in[0], a),
                        sq_shape_text(in[1], b));
-    if (!check_reduction(t, attr, sq_shape_size(in[0]))) return false;
+    if (!sqi_check_reduction(t, attr->k[0], sq_shape_size(in[0]))) return false;
     if (attr->k[0] == SQ_ROWS && in[0].rank < 1)
         return sq_post(t, SQ_ESHAPE, "a scalar has no rows");
     *out = reduced_shape(in[0], attr);
@@ -82,13 +73,7 @@ static void add_number(const sq_call *c, double v, void *y)
     set_number(c, number(c, y) + v, y);
 }
 
-/* As recorded expressions: total by the reduction, and gy times s, so that it meets x. */
-static sq_var reduced(sq_var terms, const sq_attr *attr)
-{
-    if (attr->k[0] == SQ_ROWS) return sq_sum_axis(terms, -1);
-    return attr->k[0] == SQ_MEAN ? sq_mean(terms) : sq_sum(terms);
-}
-
+/* As a recorded expression: gy times s, so that it meets x. */
 static sq_var spread(sq_var gy, sq_shape x, const sq_attr *attr)
 {
     return attr->k[0] == SQ_ROWS ? sq_reshape(gy, sqi_with_size(x, -1, 1)) : gy;
@@ -157,7 +142,7 @@ static sq_var squared_error_adjoint(const sq_var *x, sq_var y, sq_var gy, const 
 
 static sq_var squared_error_means(const sq_var *x, const sq_attr *attr)
 {
-    return reduced(sq_square(sq_sub(x[0], x[1])), attr);
+    return sqi_reduced(sq_square(sq_sub(x[0], x[1])), attr->k[0]);
 }
 
 /* ---- bce_logits ------------------------------------------------------------------------- */
@@ -205,7 +190,7 @@ static sq_var bce_adjoint(const sq_var *x, sq_var y, sq_var gy, const sq_attr *a
 
 static sq_var bce_means(const sq_var *x, const sq_attr *attr)
 {
-    return reduced(sq_sub(sq_softplus(x[0]), sq_mul(x[1], x[0])), attr);
+    return sqi_reduced(sq_sub(sq_softplus(x[0]), sq_mul(x[1], x[0])), attr->k[0]);
 }
 
 /* ---- cross_entropy ---------------------------------------------------------------------- */
@@ -232,7 +217,7 @@ static bool cross_entropy_shape(sq_tape *t, int32_t n, const sq_shape *in, const
     if (attr->k[0] == SQ_MEAN && attr->n_ids > 0 && counted(attr) == 0)
         return sq_post(t, SQ_EVALUE, "mean of nothing: all %" PRId64 " rows are masked out",
                        attr->n_ids);
-    return check_reduction(t, attr, attr->n_ids);
+    return sqi_check_reduction(t, attr->k[0], attr->n_ids);
 }
 
 /* Part i: the labels of all rows, or of one, and where its logits begin. */
@@ -242,7 +227,8 @@ static sqi_labels labels_of(const sq_call *c, int64_t i, int64_t *at)
     const sq_attr *a = c->attr;
     bool each = a->k[0] == SQ_ROWS;
     *at = i * r.n;
-    return (sqi_labels){ each ? 1 : r.outer, r.n, a->ids + i, a->mask ? a->mask + i : NULL };
+    return (sqi_labels){ each ? 1 : r.outer, r.n, i ? a->ids + i : a->ids,
+                         a->mask ? a->mask + i : NULL };
 }
 
 static int64_t label_parts(const sq_call *c)
@@ -295,7 +281,10 @@ static sq_var cross_entropy_adjoint(const sq_var *x, sq_var y, sq_var gy, const 
 {
     (void)y, (void)k;
     sq_shape s = sq_shape_of(x[0]);
-    sq_var p = sq_softmax(rows_of(x[0]), -1);
+    sq_var rows = rows_of(x[0]);
+    if (attr->mask) /* what is masked may be no number */
+        rows = sq_where(attr->mask, sq_mat(attr->n_ids, 1), rows, sq_constant(gy.tape, 0));
+    sq_var p = sq_softmax(rows, -1);
     sq_var hot = sqi_one_hot(x[0].tape, attr, s.dim[s.rank - 1]);
     /* A row of `hot` sums to 1, or to 0 where it is masked: the mask as a column. */
     if (attr->mask) p = sq_mul(p, sq_sum_to(hot, sq_mat(attr->n_ids, 1)));

@@ -29,6 +29,7 @@ sqi_masked sqi_masked_rows(const sq_call *c, sq_shape x, int64_t axis)
     }
     r.x_step = along == 3 ? 1 : xs[along];
     r.m_step = ms[along];
+    if (!r.mask) r.dim[0] = 0; /* there is nothing */
     if (x.rank && c->row) r.mask += c->row * ms[lacks];
     return r;
 }

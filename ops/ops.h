@@ -61,6 +61,28 @@ SQ_API sq_var sq_masked_mean(sq_var x, const int32_t *mask, sq_shape shape);
 SQ_API sq_var sq_masked_sum_axis(sq_var x, int axis, const int32_t *mask, sq_shape shape);
 SQ_API sq_var sq_masked_mean_axis(sq_var x, int axis, const int32_t *mask, sq_shape shape);
 
+/* ---- Losses that are compositions. Reductions and masks as of the losses in ops.def ------- */
+
+/* max(0, 1 - t z) (Cortes, Vapnik 1995): t is -1 or 1, of the shape of z; both get gradients. At the
+ * kink the derivative is the mean of both sides, as everywhere. */
+SQ_API sq_var sq_hinge(sq_var z, sq_var t, sq_reduction reduction);
+
+/* For several classes, logits [..,C] and a label y for each row; mask NULL, or an entry for each row.
+ *     sq_hinge_max    max(0, 1 + max_(j != y) z_j - z_y)        (Crammer, Singer 2001)
+ *     sq_hinge_all    sum_(j != y) max(0, 1 + z_j - z_y)        (Weston, Watkins 1999)
+ * A mean is over rows. (PyTorch's multi_margin_loss is the second divided by C.) */
+SQ_API sq_var sq_hinge_max(sq_var logits, const int32_t *labels, const int32_t *mask,
+                           sq_reduction reduction);
+SQ_API sq_var sq_hinge_all(sq_var logits, const int32_t *labels, const int32_t *mask,
+                           sq_reduction reduction);
+
+/* Independent coins (the notes of a frame): of each row [O] of z and t, of equal shapes [..,O],
+ *     -ln p(t) = sum over o of softplus(z_o) - t_o z_o
+ * Its mean is over rows, not over their elements as in sq_bce_logits. mask NULL, or an entry for each
+ * row: frame t of sequence b, in [T,B,O]. */
+SQ_API sq_var sq_bernoulli_nll(sq_var logits, sq_var targets, const int32_t *mask,
+                               sq_reduction reduction);
+
 /* A constant [n,classes] with 1 at (i, ids[i]). Fails: SQ_ERANGE. */
 SQ_API sq_var sq_one_hot(sq_tape *t, const int32_t *ids, int64_t n, int64_t classes);
 

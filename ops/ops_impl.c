@@ -73,6 +73,33 @@ bool sqi_compose(const char *name, sq_var x, sq_shape *s)
     return n != NULL;
 }
 
+bool sqi_compose_pair(const char *name, sq_var a, sq_var b, sq_shape *s)
+{
+    char text[2][SQ_SHAPE_TEXT];
+    sq_tape *t = a.tape ? a.tape : b.tape;
+    const sqi_node *na = sqi_begin(t, name) ? sqi_node_of(t, a, "operand 1") : NULL;
+    const sqi_node *nb = na ? sqi_node_of(t, b, "operand 2") : NULL;
+    if (!nb) return false;
+    *s = na->shape;
+    return sq_shape_equal(na->shape, nb->shape) ||
+           sq_post(t, SQ_ESHAPE, "shapes differ: %s and %s", sq_shape_text(na->shape, text[0]),
+                   sq_shape_text(nb->shape, text[1]));
+}
+
+bool sqi_check_reduction(sq_tape *t, int64_t how, int64_t terms)
+{
+    if (how != SQ_MEAN && how != SQ_SUM && how != SQ_ROWS)
+        return sq_post(t, SQ_EVALUE,
+                       "reduction %" PRId64 " is neither SQ_MEAN nor SQ_SUM nor SQ_ROWS", how);
+    return terms > 0 || how != SQ_MEAN || sq_post(t, SQ_ESHAPE, "mean of nothing");
+}
+
+sq_var sqi_reduced(sq_var terms, int64_t how)
+{
+    if (how == SQ_ROWS) return sq_sum_axis(terms, -1);
+    return how == SQ_MEAN ? sq_mean(terms) : sq_sum(terms);
+}
+
 sq_attr sqi_shape_attr(sq_shape s)
 {
     sq_attr a = { .k = { s.rank } };

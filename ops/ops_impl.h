@@ -88,9 +88,17 @@ static inline bool sqi_check_size(sq_tape *t, sq_shape out)
 /* All n_ids ids are there and lie in 0..n-1, masked ones aside; `what` names one of them. */
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what);
 
+/* A reduction, and something to take the mean of. */
+bool sqi_check_reduction(sq_tape *t, int64_t how, int64_t terms);
+
 /* Opens a composition of ops, so that its mistakes bear its own name: sets the shape of operand
  * 1; false after posting that x has no value, or silently on a tape that failed before. */
 bool sqi_compose(const char *name, sq_var x, sq_shape *s);
+/* The same for two operands, whose shapes must be equal. */
+bool sqi_compose_pair(const char *name, sq_var a, sq_var b, sq_shape *s);
+
+/* As recorded expressions: the terms by a reduction, all or the last axis. */
+sq_var sqi_reduced(sq_var terms, int64_t how);
 
 /* ---- Attributes ------------------------------------------------------------------------- */
 

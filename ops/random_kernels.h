@@ -1,4 +1,4 @@
-/* random_kernels.h -- dropout's loop, by instruction set.
+/* random_kernels.h -- the loops of dropout and zoneout, by instruction set.
  *
  * The words of sq_random_word are made many blocks at a time, each lane one block of the generator:
  * integers, so every table gives the same bits. */
@@ -8,15 +8,16 @@
 #include "ops/ops_impl.h"
 
 /* y[r,c] (=, += with add) x[r,c] m, over rows r of cols; m is scale where
- * sq_random_word(stream, row + r, c) >= threshold, else 0. */
+ * sq_random_word(stream, row + r, c) >= threshold, else 0; with `below` the other way round. Where
+ * there is an `other`, y = x where the word is, else other, and no more. */
 typedef struct sqi_masking {
     sq_random stream;
     int64_t row, rows, cols;
     uint32_t threshold;
     double scale;
-    const void *x;
+    const void *x, *other;
     void *y;
-    bool add;
+    bool add, below;
 } sqi_masking;
 
 /* By sq_dtype. */

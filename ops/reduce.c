@@ -267,6 +267,7 @@ const sq_op sq_op_broadcast_to = {
     .name = "broadcast_to",
     .formula = "y = x stretched to a shape",
     .arity = 1,
+    .flags = SQ_ROWWISE,
     .shape = broadcast_to_shape,
     .forward = broadcast_to_forward,
     .vjp = broadcast_to_vjp,

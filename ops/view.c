@@ -454,7 +454,7 @@ const sq_op sq_op_slice = {
     .name = "slice",
     .formula = "y = x[start .. start+count) along an axis",
     .arity = 1,
-    .flags = SQ_VIEW,
+    .flags = SQ_VIEW | SQ_ROWWISE, /* along the rows it can only take all of them */
     .shape = slice_shape,
     .forward = slice_forward,
     .vjp = slice_vjp,

@@ -2,105 +2,42 @@
  * batches and widths; names and sizes of weights and states; stacks; what a mistake says.
  *
  * Whether the equations are the right ones is the business of test_golden.c. */
+#include "tests/support/every_cell.h"
 #include "tests/support/support.h"
 
-typedef union layer {
-    sq_rnn rnn;
-    sq_lstm lstm;
-    sq_gru gru;
-    sq_mgu mgu;
-    sq_peephole peephole;
-    sq_lnlstm lnlstm;
-} layer;
-
-typedef sq_cell make_fn(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                        uint64_t seed);
-
-static sq_cell rnn(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                   sq_rnn_activation act, uint64_t seed)
-{
-    (void)sq_rnn_init(&w->rnn, p, prefix, in, hidden, act, seed);
-    return sq_rnn_cell(&w->rnn);
-}
-
-static sq_cell gru(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                   sq_gru_reset reset, uint64_t seed)
-{
-    (void)sq_gru_init(&w->gru, p, prefix, in, hidden, reset, seed);
-    return sq_gru_cell(&w->gru);
-}
-
-static sq_cell rnn_tanh(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                        uint64_t seed)
-{
-    return rnn(w, p, prefix, in, hidden, SQ_RNN_TANH, seed);
-}
-
-static sq_cell rnn_relu(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                        uint64_t seed)
-{
-    return rnn(w, p, prefix, in, hidden, SQ_RNN_RELU, seed);
-}
-
-static sq_cell rnn_sigmoid(layer *w, sq_params *p, const char *prefix, int64_t in,
-                           int64_t hidden, uint64_t seed)
-{
-    return rnn(w, p, prefix, in, hidden, SQ_RNN_SIGMOID, seed);
-}
-
-static sq_cell lstm(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                    uint64_t seed)
-{
-    (void)sq_lstm_init(&w->lstm, p, prefix, in, hidden, seed);
-    return sq_lstm_cell(&w->lstm);
-}
-
-static sq_cell gru_after(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                         uint64_t seed)
-{
-    return gru(w, p, prefix, in, hidden, SQ_RESET_AFTER, seed);
-}
-
-static sq_cell gru_before(layer *w, sq_params *p, const char *prefix, int64_t in,
-                          int64_t hidden, uint64_t seed)
-{
-    return gru(w, p, prefix, in, hidden, SQ_RESET_BEFORE, seed);
-}
-
-static sq_cell mgu(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                   uint64_t seed)
-{
-    (void)sq_mgu_init(&w->mgu, p, prefix, in, hidden, seed);
-    return sq_mgu_cell(&w->mgu);
-}
-
-static sq_cell peephole(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                        uint64_t seed)
-{
-    (void)sq_peephole_init(&w->peephole, p, prefix, in, hidden, seed);
-    return sq_peephole_cell(&w->peephole);
-}
-
-static sq_cell lnlstm(layer *w, sq_params *p, const char *prefix, int64_t in, int64_t hidden,
-                      uint64_t seed)
-{
-    (void)sq_lnlstm_init(&w->lnlstm, p, prefix, in, hidden, seed);
-    return sq_lnlstm_cell(&w->lnlstm);
-}
-
+/* What the weights of a kind add up to: matrices [I,H] and [H,H] as often as `per_hidden`, and
+ * vectors [H]. 0: widths that are not H, which have a test of their own. */
 static const struct kind {
+    any_cell_fn *make;
     const char *name;
-    make_fn *make;
     int n_weights, n_states;
-    int64_t per_hidden; /* elements = per_hidden H (I + H) + vectors H */
-    int64_t vectors;
+    int64_t from_x, from_h, vectors;
     int64_t wider; /* see `gradients` */
 } kinds[] = {
-    { "rnn", rnn_tanh, 3, 1, 1, 1, 0 },    { "rnn", rnn_relu, 3, 1, 1, 1, 0 },
-    { "rnn", rnn_sigmoid, 3, 1, 1, 1, 0 }, { "lstm", lstm, 12, 2, 4, 4, 0 },
-    { "gru", gru_after, 10, 1, 3, 4, 0 },  { "gru", gru_before, 9, 1, 3, 3, 0 },
-    { "mgu", mgu, 6, 1, 2, 2, 0 },         { "peephole", peephole, 15, 2, 4, 7, 0 },
-    { "lnlstm", lnlstm, 22, 2, 4, 14, 9 },
+    { any_rnn_tanh, "rnn", 3, 1, 1, 1, 1, 0 },
+    { any_rnn_relu, "rnn", 3, 1, 1, 1, 1, 0 },
+    { any_rnn_sigmoid, "rnn", 3, 1, 1, 1, 1, 0 },
+    { any_lstm, "lstm", 12, 2, 4, 4, 4, 0 },
+    { any_gru_after, "gru", 10, 1, 3, 3, 4, 0 },
+    { any_gru_before, "gru", 9, 1, 3, 3, 3, 0 },
+    { any_gru_between, "gru", 10, 1, 3, 4, 3, 0 },
+    { any_mgu, "mgu", 6, 1, 2, 2, 2, 0 },
+    { any_peephole, "peephole", 15, 2, 4, 4, 7, 0 },
+    { any_lnlstm, "lnlstm", 22, 2, 4, 4, 14, 9 },
+    { any_lngru, "lngru", 16, 1, 3, 3, 10, 9 },
+    { any_cifg, "cifg", 9, 2, 3, 3, 3, 0 },
+    { any_lstm97, "lstm97", 9, 2, 3, 3, 3, 0 },
+    { any_lstmp, "lstmp", 13, 2, 0, 0, 0, 0 },
+    { any_greff_v, "greff", 15, 2, 4, 4, 7, 0 },
+    { any_greff_nig, "greff", 11, 2, 3, 3, 5, 0 },
+    { any_greff_nfg, "greff", 11, 2, 3, 3, 5, 0 },
+    { any_greff_nog, "greff", 11, 2, 3, 3, 5, 0 },
+    { any_greff_niaf, "greff", 15, 2, 4, 4, 7, 0 },
+    { any_greff_noaf, "greff", 15, 2, 4, 4, 7, 0 },
+    { any_greff_cifg, "greff", 11, 2, 3, 3, 5, 0 },
+    { any_greff_np, "greff", 12, 2, 4, 4, 4, 0 },
+    { any_greff_fgr, "greff", 24, 5, 4, 13, 7, 0 },
+    { any_clockwork, "clockwork", 9, 2, 0, 0, 0, 0 },
 };
 
 static const struct size {
@@ -128,7 +65,7 @@ Test(cells, gradients)
 {
     for (int k = 0; k < COUNT(kinds); k++)
         for (int i = 0; i < COUNT(sizes); i++) {
-            layer w;
+            any_cell w;
             struct size s = sizes[i];
             s.H += kinds[k].wider;
             sq_params *p = sq_params_new(SQ_F64);
@@ -141,25 +78,25 @@ Test(cells, gradients)
 /* The check clones the weights in double, so a cell in single precision is checked the same. */
 Test(cells, gradients_of_float_weights)
 {
-    layer w;
+    any_cell w;
     sq_params *p = sq_params_new(SQ_F32);
-    sq_cell cell = lstm(&w, p, "cell", 3, 2, 7);
+    sq_cell cell = any_lstm(&w, p, "cell", 3, 2, 7);
     expect_right(&cell, p, (struct size){ 2, 2, 3, 2 }, 5);
     sq_params_free(p);
 }
 
 Test(cells, gradients_of_stacks)
 {
-    static make_fn *const mixes[][3] = { { lstm, gru_after, rnn_tanh },
-                                         { mgu, lstm, gru_before },
-                                         { peephole, lnlstm, NULL },
-                                         { rnn_sigmoid, lstm, NULL },
-                                         { gru_after, gru_after, NULL } };
+    static any_cell_fn *const mixes[][3] = { { any_lstm, any_gru_after, any_rnn_tanh },
+                                             { any_mgu, any_lstm, any_gru_before },
+                                             { any_peephole, any_lnlstm, NULL },
+                                             { any_rnn_sigmoid, any_lstm, NULL },
+                                             { any_gru_after, any_gru_after, NULL } };
     static const char *const prefix[] = { "l0", "l1", "l2" };
     static const int64_t lengths[] = { 1, 2, 7 };
     for (int k = 0; k < COUNT(mixes); k++)
         for (int i = 0; i < COUNT(lengths); i++) {
-            layer w[3];
+            any_cell w[3];
             sq_cell cells[3];
             int n = mixes[k][2] ? 3 : 2;
             sq_params *p = sq_params_new(SQ_F64);
@@ -173,24 +110,35 @@ Test(cells, gradients_of_stacks)
         }
 }
 
+Test(cells, table_is_whole)
+{
+    cr_assert(eq(int, COUNT(kinds), N_CELL_KINDS));
+    for (int k = 0; k < COUNT(kinds); k++) {
+        bool same = kinds[k].make == every_cell[k].make;
+        cr_expect(same, "%s", every_cell[k].name);
+    }
+}
+
 Test(cells, sizes_and_names)
 {
+    static const char *const states[] = { "h", "c", "i", "f", "o" };
     const int64_t I = 5, H = 3;
     for (int k = 0; k < COUNT(kinds); k++) {
-        layer w;
+        const struct kind *kind = &kinds[k];
+        any_cell w;
         sq_params *p = sq_params_new(SQ_F32);
-        sq_cell cell = kinds[k].make(&w, p, "a", I, H, 1);
-        EXPECT_TEXT(cell.name, kinds[k].name);
-        cr_expect(eq(int, cell.n_states, kinds[k].n_states));
-        for (int s = 0; s < cell.n_states; s++) {
-            cr_expect(eq(int, (int)cell.width[s], (int)H));
-            EXPECT_TEXT(cell.state_names[s], s ? "c" : "h");
-        }
-        cr_expect(eq(int, sq_params_count(p), kinds[k].n_weights));
-        int64_t n = kinds[k].per_hidden * H * (I + H) + kinds[k].vectors * H;
-        cr_expect(eq(int, (int)sq_params_size(p), (int)n));
+        sq_cell cell = kind->make(&w, p, "a", I, H, 1);
+        EXPECT_TEXT(cell.name, kind->name);
+        cr_expect(eq(int, cell.n_states, kind->n_states));
+        cr_expect(eq(int, sq_params_count(p), kind->n_weights), "%s", every_cell[k].name);
         for (int32_t id = 1; id <= sq_params_count(p); id++)
             cr_expect(strncmp(sq_weight_name(p, (sq_weight){ id }), "a.", 2) == 0);
+        int64_t n = kind->from_x * I * H + kind->from_h * H * H + kind->vectors * H;
+        for (int s = 0; s < cell.n_states && n; s++) {
+            cr_expect(eq(int, (int)cell.width[s], (int)H));
+            EXPECT_TEXT(cell.state_names[s], states[s]);
+        }
+        if (n) cr_expect(eq(int, (int)sq_params_size(p), (int)n), "%s", every_cell[k].name);
         sq_params_free(p);
     }
 }
@@ -201,14 +149,14 @@ Test(cells, names_are_those_of_the_equations)
     static const char *const want[] = { "lstm.W_i", "lstm.b_i", "lstm.U_i", "lstm.W_f",
                                         "lstm.b_f", "lstm.U_f", "lstm.W_g", "lstm.b_g",
                                         "lstm.U_g", "lstm.W_o", "lstm.b_o", "lstm.U_o" };
-    layer w;
+    any_cell w;
     sq_params *p = sq_params_new(SQ_F64);
-    (void)lstm(&w, p, "lstm", 2, 2, 1);
+    (void)any_lstm(&w, p, "lstm", 2, 2, 1);
     for (int k = 0; k < COUNT(want); k++)
         EXPECT_TEXT(sq_weight_name(p, (sq_weight){ k + 1 }), want[k]);
     sq_weight W = sq_params_find(p, "lstm.W_o");
     cr_expect(eq(int, W.id, w.lstm.W[3].id));
-    (void)mgu(&w, p, "", 2, 2, 1);
+    (void)any_mgu(&w, p, "", 2, 2, 1);
     cr_expect(eq(int, sq_params_find(p, "R").id, w.mgu.R.id), "no prefix, no dot");
     cr_expect(w.mgu.R.id != 0);
     sq_params_free(p);
@@ -227,13 +175,15 @@ static bool starts_constant(const char *name)
 Test(cells, first_values)
 {
     for (int k = 0; k < COUNT(kinds); k++) {
-        layer w;
+        any_cell w;
         sq_params *p = sq_params_new(SQ_F64);
         (void)kinds[k].make(&w, p, "a", 6, 64, 3);
         for (int32_t id = 1; id <= sq_params_count(p); id++) {
-            double v[64 * 64], least = 9, most = -9;
+            double v[64 * 65], least = 9, most = -9;
             int64_t n = sq_shape_size(sq_weight_shape(p, (sq_weight){ id }));
-            if (starts_constant(sq_weight_name(p, (sq_weight){ id }))) continue;
+            const char *name = sq_weight_name(p, (sq_weight){ id });
+            if (starts_constant(name)) continue;
+            if (kinds[k].make == any_greff_cifg && strcmp(name, "a.b_i") == 0) continue;
             cr_assert(sq_weight_get(p, (sq_weight){ id }, v) == SQ_OK);
             for (int64_t i = 0; i < n; i++) {
                 least = fmin(least, v[i]);
@@ -248,10 +198,10 @@ Test(cells, first_values)
 
 Test(cells, forget_bias)
 {
-    layer w;
+    any_cell w;
     double b[3];
     sq_params *p = sq_params_new(SQ_F64);
-    (void)lstm(&w, p, "a", 2, 3, 1);
+    (void)any_lstm(&w, p, "a", 2, 3, 1);
     cr_assert(sq_weight_get(p, sq_params_find(p, "a.b_f"), b) == SQ_OK);
     for (int i = 0; i < 3; i++) cr_expect(b[i] == 1);
     cr_assert(sq_lstm_set_forget_bias(&w.lstm, p, -2.5) == SQ_OK);
@@ -265,15 +215,19 @@ Test(cells, forget_bias)
 Test(cells, constants_of_the_variants)
 {
     static const struct {
-        make_fn *make;
+        any_cell_fn *make;
         const char *name;
         double value;
-    } want[] = { { peephole, "a.b_f", 1 }, { lnlstm, "a.b_f", 1 },  { lnlstm, "a.gx_i", 1 },
-                 { lnlstm, "a.gx_o", 1 },  { lnlstm, "a.gh_f", 1 }, { lnlstm, "a.gh_g", 1 },
-                 { lnlstm, "a.g_c", 1 },   { lnlstm, "a.b_c", 0 } };
+    } want[] = { { any_peephole, "a.b_f", 1 }, { any_lnlstm, "a.b_f", 1 },
+                 { any_lnlstm, "a.gx_i", 1 },  { any_lnlstm, "a.gx_o", 1 },
+                 { any_lnlstm, "a.gh_f", 1 },  { any_lnlstm, "a.gh_g", 1 },
+                 { any_lngru, "a.gx_r", 1 },   { any_lngru, "a.gh_n", 1 },
+                 { any_cifg, "a.b_f", 1 },     { any_lstmp, "a.b_f", 1 },
+                 { any_greff_v, "a.b_f", 1 },  { any_greff_cifg, "a.b_i", -1 },
+                 { any_lnlstm, "a.g_c", 1 },   { any_lnlstm, "a.b_c", 0 } };
     for (int k = 0; k < COUNT(want); k++) {
-        layer w;
-        double v[3] = { 9, 9, 9 };
+        any_cell w;
+        double v[4] = { 9, 9, 9, 9 };
         sq_params *p = sq_params_new(SQ_F64);
         (void)want[k].make(&w, p, "a", 2, 3, 1);
         cr_assert(sq_weight_get(p, sq_params_find(p, want[k].name), v) == SQ_OK, "%s",
@@ -286,9 +240,9 @@ Test(cells, constants_of_the_variants)
 /* Gates are named: a message about one says which. */
 Test(cells, gates_carry_their_names)
 {
-    layer w;
+    any_cell w;
     sq_params *p = sq_params_new(SQ_F64);
-    sq_cell cell = lstm(&w, p, "lstm", 2, 3, 1);
+    sq_cell cell = any_lstm(&w, p, "lstm", 2, 3, 1);
     sq_tape *t = sq_tape_new(SQ_F64, p);
     sq_var h[2] = { sq_zeros(t, sq_mat(1, 3)), sq_zeros(t, sq_mat(1, 4)) };
     sq_begin_step(t);
@@ -306,10 +260,10 @@ Test(stack, states_of_all_layers_in_order)
     static const char *const names[] = { "0.h", "0.c", "1.0", "2.0" };
     static const char *const nameless[] = { NULL };
     static const int64_t widths[] = { 2, 2, 3, 4 };
-    layer w[3];
+    any_cell w[3];
     sq_params *p = sq_params_new(SQ_F64);
-    sq_cell cells[3] = { lstm(&w[0], p, "a", 2, 2, 1), mgu(&w[1], p, "b", 2, 3, 1),
-                         rnn_tanh(&w[2], p, "c", 3, 4, 1) };
+    sq_cell cells[3] = { any_lstm(&w[0], p, "a", 2, 2, 1), any_mgu(&w[1], p, "b", 2, 3, 1),
+                         any_rnn_tanh(&w[2], p, "c", 3, 4, 1) };
     cells[1].state_names = nameless;
     cells[2].state_names = NULL;
     sq_stack_cells *stack = sq_stack_new(cells, 3);
@@ -330,10 +284,11 @@ Test(stack, states_of_all_layers_in_order)
 /* One step of a stack is its layers' steps, one after the other, to the bit. */
 Test(stack, is_its_layers_one_after_the_other)
 {
-    layer w[2];
+    any_cell w[2];
     double x[4] = { .1, -.2, .3, .4 }, got[6], want[6];
     sq_params *p = sq_params_new(SQ_F64);
-    sq_cell cells[2] = { lstm(&w[0], p, "a", 2, 2, 1), gru_after(&w[1], p, "b", 2, 3, 1) };
+    sq_cell cells[2] = { any_lstm(&w[0], p, "a", 2, 2, 1),
+                         any_gru_after(&w[1], p, "b", 2, 3, 1) };
     sq_stack_cells *stack = sq_stack_new(cells, 2);
     sq_cell cell = sq_stack_cell(stack);
     sq_tape *t = sq_tape_new(SQ_F64, p);
@@ -366,7 +321,7 @@ Test(stack, of_nothing_is_refused)
 Test(mistakes, a_prefix_used_twice)
 {
     for (int k = 0; k < COUNT(kinds); k++) {
-        layer w;
+        any_cell w;
         sq_params *p = sq_params_new(SQ_F64);
         (void)kinds[k].make(&w, p, "a", 2, 3, 1);
         cr_assert(sq_params_status(p) == SQ_OK, "%s", sq_params_message(p));
@@ -381,7 +336,7 @@ Test(mistakes, sizes_below_zero)
 {
     for (int k = 0; k < COUNT(kinds); k++)
         for (int which = 0; which < 2; which++) {
-            layer w;
+            any_cell w;
             sq_params *p = sq_params_new(SQ_F64);
             (void)kinds[k].make(&w, p, "a", which ? 2 : -2, which ? -3 : 3, 1);
             cr_expect(sq_params_status(p) == SQ_ESHAPE, "%s: %s", kinds[k].name,
@@ -393,7 +348,7 @@ Test(mistakes, sizes_below_zero)
 
 Test(mistakes, a_form_that_does_not_exist)
 {
-    layer w;
+    any_cell w;
     sq_params *p = sq_params_new(SQ_F64);
     int form = 7;
     cr_expect(sq_rnn_init(&w.rnn, p, "a", 1, 1, (sq_rnn_activation)form, 0) == SQ_EVALUE);
@@ -408,7 +363,7 @@ Test(mistakes, a_form_that_does_not_exist)
 Test(mistakes, a_cell_whose_form_does_not_exist_still_speaks)
 {
     for (int k = 0; k < 2; k++) {
-        layer w;
+        any_cell w;
         int form = 1 << 20;
         sq_params *p = sq_params_new(SQ_F64);
         if (k == 0) sq_rnn_init(&w.rnn, p, "a", 2, 3, (sq_rnn_activation)form, 0);
@@ -432,20 +387,22 @@ Test(mistakes, a_cell_whose_form_does_not_exist_still_speaks)
 Test(mistakes, wrong_widths)
 {
     for (int k = 0; k < COUNT(kinds); k++) {
-        layer w;
+        any_cell w;
         sq_params *p = sq_params_new(SQ_F64);
         sq_cell cell = kinds[k].make(&w, p, "a", 2, 3, 1);
         sq_tape *t = sq_tape_new(SQ_F64, p);
-        sq_var h[2] = { sq_zeros(t, sq_mat(1, 3)), sq_zeros(t, sq_mat(1, 3)) };
+        sq_var h[ANY_CELL_STATES];
+        for (int s = 0; s < cell.n_states; s++) h[s] = sq_zeros(t, sq_mat(1, cell.width[s]));
         sq_begin_step(t);
         (void)cell.step(t, cell.self, sq_zeros(t, sq_mat(1, 2)), h);
         sq_begin_step(t);
         sq_var y = cell.step(t, cell.self, sq_zeros(t, sq_mat(1, 5)), h);
         cr_expect(sq_ok(y) == false);
         cr_expect(sq_tape_status(t) == SQ_ESHAPE);
-        const char *product = kinds[k].make == lnlstm ? "matmul" : "affine";
+        bool normed = kinds[k].make == any_lnlstm || kinds[k].make == any_lngru;
+        const char *product = normed ? "matmul" : "affine";
         char want[80];
-        snprintf(want, sizeof want, "step 1: %s: inner sizes differ: [1,5] x [2,3]", product);
+        snprintf(want, sizeof want, "step 1: %s: inner sizes differ: [1,5] x [2,", product);
         EXPECT_CONTAINS(sq_message(t), want);
         EXPECT_CONTAINS(sq_message(t), "\"a.W");
         sq_tape_free(t);
@@ -456,9 +413,9 @@ Test(mistakes, wrong_widths)
 /* A cell with inputs cannot run freely: x without a value is said to be missing. */
 Test(mistakes, no_x)
 {
-    layer w;
+    any_cell w;
     sq_params *p = sq_params_new(SQ_F64);
-    sq_cell cell = mgu(&w, p, "a", 2, 3, 1);
+    sq_cell cell = any_mgu(&w, p, "a", 2, 3, 1);
     sq_tape *t = sq_tape_new(SQ_F64, p);
     sq_var h = sq_zeros(t, sq_mat(1, 3)), none = { 0 };
     sq_begin_step(t);

@@ -305,7 +305,7 @@ Test(io_forms, what_cannot_be_added)
     size_t n = take("b", bytes, sizeof bytes);
     bytes[n - 1] = 2;
     sq_bundle *bad = sq_bundle_load_bytes(bytes, n);
-    EXPECT_BUNDLE_ERROR(bad, SQ_EFILE, "\"(memory)\": a BOOL holds a number that is none");
+    EXPECT_BUNDLE_ERROR(bad, SQ_EFILE, "\"(memory)\": tensor \"x\" holds a BOOL that is none");
     cr_expect(sq_bundle_count(bad) == 0);
     sq_bundle_free(bad);
     sq_bundle_free(b);

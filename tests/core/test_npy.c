@@ -243,7 +243,7 @@ Test(npy, broken_texts_are_told)
         expect_refused(bytes, file_of(bytes, V1, bad[i].text, bad[i].data), bad[i].says);
     size_t n = file_of(bytes, V1, DICT("'|b1'", "False", "(2,)"), 2);
     bytes[n - 1] = 2;
-    expect_refused(bytes, n, "a BOOL holds a number that is none");
+    expect_refused(bytes, n, "tensor \"x\" holds a BOOL that is none");
     n = file_of(bytes, V1, "{'descr'.: '<f4'}\n", 4);
     bytes[10 + 8] = 0; /* no white space */
     expect_refused(bytes, n, ": is missing");

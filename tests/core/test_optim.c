@@ -591,3 +591,110 @@ Test(schedule, a_cosine_of_no_length_is_its_floor)
     cr_expect(sq_schedule_rate(&s, 1) == 0.9 && sq_schedule_rate(&s, 2) == 0.1);
     cr_expect(sq_schedule_rate(&s, -5) == sq_schedule_rate(&s, 0));
 }
+
+/* ---- Noise on gradients -------------------------------------------------------------------- */
+
+/* Every element as the header says it; the last digits of a float are those of one rounding. */
+Test(noise, is_the_formula_of_the_header)
+{
+    for (int d = 0; d < 2; d++) {
+        sq_params *p = W_and_b((sq_dtype)d);
+        sq_tape *t = sq_tape_new((sq_dtype)d, p);
+        double got[GOLDEN_N], sigma = sqrt(.3 / pow(1 + 41, .55));
+        sq_tape_set_seed(t, 17);
+        set_grads(t, golden_grads[0]);
+        cr_assert(sq_grads_add_noise(t, .3, .55, 41) == SQ_OK);
+        read_grads(t, got);
+        for (int i = 0; i < GOLDEN_N; i++) {
+            uint64_t id = i < GOLDEN_W ? 1 : 2,
+                     at = (uint64_t)(i < GOLDEN_W ? i : i - GOLDEN_W);
+            sq_random s = sq_random_stream(17, UINT64_MAX, 41, id);
+            double g = d == SQ_F32 ? (double)(float)golden_grads[0][i] : golden_grads[0][i];
+            double want = g + sigma * sq_random_normal(s, 0, at);
+            EXPECT_NEAR(got[i], d == SQ_F32 ? (double)(float)want : want, 1e-15, "an element");
+        }
+        sq_tape_free(t);
+        sq_params_free(p);
+    }
+}
+
+/* On another tape, at another moment: a function of seed and update, whatever was drawn before. */
+Test(noise, resumes)
+{
+    double g[4][GOLDEN_N];
+    for (int i = 0; i < 4; i++) {
+        sq_params *p = W_and_b(SQ_F64);
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        sq_tape_set_seed(t, i == 3 ? 6 : 5);
+        set_grads(t, golden_grads[0]);
+        if (i == 1) sq_tape_random(t), sq_tape_reset(t);
+        cr_assert(sq_grads_add_noise(t, 1, .55, i == 2 ? 8 : 7) == SQ_OK);
+        read_grads(t, g[i]);
+        sq_tape_free(t);
+        sq_params_free(p);
+    }
+    EXPECT_SAME_BITS(g[0], g[1], sizeof g[0], "the same update");
+    for (int i = 0; i < GOLDEN_N; i++) cr_expect(g[0][i] != g[2][i] && g[0][i] != g[3][i]);
+}
+
+Test(noise, has_the_variance_of_the_schedule)
+{
+    enum { N = 100000 };
+    static double g[N];
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_params_add(p, "w", sq_vec(N));
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    for (int64_t update = 0; update < 3; update += 2) {
+        sq_zero_grads(t);
+        cr_assert(sq_grads_add_noise(t, 4, 1, update) == SQ_OK);
+        memcpy(g, sq_grads(t), sizeof g);
+        double sum = 0, squares = 0, variance = 4 / (1 + (double)update);
+        for (int i = 0; i < N; i++) sum += g[i], squares += g[i] * g[i];
+        cr_expect(fabs(sum / N) < 5 * sqrt(variance / N), "mean %g", sum / N);
+        cr_expect(fabs(squares / N - variance) < 5 * variance * sqrt(2.0 / N));
+    }
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+Test(noise, frozen_weights_and_eta_zero_get_none)
+{
+    sq_params *p = W_and_b(SQ_F64);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    double got[GOLDEN_N];
+    set_grads(t, golden_grads[0]);
+    cr_expect(sq_grads_add_noise(t, 0, .55, 0) == SQ_OK);
+    EXPECT_SAME_BITS(sq_grads(t), golden_grads[0], sizeof golden_grads[0], "eta = 0");
+    cr_assert(sq_weight_set_frozen(p, (sq_weight){ 1 }, true) == SQ_OK);
+    cr_expect(sq_grads_add_noise(t, 1, .55, 0) == SQ_OK);
+    read_grads(t, got);
+    int same = 0;
+    while (same < GOLDEN_N && got[same] == golden_grads[0][same]) same++;
+    cr_expect(same == GOLDEN_W);
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+Test(noise, mistakes_leave_gradients_alone)
+{
+    const struct {
+        double eta, gamma;
+        int64_t update;
+    } bad[] = { { -1, .55, 0 },
+                { not_a_number, .55, 0 },
+                { infinite, .55, 0 },
+                { 1, not_a_number, 0 },
+                { 1, .55, -1 } };
+    for (int i = 0; i < COUNT(bad); i++) {
+        sq_params *p = W_and_b(SQ_F64);
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        set_grads(t, golden_grads[0]);
+        cr_expect(sq_grads_add_noise(t, bad[i].eta, bad[i].gamma, bad[i].update) == SQ_EVALUE);
+        EXPECT_CONTAINS(sq_message(t), "grads_add_noise: eta is");
+        sq_tape_reset(t);
+        EXPECT_SAME_BITS(sq_grads(t), golden_grads[0], sizeof golden_grads[0], "gradients");
+        sq_tape_free(t);
+        sq_params_free(p);
+    }
+    cr_expect(sq_grads_add_noise(NULL, 1, .55, 0) == SQ_ENOMEM);
+}

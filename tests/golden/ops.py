@@ -47,6 +47,17 @@ def nll(x, reduction, mask=None):
     return F.cross_entropy(rows, labels, reduction=reduction)
 
 
+def kept_rows():
+    return torch.tensor(MASK) != 0
+
+
+def crammer_singer(x):
+    rows = x.reshape(-1, x.shape[-1])
+    labels = torch.tensor(LABELS)[:, None]
+    others = rows.scatter(1, labels, -math.inf)
+    return torch.clamp(1 + torch.amax(others, 1) - rows.gather(1, labels)[:, 0], min=0)
+
+
 def mask_of(*shape):
     return torch.tensor(HOLES[: math.prod(shape)]).reshape(shape) != 0
 
@@ -168,6 +179,24 @@ CASES = [
        (2, 3, 4), (2, 3, 4), k=[ROWS]),
     op("cross_entropy", lambda x: nll(x, "none", MASK).reshape(3, 2),
        (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
+    # Compositions.
+    op("hinge", lambda z, t: torch.clamp(1 - t * z, min=0).mean(), (3, 4), (3, 4), k=[MEAN]),
+    op("hinge", lambda z, t: torch.clamp(1 - t * z, min=0).sum(-1), (3, 4), (3, 4), k=[ROWS]),
+    op("hinge_all", lambda x: 5 * F.multi_margin_loss(x, torch.tensor(LABELS)),
+       (6, 5), k=[MEAN], ids=LABELS),
+    op("hinge_all",
+       lambda x: 5 * F.multi_margin_loss(x[kept_rows()], torch.tensor(LABELS)[kept_rows()]),
+       (6, 5), k=[MEAN], ids=LABELS, mask=MASK),
+    op("hinge_max", lambda x: crammer_singer(x).sum(), (6, 5), k=[SUM], ids=LABELS),
+    op("hinge_max", lambda x: crammer_singer(x).reshape(3, 2) * torch.tensor(MASK).reshape(3, 2),
+       (3, 2, 5), k=[ROWS], ids=LABELS, mask=MASK),
+    op("bernoulli_nll",
+       lambda z, t: F.binary_cross_entropy_with_logits(z[kept_rows()], t[kept_rows()],
+                                                       reduction="none").sum(-1).mean(),
+       (6, 5), (6, 5), k=[MEAN], mask=MASK),
+    op("bernoulli_nll",
+       lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(),
+       (2, 3, 5), (2, 3, 5), k=[SUM]),
     op("bmm", torch.bmm, (2, 4, 3), (2, 3, 5)),
     op("bmm", torch.matmul, (2, 2, 1, 5), (2, 2, 5, 3)),
     op("bmm_nt", lambda a, b: a @ b.mT, (2, 4, 3), (2, 5, 3)),

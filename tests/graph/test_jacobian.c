@@ -1,66 +1,44 @@
 /* test_jacobian.c -- dh_t/dh_k and dh_t/dx_k against central differences, for every cell of cells/
  * and for random ones; singular values against NumPy; long products against 3000 digits. */
+#include "tests/support/every_cell.h"
 #include "tests/support/random_run.h"
 
 #include "tests/golden/jacobian.h"
 
-enum { B = 3, I = 2, H = 3, T = 6, ROOM = 32 };
+enum { B = 3, I = 2, H = 3, WIDEST = H + 1, T = 6, ROOM = 32 };
 
 /* ---- Against differences ------------------------------------------------------------------ */
 
 typedef struct any {
-    sq_rnn rnn;
-    sq_lstm lstm, top;
-    sq_gru gru;
-    sq_mgu mgu;
-    sq_peephole peephole;
-    sq_lnlstm lnlstm;
+    any_cell cell;
+    sq_lstm top;
     sq_stack_cells *stack;
 } any;
 
+enum { N_CELLS = N_CELL_KINDS + 1 };
+
+/* Every kind, and a stack of two. */
 static sq_cell make_cell(int which, any *w, sq_params *p)
 {
-    switch (which) {
-    case 0:
-    case 1:
-    case 2:
-        (void)sq_rnn_init(&w->rnn, p, "r", I, H, (sq_rnn_activation)which, 3);
-        return sq_rnn_cell(&w->rnn);
-    case 3: (void)sq_lstm_init(&w->lstm, p, "l", I, H, 3); return sq_lstm_cell(&w->lstm);
-    case 4:
-    case 5:
-        (void)sq_gru_init(&w->gru, p, "g", I, H, which == 4 ? SQ_RESET_AFTER : SQ_RESET_BEFORE,
-                          3);
-        return sq_gru_cell(&w->gru);
-    case 6: (void)sq_mgu_init(&w->mgu, p, "m", I, H, 3); return sq_mgu_cell(&w->mgu);
-    case 7:
-        (void)sq_peephole_init(&w->peephole, p, "p", I, H, 3);
-        return sq_peephole_cell(&w->peephole);
-    case 8:
-        (void)sq_lnlstm_init(&w->lnlstm, p, "n", I, H, 3);
-        return sq_lnlstm_cell(&w->lnlstm);
-    default:
-        (void)sq_gru_init(&w->gru, p, "g", I, H, SQ_RESET_AFTER, 3);
-        (void)sq_lstm_init(&w->top, p, "t", H, 2, 4);
-        w->stack = sq_stack_new((sq_cell[]){ sq_gru_cell(&w->gru), sq_lstm_cell(&w->top) }, 2);
-        return sq_stack_cell(w->stack);
-    }
+    if (which < N_CELL_KINDS) return every_cell[which].make(&w->cell, p, "c", I, H, 3);
+    sq_cell gru = any_gru_after(&w->cell, p, "g", I, H, 3);
+    (void)sq_lstm_init(&w->top, p, "t", H, 2, 4);
+    w->stack = sq_stack_new((sq_cell[]){ gru, sq_lstm_cell(&w->top) }, 2);
+    return sq_stack_cell(w->stack);
 }
 
-enum { N_CELLS = 10 };
-
 /* The states of row 1 after the steps [from, to] that begin with `states` [n_states][B*width]. */
-static void evaluate(sq_params *p, const sq_cell *cell, const double *x, double states[][B * H],
-                     int from, int to, double *out)
+static void evaluate(sq_params *p, const sq_cell *cell, const double *x,
+                     double states[][B * WIDEST], int from, int to, double *out)
 {
     sq_tape *t = sq_tape_new(SQ_F64, p);
-    sq_var h[4];
+    sq_var h[ANY_CELL_STATES];
     for (int k = 0; k < cell->n_states; k++)
         h[k] = sq_input(t, sq_mat(B, cell->width[k]), states[k]);
     sq_var xs = sq_input(t, sq_shape3(to - from + 1, B, I), x + from * B * I);
     const sq_unrolled *u = sq_unroll(t, cell, xs, h, &(sq_unroll_options){ .mode = SQ_EAGER });
     for (int k = 0; k < cell->n_states; k++) {
-        double all[B * H];
+        double all[B * WIDEST];
         cr_assert(sq_copy(sq_unrolled_state(u, to - from, k), all) == SQ_OK, "%s",
                   sq_message(t));
         memcpy(out, all + cell->width[k], (size_t)cell->width[k] * sizeof *out);
@@ -71,7 +49,7 @@ static void evaluate(sq_params *p, const sq_cell *cell, const double *x, double 
 
 /* Column `column` of a matrix of differences: what moves lies at *at. */
 static void difference(sq_params *p, const sq_cell *cell, const double *x,
-                       double states[][B * H], int from, int to, double *at, double *want,
+                       double states[][B * WIDEST], int from, int to, double *at, double *want,
                        int n, int columns, int column)
 {
     const double e = 1e-5, was = *at;
@@ -89,12 +67,13 @@ static void check_cell(int which, sq_mode mode)
     snprintf(what, sizeof what, "cell %d, mode %d", which, (int)mode);
     sq_params *p = sq_params_new(SQ_F64);
     sq_cell cell = make_cell(which, &w, p);
-    double x[T * B * I], states[4][B * H], got[ROOM * ROOM], want[ROOM * ROOM];
+    double x[T * B * I], states[ANY_CELL_STATES][B * WIDEST], got[ROOM * ROOM],
+        want[ROOM * ROOM];
     fill(x, T * B * I, 11, -2, 2);
     sq_tape *t = sq_tape_new(SQ_F64, p);
-    sq_var h[4];
+    sq_var h[ANY_CELL_STATES];
     for (int k = 0; k < cell.n_states; k++) {
-        fill(states[k], B * H, 12u + (uint64_t)k, -1, 1);
+        fill(states[k], B * WIDEST, 12u + (uint64_t)k, -1, 1);
         h[k] = sq_input(t, sq_mat(B, cell.width[k]), states[k]);
     }
     const sq_unrolled *u = sq_unroll(t, &cell, sq_input(t, sq_shape3(T, B, I), x), h,

@@ -3,6 +3,7 @@
  * The classic cells, stacks of them, and a cell as a newcomer writes it run as plans and equal the
  * eager unroll. A step that needs C control flow on values, or that depends on more than its
  * input and its states, runs eagerly: the reason is told, and is the error under SQ_PLAN. */
+#include "tests/support/every_cell.h"
 #include "tests/support/random_run.h"
 
 #include "graph/plan.h"
@@ -101,56 +102,13 @@ static void plan_one(sq_cell cell, sq_params *p)
     sq_params_free(p);
 }
 
-Test(plan, takes_elman_with_every_activation)
+Test(plan, takes_every_cell)
 {
-    for (int act = 0; act < 3; act++) {
+    for (int k = 0; k < N_CELL_KINDS; k++) {
+        any_cell w;
         sq_params *p = sq_params_new(SQ_F64);
-        sq_rnn w;
-        sq_rnn_init(&w, p, "rnn", I, H, (sq_rnn_activation)act, 3);
-        plan_one(sq_rnn_cell(&w), p);
+        plan_one(every_cell[k].make(&w, p, "c", I, H, 3), p);
     }
-}
-
-Test(plan, takes_lstm)
-{
-    sq_params *p = sq_params_new(SQ_F64);
-    sq_lstm w;
-    sq_lstm_init(&w, p, "lstm", I, H, 3);
-    plan_one(sq_lstm_cell(&w), p);
-}
-
-Test(plan, takes_gru_with_either_reset)
-{
-    for (int reset = 0; reset < 2; reset++) {
-        sq_params *p = sq_params_new(SQ_F64);
-        sq_gru w;
-        sq_gru_init(&w, p, "gru", I, H, (sq_gru_reset)reset, 3);
-        plan_one(sq_gru_cell(&w), p);
-    }
-}
-
-Test(plan, takes_the_minimal_gated_unit)
-{
-    sq_params *p = sq_params_new(SQ_F64);
-    sq_mgu w;
-    sq_mgu_init(&w, p, "mgu", I, H, 3);
-    plan_one(sq_mgu_cell(&w), p);
-}
-
-Test(plan, takes_the_lstm_with_peepholes)
-{
-    sq_params *p = sq_params_new(SQ_F64);
-    sq_peephole w;
-    sq_peephole_init(&w, p, "peephole", I, H, 3);
-    plan_one(sq_peephole_cell(&w), p);
-}
-
-Test(plan, takes_the_lstm_with_layer_norms)
-{
-    sq_params *p = sq_params_new(SQ_F64);
-    sq_lnlstm w;
-    sq_lnlstm_init(&w, p, "lnlstm", I, H, 3);
-    plan_one(sq_lnlstm_cell(&w), p);
 }
 
 Test(plan, takes_stacks_of_three)

@@ -68,7 +68,8 @@ static sq_var by_rows(sq_tape *t, const void *self, sq_var x, sq_var *h)
     const wet *w = self;
     x = sq_dropout(x, RATE, SQ_PER_STEP);
     sq_var old = sq_dropout(*h, RATE, SQ_PER_SEQUENCE);
-    *h = sq_noise(next_state(t, w, x, old, sq_use(t, w->U)), .1);
+    sq_var next = sq_noise(next_state(t, w, x, old, sq_use(t, w->U)), .1);
+    *h = sq_zoneout(*h, next, RATE, true);
     sq_var y = sq_dropout(*h, RATE, SQ_PER_STEP);
     return sq_name(sq_apply(&jitter, &y, 1, NULL), "y");
 }

@@ -7,7 +7,7 @@
 
 /* What a run leaves behind. */
 typedef struct result {
-    double y[T * B * H], last[STATES][B * H], gx[T * B * I], g0[STATES][B * H];
+    double y[T * B * H], last[STATES][B * W], gx[T * B * I], g0[STATES][B * W];
     double *gw; /* all weights' */
     sq_mode mode;
 } result;
@@ -22,27 +22,31 @@ static void expect_mode(const sq_unrolled *u, const sq_unroll_options *o)
 }
 
 /* The batch as it is. */
-static void run(result *o, const every_cell *c, const sq_params *p, const data *d,
+static void run(result *o, const one_cell *c, const sq_params *p, const data *d,
                 const sq_unroll_options *options)
 {
     int n = c->cell.n_states;
     sq_tape *t = sq_tape_new(SQ_F64, (sq_params *)(uintptr_t)p);
     sq_var x = sq_leaf(t, sq_shape3(T, B, I), d->x), s0[STATES], last[STATES];
     memset(o, 0, sizeof *o);
-    for (int k = 0; k < n; k++) s0[k] = sq_leaf(t, sq_mat(B, H), d->s0[k]);
-    const sq_unrolled *u = sq_unroll(t, &c->cell, x, s0, options);
+    sq_var begin[STATES];
+    for (int k = 0; k < n; k++) {
+        s0[k] = sq_leaf(t, sq_mat(B, W), d->s0[k]);
+        begin[k] = narrow(&c->cell, k, s0[k]);
+    }
+    const sq_unrolled *u = sq_unroll(t, &c->cell, x, begin, options);
     cr_assert(u != NULL, "%s: %s", c->name, sq_message(t));
     expect_mode(u, options);
     sq_unrolled_last(u, last);
     sq_var y = sq_unrolled_outputs(u);
     sq_var loss = sq_sum(sq_mul(y, sq_input(t, sq_shape3(T, B, H), d->r)));
     for (int k = 0; k < n; k++)
-        loss = sq_add(loss, sq_sum(sq_mul(last[k], sq_input(t, sq_mat(B, H), d->q[k]))));
+        loss = sq_add(loss, sq_sum(sq_mul(wide(last[k]), sq_input(t, sq_mat(B, W), d->q[k]))));
     BACKWARD(loss);
     sq_copy(y, o->y);
     sq_grad_copy(x, o->gx);
     for (int k = 0; k < n; k++) {
-        sq_copy(last[k], o->last[k]);
+        sq_copy(wide(last[k]), o->last[k]);
         sq_grad_copy(s0[k], o->g0[k]);
     }
     o->gw = grads_copy(t);
@@ -53,12 +57,12 @@ static void run(result *o, const every_cell *c, const sq_params *p, const data *
 /* Runs row b alone through the steps at[0..n-1], from s; adds into o. What comes back at the states it
  * began from goes to g0; seeds q at its end. Leaves the last states in s. */
 typedef struct piece {
-    const every_cell *c;
+    const one_cell *c;
     const sq_params *p;
     const data *d;
     int b, n;
     int at[T];
-    double s[STATES][H], q[STATES][H], g0[STATES][H];
+    double s[STATES][W], q[STATES][W], g0[STATES][W];
 } piece;
 
 static void run_alone(piece *w, result *o)
@@ -71,16 +75,20 @@ static void run_alone(piece *w, result *o)
     }
     sq_tape *t = sq_tape_new(SQ_F64, (sq_params *)(uintptr_t)w->p);
     sq_var in = sq_leaf(t, sq_shape3(w->n, 1, I), x), s0[STATES], last[STATES];
-    for (int k = 0; k < n; k++) s0[k] = sq_leaf(t, sq_mat(1, H), w->s[k]);
+    sq_var begin[STATES];
+    for (int k = 0; k < n; k++) {
+        s0[k] = sq_leaf(t, sq_mat(1, W), w->s[k]);
+        begin[k] = narrow(&w->c->cell, k, s0[k]);
+    }
     const sq_unrolled *u =
-        sq_unroll(t, &w->c->cell, in, s0, &(sq_unroll_options){ .mode = SQ_EAGER });
+        sq_unroll(t, &w->c->cell, in, begin, &(sq_unroll_options){ .mode = SQ_EAGER });
     cr_assert(u != NULL, "%s", sq_message(t));
     sq_unrolled_last(u, last);
     sq_var loss = sq_constant(t, 0);
     if (w->n)
         loss = sq_sum(sq_mul(sq_unrolled_outputs(u), sq_input(t, sq_shape3(w->n, 1, H), r)));
     for (int k = 0; k < n; k++)
-        loss = sq_add(loss, sq_sum(sq_mul(last[k], sq_input(t, sq_mat(1, H), w->q[k]))));
+        loss = sq_add(loss, sq_sum(sq_mul(wide(last[k]), sq_input(t, sq_mat(1, W), w->q[k]))));
     BACKWARD(loss);
     if (w->n) sq_copy(sq_unrolled_outputs(u), y);
     sq_grad_copy(in, gx);
@@ -90,7 +98,7 @@ static void run_alone(piece *w, result *o)
     }
     for (int k = 0; k < n; k++) {
         sq_grad_copy(s0[k], w->g0[k]);
-        sq_copy(last[k], w->s[k]);
+        sq_copy(wide(last[k]), w->s[k]);
     }
     double *gw = grads_copy(t);
     for (int64_t i = 0; i < sq_params_size(w->p); i++) o->gw[i] += gw[i];
@@ -99,7 +107,7 @@ static void run_alone(piece *w, result *o)
 }
 
 /* Every row alone; reverse as in the options. `taken` as the mask, `resets` as in the options. */
-static void oracle(result *o, const every_cell *c, const sq_params *p, const data *d,
+static void oracle(result *o, const one_cell *c, const sq_params *p, const data *d,
                    const int32_t *taken, const int32_t *resets, bool reverse)
 {
     int n = c->cell.n_states;
@@ -117,14 +125,14 @@ static void oracle(result *o, const every_cell *c, const sq_params *p, const dat
         }
         for (int j = 0; j < pieces; j++) {
             for (int k = 0; k < n; k++) {
-                memcpy(w[j].s[k], d->s0[k] + b * H, sizeof w[j].s[k]);
-                if (j == pieces - 1) memcpy(w[j].q[k], d->q[k] + b * H, sizeof w[j].q[k]);
+                memcpy(w[j].s[k], d->s0[k] + b * W, sizeof w[j].s[k]);
+                if (j == pieces - 1) memcpy(w[j].q[k], d->q[k] + b * W, sizeof w[j].q[k]);
             }
             run_alone(&w[j], o);
             for (int k = 0; k < n; k++)
-                for (int i = 0; i < H; i++) {
-                    o->g0[k][b * H + i] += w[j].g0[k][i];
-                    o->last[k][b * H + i] = w[j].s[k][i];
+                for (int i = 0; i < W; i++) {
+                    o->g0[k][b * W + i] += w[j].g0[k][i];
+                    o->last[k][b * W + i] = w[j].s[k][i];
                 }
         }
     }
@@ -142,19 +150,19 @@ static void expect_tensor(const double *got, const double *want, int64_t n, cons
               most);
 }
 
-static void expect_close(const result *got, const result *want, const every_cell *c,
+static void expect_close(const result *got, const result *want, const one_cell *c,
                          const sq_params *p)
 {
     expect_tensor(got->y, want->y, T * B * H, c->name, "outputs");
     expect_tensor(got->gx, want->gx, T * B * I, c->name, "input gradients");
-    expect_tensor(got->last[0], want->last[0], STATES * B * H, c->name, "last states");
-    expect_tensor(got->g0[0], want->g0[0], STATES * B * H, c->name, "initial state gradients");
+    expect_tensor(got->last[0], want->last[0], STATES * B * W, c->name, "last states");
+    expect_tensor(got->g0[0], want->g0[0], STATES * B * W, c->name, "initial state gradients");
     expect_tensor(got->gw, want->gw, sq_params_size(p), c->name, "weight gradients");
 }
 
 /* The weight gradients too, unless rows changed their places. */
-static void expect_bits(const result *a, const result *b, const every_cell *c,
-                        const sq_params *p, bool weights)
+static void expect_bits(const result *a, const result *b, const one_cell *c, const sq_params *p,
+                        bool weights)
 {
     EXPECT_SAME_BITS(a->y, b->y, sizeof a->y, c->name);
     EXPECT_SAME_BITS(a->last, b->last, sizeof a->last, c->name);
@@ -164,26 +172,26 @@ static void expect_bits(const result *a, const result *b, const every_cell *c,
 }
 
 /* Every cell, eager and planned. */
-typedef void case_fn(const every_cell *c, const sq_params *p, const data *d, sq_mode mode);
+typedef void case_fn(const one_cell *c, const sq_params *p, const data *d, sq_mode mode);
 
 static void for_every_cell(case_fn *f)
 {
     static data d;
     draw(&d);
-    for (int kind = 0; kind < N_EVERY_CELL; kind++) {
+    for (int kind = 0; kind < N_ONE_CELL; kind++) {
         sq_params *p = sq_params_new(SQ_F64);
-        every_cell c;
-        every_cell_new(&c, p, kind, I, H, 7);
+        one_cell c;
+        one_cell_new(&c, p, kind, I, H, 7);
         f(&c, p, &d, SQ_EAGER);
         f(&c, p, &d, SQ_PLAN);
-        every_cell_free(&c);
+        one_cell_free(&c);
         sq_params_free(p);
     }
 }
 
 static void length_mask(int32_t *mask, const int32_t *of) { sq_length_mask(of, T, B, mask); }
 
-static void each_alone(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void each_alone(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t taken[T * B];
@@ -206,7 +214,7 @@ static void each_alone(const every_cell *c, const sq_params *p, const data *d, s
 Test(ragged, a_batch_of_lengths_equals_every_sequence_alone) { for_every_cell(each_alone); }
 
 /* Without lengths a reversed run is that of the turned array. */
-static void turned(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void turned(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t all[T * B];
@@ -220,7 +228,7 @@ static void turned(const every_cell *c, const sq_params *p, const data *d, sq_mo
 
 Test(ragged, reverse_without_lengths_turns_time_round) { for_every_cell(turned); }
 
-static void with_holes(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void with_holes(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t mask[T * B];
@@ -241,7 +249,7 @@ Test(ragged, a_mask_in_the_middle_equals_the_sequence_without_those_steps)
     for_every_cell(with_holes);
 }
 
-static void begun_anew(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void begun_anew(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result got, want;
     int32_t resets[T * B], taken[T * B];
@@ -274,7 +282,7 @@ static void permute(double *to, const double *from, int64_t n, int64_t width, co
                    (size_t)width * sizeof *to);
 }
 
-static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void permuted(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static const int place[B] = { 3, 0, 4, 1, 2 };
     static data e;
@@ -282,8 +290,8 @@ static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_
     int32_t moved[B];
     permute(e.x, d->x, T, I, place);
     permute(e.r, d->r, T, H, place);
-    permute(e.q[0], d->q[0], STATES, H, place);
-    permute(e.s0[0], d->s0[0], STATES, H, place);
+    permute(e.q[0], d->q[0], STATES, W, place);
+    permute(e.s0[0], d->s0[0], STATES, W, place);
     for (int i = 0; i < B; i++) moved[place[i]] = lengths[i];
     for (int reverse = 0; reverse < 2; reverse++) {
         sq_unroll_options o = { .mode = mode, .lengths = lengths, .reverse = reverse };
@@ -292,8 +300,8 @@ static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_
         run(&b, c, p, &e, &o);
         permute(back.y, a.y, T, H, place);
         permute(back.gx, a.gx, T, I, place);
-        permute(back.last[0], a.last[0], STATES, H, place);
-        permute(back.g0[0], a.g0[0], STATES, H, place);
+        permute(back.last[0], a.last[0], STATES, W, place);
+        permute(back.g0[0], a.g0[0], STATES, W, place);
         expect_bits(&b, &back, c, p, false);
         expect_tensor(b.gw, a.gw, sq_params_size(p), c->name, "weight gradients");
         result_free(&a);
@@ -304,7 +312,7 @@ static void permuted(const every_cell *c, const sq_params *p, const data *d, sq_
 Test(ragged, rows_in_another_order_have_the_same_bits) { for_every_cell(permuted); }
 
 /* NaN, infinity, or another finite number behind the end of every row. */
-static void padded(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void padded(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static data e;
     static result a, b;
@@ -336,7 +344,7 @@ static void padded(const every_cell *c, const sq_params *p, const data *d, sq_mo
 
 Test(ragged, what_lies_behind_the_end_changes_no_bit) { for_every_cell(padded); }
 
-static void kept_padding(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void kept_padding(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result a, b;
     int32_t mask[T * B];
@@ -354,7 +362,7 @@ static void kept_padding(const every_cell *c, const sq_params *p, const data *d,
 
 Test(ragged, keeping_the_padding_has_the_same_bits) { for_every_cell(kept_padding); }
 
-static void budgeted(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void budgeted(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
     static result a, b;
     int32_t resets[T * B];
@@ -386,14 +394,16 @@ Test(ragged, budgets_keep_the_bits) { for_every_cell(budgeted); }
 static sq_var readout_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
     const sq_cell *cell = self;
-    return sq_sin(sq_mul(cell->step(t, cell->self, x, h), h[cell->n_states - 1]));
+    int k = cell->n_states - 1;
+    while (cell->width[k] != H) k--;
+    return sq_sin(sq_mul(cell->step(t, cell->self, x, h), h[k]));
 }
 
 /* Up to its end a row's states have the gradients that they have without lengths, when nothing is asked
  * of what comes later: totals, with what their own step's output sends. */
-static void totals(const every_cell *c, const sq_params *p, const data *d, sq_mode mode)
+static void totals(const one_cell *c, const sq_params *p, const data *d, sq_mode mode)
 {
-    static double g[2][2][T][B * H], r[T * B * H];
+    static double g[2][2][T][B * W], r[T * B * H];
     int32_t taken[T * B];
     length_mask(taken, lengths);
     for (int i = 0; i < T * B * H; i++) r[i] = taken[i / H] ? d->r[i] : 0;
@@ -415,12 +425,13 @@ static void totals(const every_cell *c, const sq_params *p, const data *d, sq_mo
             ASSERT_HEALTHY(t);
             sq_tape_free(t);
         }
-    for (int k = 0; k < 2; k++)
-        for (int i = 0; i < T * B * H; i++) {
-            int step = i / (B * H), j = i % (B * H);
-            if (k < c->cell.n_states && taken[i / H])
-                EXPECT_NEAR(g[1][k][step][j], g[0][k][step][j], 1e-13, c->name);
-        }
+    for (int j = 0; j < 2 && j < c->cell.n_states; j++) {
+        int64_t width = c->cell.width[j ? c->cell.n_states - 1 : 0];
+        for (int64_t i = 0; i < T * B * width; i++)
+            if (taken[i / width])
+                EXPECT_NEAR(g[1][j][i / (B * width)][i % (B * width)],
+                            g[0][j][i / (B * width)][i % (B * width)], 1e-13, c->name);
+    }
 }
 
 Test(ragged, gradients_of_states_are_total) { for_every_cell(totals); }

@@ -2,7 +2,7 @@
  *
  * Outside numbers are PyTorch's (golden/ragged.py: packed sequences, and its cross-entropy). The rest is
  * composed by hand here, from unrolls alone and loops over arrays. */
-#include "tests/support/every_cell.h"
+#include "tests/support/one_cell.h"
 
 #include "tests/golden/ragged.h"
 
@@ -14,7 +14,7 @@ enum { T = RAGGED_T, B = RAGGED_B, I = RAGGED_I, H = RAGGED_H, C = RAGGED_C, RUN
 /* A network of two layers and two directions with the golden weights. */
 typedef struct deep {
     sq_params *p;
-    any_layer w[RUNS];
+    any_cell w[RUNS];
     sq_cell cell[RUNS];
     sq_layer layers[2];
 } deep;
@@ -26,7 +26,7 @@ static void deep_new(deep *d, const ragged_case *c)
     memset(d, 0, sizeof *d);
     d->p = sq_params_new(SQ_F64);
     for (int k = 0; k < RUNS; k++)
-        d->cell[k] = every_layer(&d->w[k], d->p, names[k], kind, k < 2 ? I : 2 * H, H, 1);
+        d->cell[k] = one_layer(&d->w[k], d->p, names[k], kind, k < 2 ? I : 2 * H, H, 1);
     cr_assert(sq_params_count(d->p) == c->n_weights);
     for (int k = 0; k < c->n_weights; k++) {
         sq_weight w = sq_params_find(d->p, c->weights[k].name);
@@ -261,7 +261,7 @@ Test(sequence, empty_rows_have_no_weight)
 /* Two LSTMs as wide as the input. */
 typedef struct square {
     sq_params *p;
-    any_layer w[2];
+    any_cell w[2];
     sq_cell cell[2];
     sq_layer layers[2];
     double x[T * B * H];
@@ -271,8 +271,8 @@ static void square_new(square *s, int64_t second)
 {
     memset(s, 0, sizeof *s);
     s->p = sq_params_new(SQ_F64);
-    s->cell[0] = every_layer(&s->w[0], s->p, "0", 3, H, H, 1);
-    s->cell[1] = every_layer(&s->w[1], s->p, "1", 3, second, H, 2);
+    s->cell[0] = one_layer(&s->w[0], s->p, "0", 3, H, H, 1);
+    s->cell[1] = one_layer(&s->w[1], s->p, "1", 3, second, H, 2);
     for (int k = 0; k < 2; k++) s->layers[k].forward = &s->cell[k];
     fill(s->x, COUNT(s->x), 9, -1, 1);
 }

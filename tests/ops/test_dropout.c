@@ -61,6 +61,71 @@ Test(dropout, is_the_formula_of_the_header)
         }
 }
 
+Test(zoneout, is_the_formula_of_the_header)
+{
+    static double old[SIZE], next[SIZE], y[SIZE], g[SIZE];
+    fill(old, SIZE, 3, -2, 2);
+    fill(next, SIZE, 4, -2, 2);
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_tape_set_seed(t, 5);
+    sq_begin_step(t);
+    sq_var x[] = { sq_leaf(t, sq_mat(ROWS, COLS), old), sq_leaf(t, sq_mat(ROWS, COLS), next) };
+    sq_var v = sq_zoneout(x[0], x[1], .3, true), d[2];
+    copy(v, y);
+    BACKWARD(sq_sum(v));
+    cr_assert(sq_derive(sq_sum(v), x, d, 2) == SQ_OK);
+    for (int k = 0; k < 2; k++) {
+        static double recorded[SIZE];
+        cr_assert(sq_grad_copy(x[k], g) == SQ_OK);
+        copy(d[k], recorded);
+        for (int i = 0; i < SIZE; i++) {
+            bool keeps =
+                sq_random_word(stream_of_first_step(5), (uint64_t)(i / COLS),
+                               (uint64_t)(i % COLS)) < (uint32_t)floor(.3 * 4294967296.0);
+            cr_expect(y[i] == (keeps ? old[i] : next[i]));
+            cr_expect(g[i] == (keeps == (k == 0)));
+            cr_expect(recorded[i] == g[i]);
+        }
+    }
+    sq_tape_free(t);
+}
+
+/* Not in training: the expectation, the mean of many masks, the same at every call; rate 0 is next. */
+Test(zoneout, evaluation_is_what_is_expected)
+{
+    static double y[100000];
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_var old = sq_full(t, sq_mat(250, 400), 3), next = sq_full(t, sq_mat(250, 400), -1);
+    copy(sq_zoneout(old, next, .2, false), y);
+    for (int i = 0; i < COUNT(y); i++) cr_expect(fabs(y[i] - (.2 * 3 - .8)) < 1e-15);
+    copy(sq_zoneout(old, next, .2, true), y);
+    double sum = 0;
+    for (int i = 0; i < COUNT(y); i++) sum += y[i];
+    double error = 5 * 4 * sqrt(.2 * .8 / COUNT(y)); /* of a coin between 3 and -1 */
+    cr_expect(fabs(sum / COUNT(y) - (.2 * 3 - .8)) < error, "mean %g", sum / COUNT(y));
+    copy(sq_zoneout(old, next, 0, true), y);
+    for (int i = 0; i < COUNT(y); i++) cr_expect(y[i] == -1);
+    sq_tape_free(t);
+}
+
+Test(zoneout, mistakes)
+{
+    for (int training = 0; training < 2; training++) {
+        sq_tape *t = sq_tape_new(SQ_F64, NULL);
+        sq_var a = ones(t, 2, 3), b = ones(t, 2, 1);
+        cr_expect(sq_ok(sq_zoneout(a, b, .5, training)) == false);
+        EXPECT_TEXT(sq_message(t), "zoneout: shapes differ: [2,3] and [2,1]");
+        sq_tape_reset(t);
+        a = ones(t, 2, 3);
+        cr_expect(sq_ok(sq_zoneout(a, a, 1, training)) == false);
+        EXPECT_TEXT(sq_message(t), "zoneout: the rate must lie in [0,1), it is 1");
+        sq_tape_reset(t);
+        cr_expect(sq_ok(sq_zoneout(ones(t, 1, 1), (sq_var){ t, 0 }, .5, training)) == false);
+        EXPECT_TEXT(sq_message(t), "zoneout: operand 2 has no value");
+        sq_tape_free(t);
+    }
+}
+
 Test(dropout, words_are_the_published_generator)
 {
     sq_random r = { { 0xa4093822, 0x299f31d0 } };

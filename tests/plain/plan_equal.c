@@ -4,7 +4,7 @@
  * Double must agree to 1e-12 of the largest entry, float to 1e-5 of the eager result in double;
  * one, two and five threads must agree to the bit. Prints one line per cell and shape. */
 #include "core/kernels/kernels.h"
-#include "seqgrad.h"
+#include "tests/support/every_cell.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,39 +12,6 @@
 #include <string.h>
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-typedef union weights {
-    sq_rnn rnn;
-    sq_lstm lstm;
-    sq_gru gru;
-    sq_mgu mgu;
-    sq_peephole peephole;
-    sq_lnlstm lnlstm;
-} weights;
-
-static sq_cell new_cell(int which, weights *w, sq_params *p, int64_t in, int64_t hidden)
-{
-    switch (which) {
-    case 0:
-        return sq_rnn_init(&w->rnn, p, "c", in, hidden, SQ_RNN_TANH, 1), sq_rnn_cell(&w->rnn);
-    case 1: return sq_lstm_init(&w->lstm, p, "c", in, hidden, 1), sq_lstm_cell(&w->lstm);
-    case 2:
-        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_AFTER, 1),
-               sq_gru_cell(&w->gru);
-    case 3:
-        return sq_gru_init(&w->gru, p, "c", in, hidden, SQ_RESET_BEFORE, 1),
-               sq_gru_cell(&w->gru);
-    case 4: return sq_mgu_init(&w->mgu, p, "c", in, hidden, 1), sq_mgu_cell(&w->mgu);
-    case 5:
-        return sq_peephole_init(&w->peephole, p, "c", in, hidden, 1),
-               sq_peephole_cell(&w->peephole);
-    default:
-        return sq_lnlstm_init(&w->lnlstm, p, "c", in, hidden, 1), sq_lnlstm_cell(&w->lnlstm);
-    }
-}
-
-static const char *const names[] = { "rnn", "lstm",     "gru",   "gru before",
-                                     "mgu", "peephole", "lnlstm" };
 
 typedef struct shape {
     int64_t B, T, I, H;
@@ -73,17 +40,17 @@ static result run(sq_dtype dtype, int which, const shape *s, sq_mode mode, int32
 {
     sq_params *p = sq_params_new(dtype);
     sq_tape *t;
-    weights w;
-    sq_cell cell = new_cell(which, &w, p, s->I, s->H);
+    any_cell w;
+    sq_cell cell = every_cell[which].make(&w, p, "c", s->I, s->H, 1);
     result r = { NULL, 0 };
-    size_t n = (size_t)(s->T * s->B * (s->I > s->H ? s->I : s->H));
+    size_t n = (size_t)(s->T * s->B * (s->I > s->H ? s->I : s->H) + ANY_CELL_STATES);
     double *x = malloc(n * sizeof *x);
     if (!x || !(t = sq_tape_new(dtype, p))) exit(2);
     for (size_t i = 0; i < n; i++) x[i] = sin(.7 * (double)i + 1);
     sq_tape_set_threads(t, threads);
-    sq_var in = sq_leaf_f64(t, sq_shape3(s->T, s->B, s->I), x), state[2];
+    sq_var in = sq_leaf_f64(t, sq_shape3(s->T, s->B, s->I), x), state[ANY_CELL_STATES];
     for (int k = 0; k < cell.n_states; k++)
-        state[k] = sq_leaf_f64(t, sq_mat(s->B, s->H), x + k);
+        state[k] = sq_leaf_f64(t, sq_mat(s->B, cell.width[k]), x + k);
     sq_unroll_options o = { .mode = mode };
     const sq_unrolled *u = sq_unroll(t, &cell, in, state, &o);
     sq_var y = sq_unrolled_outputs(u);
@@ -119,8 +86,8 @@ static bool check(int which, const shape *s)
     bool bits = memcmp(narrow.at, two.at, narrow.n * sizeof *two.at) == 0 &&
                 memcmp(narrow.at, five.at, narrow.n * sizeof *two.at) == 0;
     bool ok = wide <= 1e-12 && error <= 1e-5 && bits;
-    printf("%-10s B %-2d T %-2d I %d H %-2d   double %.1e   float %.1e   threads %s%s\n",
-           names[which], (int)s->B, (int)s->T, (int)s->I, (int)s->H, wide, error,
+    printf("%-11s B %-2d T %-2d I %d H %-2d   double %.1e   float %.1e   threads %s%s\n",
+           every_cell[which].name, (int)s->B, (int)s->T, (int)s->I, (int)s->H, wide, error,
            bits ? "equal" : "DIFFER", ok ? "" : "   WRONG");
     free(eager.at), free(plan.at), free(narrow.at), free(two.at), free(five.at);
     return ok;
@@ -130,7 +97,7 @@ int main(void)
 {
     bool ok = true;
     printf("instruction set %s\n", sqi_kernels_select()->name);
-    for (int which = 0; which < COUNT(names); which++)
+    for (int which = 0; which < N_CELL_KINDS; which++)
         for (int i = 0; i < COUNT(shapes); i++) ok = check(which, &shapes[i]) && ok;
     puts(ok ? "planned and eager agree" : "planned and eager DISAGREE");
     return !ok;

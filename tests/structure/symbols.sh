@@ -28,10 +28,10 @@ bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' |
 
 files='open|openat|creat|read|pread|readv|write|pwrite|writev|lseek|close|fsync|fdatasync|ftruncate|'
 files=$files'truncate|rename|renameat|unlink|unlinkat|remove|link|symlink|mkdir|rmdir|stat|fstat|lstat|'
-files=$files'fopen|fdopen|freopen|fclose|fread|fscanf|fgets|fgetc|getc|tmpfile|mkstemp|mkdtemp|opendir'
+files=$files'fopen|fdopen|freopen|fclose|fread|fscanf|fgets|fgetc|getc|tmpfile|mkstemp|mkdtemp|opendir|fstatat|flock'
 bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' |
-      grep -E " (__)?($files)(64)?(_2|_chk)?(@.*)?\$" | grep -vE ':io_(load|save)\.[^:]*: ' || true)
-[ -z "$bad" ] || { echo "only core/io_load.c and core/io_save.c may touch files:"; echo "$bad"; exit 1; }
+      grep -E " (__)?($files)(64)?(_2|_chk)?(@.*)?\$" | grep -vE ':io_(file|replace)\.[^:]*: ' || true)
+[ -z "$bad" ] || { echo "only core/io_file.c and core/io_replace.c may touch files:"; echo "$bad"; exit 1; }
 streams='fopen|fdopen|freopen|fclose|fread|fscanf|fgets|fgetc|getc|tmpfile'
 bad=$("$nm" -A -u "$archive" | awk '{ print $1, $NF }' | grep -E " ($streams)(64)?(@.*)?\$" || true)
 [ -z "$bad" ] || { echo "the library uses stdio's files:"; echo "$bad"; exit 1; }

@@ -142,9 +142,9 @@ LC_ALL=C.UTF-8 "$program" --units 1 >unicode
 check "signs where the locale has them" grep -q 'dL/dh_t = ∂l_t/∂h_t + dL/dh_(t+1) ∂h_(t+1)/∂h_t' unicode
 LC_ALL=C.UTF-8 "$program" --units 1 --plain >plain
 check "--plain has none" cmp plain one
-check "the triangle" awk '/^ t = 3 / { n++; if (NF != 8 || $7 != "|") exit 1 } END { exit n < 3 }' one
+check "the triangle" awk '/^ t = 3 / && !/cut/ { n++; bad += NF != 8 || $7 != "|" } END { exit bad || n != 3 }' one
 check "a window of one step keeps the diagonal" grep -Eq '^ t = 3 +cut off +cut off +[0-9.]+ ' one
-check "the terms add up" awk '/^   sum / && NF == 6 { d = $2 + $3 + $4 - $6; if (d * d > 1e-6) exit 1; n++ } END { exit n != 5 }' one
+check "the terms add up" awk '/^   sum / && NF == 6 { d = $2 + $3 + $4 - $6; bad += d * d > 1e-6; n++ } END { exit bad || n != 5 }' one
 
 # ---- Mistakes --------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ run out_english train letters.txt --hidden 24 --embed 12 --batch 8 --k1 32 --rat
 below "$(nats out_english)" "$(cat single) - .3" ||
     fail "english: $(nats out_english) nats, single letters $(cat single)"
 sed '/^sample /,$d' out_english | awk 'length > 79 { exit 1 }' || fail "80 columns"
-for cell in rnn gru mgu peephole lnlstm; do
+for cell in rnn gru mgu peephole lnlstm lngru cifg; do
     run out train letters.txt --cell $cell --hidden 12 --embed 0 --batch 8 --k1 12 --rate 0.02 \
         --updates 50 --save none --quiet
     below "$(nats out)" "$(cat single)" || fail "$cell: $(nats out) nats"

@@ -49,7 +49,7 @@ usage '--dropout 1 is out of range: it must be from 0 to 0.95' train --dropout 1
 usage '--budget takes a number of bytes such as 500KB, not "8 MB"' train --budget '8 MB'
 usage '--budget takes a number of bytes such as 500KB, not "KB"' train --budget KB
 usage '--budget 9999999GB is out of range: it must be from 0 to 1e+15' train --budget 9999999GB
-usage '--cell takes rnn, gru, lstm, mgu, peephole or lnlstm, not "LSTM"' train --cell LSTM
+usage '--cell takes rnn, gru, lstm, mgu, peephole, lnlstm, lngru or cifg, not "LSTM"' train --cell LSTM
 usage '--quiet takes no value' train --quiet=yes
 usage '--save takes PATH, not an empty string' train --save ''
 usage '--updates and --epochs both say when to end' train --updates 3 --epochs 1

@@ -51,7 +51,7 @@ awk 'NR > 1 { name = $0; sub(/",.*/, "", name); sub(/.*",/, ""); split($0, v, ",
 [ "$(grep -c '^LSTM, b_f' driven)" = 3 ] || fail "no row per LSTM"
 grep -q '^LSTM, b_f = 1 .* 0\.7311 sigmoid(b_f)$' driven || fail "the forget gate's theory"
 awk 'length > 79 && !/^ *wrote/ { exit 1 }' driven || fail "80 columns"
-[ "$(grep -c 's left$' err)" = 9 ] || fail "no progress"
+[ "$(grep -c 's left$' err)" = 10 ] || fail "no progress"
 run again --hidden 12 --steps 60 --csv again.csv --svg again.svg --quiet
 [ ! -s err ] || fail "--quiet is not quiet"
 cmp driven.csv again.csv && cmp driven.svg again.svg || fail "the same seed gives other numbers"
@@ -83,9 +83,9 @@ usage 'there is no option --hiden' curves --hiden 3
 usage '"x.csv" is not an option' curves x.csv
 usage '--hidden takes a value: N' curves --hidden
 usage '--hidden takes a whole number, not "3x"' curves --hidden 3x
-usage '--hidden 0 is out of range: it must be from 1 to 256' curves --hidden=0
-usage '--steps 1 is out of range: it must be from 2 to 10000' curves --steps 1
-usage '--steps 99999999999999999999 is out of range: it must be from 2 to 10000' \
+usage '--hidden 0 is out of range: it must be from 1 to 128' curves --hidden=0
+usage '--steps 1 is out of range: it must be from 2 to 2000' curves --steps 1
+usage '--steps 99999999999999999999 is out of range: it must be from 2 to 2000' \
     curves --steps 99999999999999999999
 usage '--drive takes a number, not "nan"' curves --drive nan
 usage '--drive -1 is out of range: it must be from 0 to 1000000' curves --drive -1

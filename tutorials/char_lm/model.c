@@ -1,8 +1,8 @@
 /* model.c -- the network, in public calls only.
  *
  * The cells come ready-made with the library; one of your own needs two functions and a row in
- * the table below. Dropout is a cell around a cell: it goes between the layers and before the
- * readout, never into the recurrence (Zaremba, Sutskever, Vinyals 2014). */
+ * the table below. Dropout is a cell around a cell (sq_dropout_cell): it goes between the layers
+ * and before the readout, never into the recurrence (Zaremba, Sutskever, Vinyals 2014). */
 #include "model.h"
 
 #include "../common/say.h"
@@ -19,26 +19,27 @@ typedef union any_weights {
     sq_mgu mgu;
     sq_peephole peephole;
     sq_lnlstm lnlstm;
+    sq_lngru lngru;
+    sq_cifg cifg;
 } any_weights;
 
 struct layer {
     any_weights weights;
-    sq_cell cell;
-    double dropout;
+    sq_dropped dropped; /* the cell, with what is dropped behind it */
 };
 
 static void make_rnn(layer *l, sq_params *p, const char *name, int64_t in, int64_t hidden,
                      uint64_t seed)
 {
     sq_rnn_init(&l->weights.rnn, p, name, in, hidden, SQ_RNN_TANH, seed);
-    l->cell = sq_rnn_cell(&l->weights.rnn);
+    l->dropped.cell = sq_rnn_cell(&l->weights.rnn);
 }
 
 static void make_gru(layer *l, sq_params *p, const char *name, int64_t in, int64_t hidden,
                      uint64_t seed)
 {
     sq_gru_init(&l->weights.gru, p, name, in, hidden, SQ_RESET_AFTER, seed);
-    l->cell = sq_gru_cell(&l->weights.gru);
+    l->dropped.cell = sq_gru_cell(&l->weights.gru);
 }
 
 /* Without the head start that a forget gate usually gets, b_f = 1: characters depend on the
@@ -48,7 +49,7 @@ static void make_lstm(layer *l, sq_params *p, const char *name, int64_t in, int6
 {
     sq_lstm_init(&l->weights.lstm, p, name, in, hidden, seed);
     sq_lstm_set_forget_bias(&l->weights.lstm, p, 0);
-    l->cell = sq_lstm_cell(&l->weights.lstm);
+    l->dropped.cell = sq_lstm_cell(&l->weights.lstm);
 }
 
 #define MAKE(kind)                                                                \
@@ -56,33 +57,20 @@ static void make_lstm(layer *l, sq_params *p, const char *name, int64_t in, int6
                             int64_t hidden, uint64_t seed)                        \
     {                                                                             \
         sq_##kind##_init(&l->weights.kind, p, name, in, hidden, seed);            \
-        l->cell = sq_##kind##_cell(&l->weights.kind);                             \
+        l->dropped.cell = sq_##kind##_cell(&l->weights.kind);                     \
     }
 MAKE(mgu)
 MAKE(peephole)
 MAKE(lnlstm)
+MAKE(lngru)
+MAKE(cifg)
 
 static void (*const make[N_CELLS])(layer *, sq_params *, const char *, int64_t, int64_t,
                                    uint64_t) = {
-    [CELL_RNN] = make_rnn, [CELL_GRU] = make_gru,           [CELL_LSTM] = make_lstm,
-    [CELL_MGU] = make_mgu, [CELL_PEEPHOLE] = make_peephole, [CELL_LNLSTM] = make_lnlstm
+    [CELL_RNN] = make_rnn,     [CELL_GRU] = make_gru,           [CELL_LSTM] = make_lstm,
+    [CELL_MGU] = make_mgu,     [CELL_PEEPHOLE] = make_peephole, [CELL_LNLSTM] = make_lnlstm,
+    [CELL_LNGRU] = make_lngru, [CELL_CIFG] = make_cifg
 };
-
-/* y = dropout(cell(x, h)) */
-static sq_var step_dropped(sq_tape *t, const void *self, sq_var x, sq_var *state)
-{
-    const layer *l = self;
-    sq_var y = l->cell.step(t, l->cell.self, x, state);
-    return sq_dropout(y, l->dropout, SQ_PER_STEP);
-}
-
-static sq_cell dropped(const layer *l)
-{
-    sq_cell cell = l->cell;
-    cell.step = step_dropped;
-    cell.self = l;
-    return cell;
-}
 
 /* ---- The model --------------------------------------------------------------------------- */
 
@@ -97,9 +85,9 @@ static void make_layers(model *m, const options *o)
         layer *l = &m->layers[i];
         snprintf(name, sizeof name, "layer%lld", (long long)i);
         make[o->cell](l, m->params, name, width, o->hidden, (uint64_t)o->seed);
-        l->dropout = o->dropout;
-        plain[i] = l->cell;
-        with_dropout[i] = o->dropout > 0 ? dropped(l) : l->cell;
+        l->dropped.output = o->dropout;
+        plain[i] = l->dropped.cell;
+        with_dropout[i] = sq_dropout_cell(&l->dropped);
         width = o->hidden;
     }
     m->stack = sq_stack_new(plain, (int32_t)o->layers);

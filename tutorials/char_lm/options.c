@@ -28,7 +28,8 @@ static const char *bundled(void)
     return BUNDLED;
 }
 
-const char *const cell_names[N_CELLS] = { "rnn", "gru", "lstm", "mgu", "peephole", "lnlstm" };
+const char *const cell_names[N_CELLS] = { "rnn",      "gru",    "lstm",  "mgu",
+                                          "peephole", "lnlstm", "lngru", "cifg" };
 
 typedef enum option_kind { TEXT, CHOICE, COUNT, BYTES, REAL, SWITCH } option_kind;
 
@@ -49,7 +50,7 @@ typedef struct option {
 
 static const option table[] = {
     { "--cell", "CELL", CHOICE, TRAIN | KEPT | FIXED, AT(cell), 0, 0,
-      "rnn, gru, lstm, mgu, peephole or lnlstm [lstm]" },
+      "rnn, gru, lstm, mgu, peephole, lnlstm, lngru or cifg [lstm]" },
     { "--hidden", "N", COUNT, TRAIN | KEPT | FIXED, AT(hidden), 1, 4096,
       "width of the hidden state [128]" },
     { "--layers", "N", COUNT, TRAIN | KEPT | FIXED, AT(layers), 1, 16,
@@ -171,7 +172,7 @@ static bool read_choice(const option *o, const char *text, int64_t *place, reaso
 {
     for (*place = 0; *place < N_CELLS; ++*place)
         if (!strcmp(text, cell_names[*place])) return true;
-    return is_not(o, "rnn, gru, lstm, mgu, peephole or lnlstm", text, why);
+    return is_not(o, "rnn, gru, lstm, mgu, peephole, lnlstm, lngru or cifg", text, why);
 }
 
 static bool read_text(const option *o, const char *text, const char **place, reason *why)

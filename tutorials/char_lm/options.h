@@ -12,7 +12,17 @@
 typedef enum command { TRAIN = 1, SAMPLE = 2 } command;
 
 /* What --cell can choose, and how it is spelt there. */
-enum { CELL_RNN, CELL_GRU, CELL_LSTM, CELL_MGU, CELL_PEEPHOLE, CELL_LNLSTM, N_CELLS };
+enum {
+    CELL_RNN,
+    CELL_GRU,
+    CELL_LSTM,
+    CELL_MGU,
+    CELL_PEEPHOLE,
+    CELL_LNLSTM,
+    CELL_LNGRU,
+    CELL_CIFG,
+    N_CELLS
+};
 extern const char *const cell_names[N_CELLS];
 
 typedef struct options {

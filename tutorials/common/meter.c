@@ -43,6 +43,7 @@ static void draw(const meter *m, int64_t done, const char *note, double left)
 
 void meter_step(meter *m, int64_t done, const char *note)
 {
+    m->done = done;
     if (!m->shown || done < 1) return;
     double now = meter_clock();
     double left = (now - m->began) / (double)done * (double)(m->total - done);

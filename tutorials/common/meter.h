@@ -8,7 +8,7 @@
 
 typedef struct meter {
     const char *title;
-    int64_t total, told;
+    int64_t total, done, told;
     bool shown, live;
     double began, drawn;
 } meter;

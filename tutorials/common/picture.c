@@ -91,7 +91,7 @@ static double tick(const axis *a, int i, int at_most)
            step = picture_step(hi - lo, at_most);
     if (a->log) step = fmax(1, step);
     double at = (ceil(lo / step - 1e-9) + i) * step;
-    if (at > hi + 1e-9 * step) return NAN;
+    if (at > hi + 1e-9 * step) return (double)NAN;
     if (fabs(at) < 1e-9 * step) at = 0;
     return a->log ? pow(10, at) : at;
 }

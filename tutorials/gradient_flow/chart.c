@@ -16,10 +16,12 @@ enum {
     LEGEND_STEP = 128
 };
 
+static double position(const chart *c, int64_t i) { return c->x ? c->x[i] : c->x0 + (double)i; }
+
 static double at_x(const chart *c, double x)
 {
-    double span = c->n > 1 ? (double)(c->n - 1) : 1;
-    return LEFT + (x - c->x0) / span * (WIDTH - LEFT - RIGHT);
+    double first = position(c, 0), span = position(c, c->n - 1) - first;
+    return LEFT + (x - first) / (span > 0 ? span : 1) * (WIDTH - LEFT - RIGHT);
 }
 
 static double at_y(const chart *c, double y)
@@ -48,9 +50,9 @@ double chart_step(double span, int n)
 
 static void x_axis(FILE *out, const chart *c)
 {
-    double last = c->x0 + (double)(c->n - 1),
-           step = fmax(1, chart_step(fmax(1, last - c->x0), 12));
-    for (double x = ceil(c->x0 / step) * step; x <= last; x += step)
+    double first = position(c, 0), last = position(c, c->n - 1),
+           step = fmax(1, chart_step(fmax(1, last - first), 12));
+    for (double x = ceil(first / step) * step; x <= last; x += step)
         fprintf(out,
                 "<path class='grid' d='M%.1f %d V%d'/><text class='tick' x='%.1f' y='%d' "
                 "text-anchor='middle'>%.0f</text>\n",
@@ -102,14 +104,14 @@ static void draw_curve(FILE *out, const chart *c, const curve *v)
     for (int64_t i = 0; i < c->n; i++) {
         double y = v->y[i * v->y_step];
         if (drawable(c, y))
-            fprintf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', at_x(c, c->x0 + (double)i),
+            fprintf(out, "%c%.1f %.1f", pen_down ? 'L' : 'M', at_x(c, position(c, i)),
                     at_y(c, y));
         pen_down = drawable(c, y);
     }
     fputs("'/>\n", out);
     if (v->mark >= 0 && v->mark < c->n && drawable(c, v->y[v->mark * v->y_step]))
         fprintf(out, "<circle class='dot s%d' cx='%.1f' cy='%.1f' r='5'/>\n", v->style,
-                at_x(c, c->x0 + (double)v->mark), at_y(c, v->y[v->mark * v->y_step]));
+                at_x(c, position(c, v->mark)), at_y(c, v->y[v->mark * v->y_step]));
 }
 
 static void legend(FILE *out, const chart *c)
@@ -121,6 +123,42 @@ static void legend(FILE *out, const chart *c)
         html_text(out, c->curve[i].name);
         fputs("</text>\n", out);
     }
+}
+
+void chart_add(chart *c, const char *name, int style, const double *y)
+{
+    bool first = c->n_curves == 0;
+    c->curve[c->n_curves++] = (curve){ name, style, y, 1, -1 };
+    for (int64_t i = 0; i < c->n; i++) {
+        if (!isfinite(y[i]) || (c->log_y && !(y[i] > 0))) continue;
+        c->lo = first ? y[i] : fmin(c->lo, y[i]);
+        c->hi = first ? y[i] : fmax(c->hi, y[i]);
+        first = false;
+    }
+}
+
+void chart_round(chart *c, int most)
+{
+    if (c->log_y) {
+        double lo = floor(log10(c->lo)), hi = ceil(log10(c->hi));
+        if (!(c->hi > 0)) lo = -1, hi = 0;
+        if (hi <= lo) lo = hi - 1;
+        c->lo = pow(10, fmax(lo, hi - most));
+        c->hi = pow(10, hi);
+        return;
+    }
+    double least = 1e-9 * fmax(1, fmax(fabs(c->lo), fabs(c->hi)));
+    double step = chart_step(fmax(c->hi - c->lo, least), 8);
+    c->lo = floor(c->lo / step) * step;
+    c->hi = ceil(c->hi / step) * step;
+    if (c->hi <= c->lo) c->hi = c->lo + step;
+}
+
+void chart_figure(FILE *out, const chart *c, const char *caption)
+{
+    fputs("<figure>\n<div class='wide'>\n", out);
+    chart_write(out, c);
+    fprintf(out, "</div>\n<figcaption>%s</figcaption>\n</figure>\n", caption);
 }
 
 void chart_write(FILE *out, const chart *c)

@@ -11,7 +11,7 @@
 
 enum { MAX_CURVES = 6 };
 
-/* Point i of a curve lies at (x0 + i, y[i * y_step]); a step of -1 reads an array backwards.
+/* Point i of a curve lies at (x0 + i, y[i * y_step]), or at x[i]; a step of -1 reads an array backwards.
  * A point that is not finite, or below a logarithmic axis, is left out. */
 typedef struct curve {
     const char *name;
@@ -28,10 +28,20 @@ typedef struct chart {
     bool log_y;
     double lo, hi; /* of y; powers of ten on a logarithmic axis */
     double x0;
-    int64_t n; /* points of every curve */
+    const double *x; /* ascending; NULL: x0, x0 + 1, ... */
+    int64_t n;       /* points of every curve */
     int n_curves;
     curve curve[MAX_CURVES];
 } chart;
+
+/* Adds a curve of c->n values. The first one sets the axis, each widens it to hold its own. */
+void chart_add(chart *c, const char *name, int style, const double *y);
+
+/* Widens a linear axis to whole ticks, a logarithmic one to powers of ten, `most` decades of them. */
+void chart_round(chart *c, int most);
+
+/* The chart as a <figure>, with a sentence below, which is HTML already. */
+void chart_figure(FILE *out, const chart *c, const char *caption);
 
 /* Writes the <svg> element. Its colours come from the page's style sheet. */
 void chart_write(FILE *out, const chart *c);

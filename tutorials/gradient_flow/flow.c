@@ -16,9 +16,13 @@
 #include <stdlib.h>
 
 /* (y_T - z_(T+1))^2 over one window of T values that starts at z. */
-static sq_var last_step_loss(model *m, const sq_unrolled *u, const double *target)
+const sq_unrolled *flow_record(model *m, const lesson *l, int64_t steps, sq_var *loss)
 {
-    return sq_mse(model_forecast(m, u), sq_input(m->tape, sq_mat(1, 1), target));
+    const double *z = l->z + l->s->n - 1 - steps;
+    sq_tape_reset(m->tape);
+    const sq_unrolled *u = model_unroll(m, z, steps, 1, SQ_OUTPUTS_LAST);
+    *loss = sq_mse(model_forecast(m, u), sq_input(m->tape, sq_mat(1, 1), z + steps));
+    return u;
 }
 
 static void copy_ledger(flow *f, const sq_ledger *ledger, int k)
@@ -36,9 +40,8 @@ flow flow_of(model *m, const lesson *l, int64_t steps, const char *title, const 
     flow f = { .moment = moment, .steps = steps, .first = l->s->n - 1 - steps };
     snprintf(f.title, sizeof f.title, "%s", title);
 
-    sq_tape_reset(m->tape);
-    const sq_unrolled *u = model_unroll(m, l->z + f.first, steps, 1, SQ_OUTPUTS_LAST);
-    sq_var loss = last_step_loss(m, u, l->z + f.first + steps);
+    sq_var loss;
+    const sq_unrolled *u = flow_record(m, l, steps, &loss);
     sq_ledger *ledger = sq_ledger_new(u, loss, NULL);
     if (!ledger) die("%s", sq_message(m->tape));
 

@@ -19,6 +19,10 @@ typedef struct flow {
     double *total[MAX_STATES], *immediate[MAX_STATES];
 } flow;
 
+/* Records the window that ends just before the series' last value, and the squared error of the
+ * forecast of that value. */
+const sq_unrolled *flow_record(model *m, const lesson *l, int64_t steps, sq_var *loss);
+
 /* Follows the gradient through the window that ends just before the series' last value, which
  * is the target. */
 flow flow_of(model *m, const lesson *l, int64_t steps, const char *title, const char *moment);

@@ -2,10 +2,10 @@
  * gradient dies on its way back through time.
  *
  * This file is the order of events; the rooms are: options, series (reading the CSV), baseline,
- * model, train, flow (the gradients), progress, report, show (terminal), chart and page (HTML),
- * output (files), say (errors). To learn seqgrad, read model.c, train.c and flow.c. */
-#define _POSIX_C_SOURCE 200809L /* strcasecmp */
-
+ * model, train, flow (the gradients), inside (Jacobians, exponents, gates), progress, report, show
+ * (terminal), chart and page (HTML), network_page (the library's page), output (files), say (errors).
+ * To learn seqgrad, read model.c, train.c, flow.c and inside.c. */
+#include "files.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
@@ -15,21 +15,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { HELD_OUT = 50, MIN_TRAINING = LONG_LAG + 1 };
-
-/* True when --cell asks for this kind. */
-static bool asked_for(const options *o, int kind)
-{
-    return !strcasecmp(o->cell, "all") || !strcasecmp(o->cell, cell_kinds[kind].option);
-}
 
 static void check_cell(const options *o)
 {
     for (int kind = 0; kind < N_KINDS; kind++)
-        if (asked_for(o, kind)) return;
+        if (wants_cell(o, cell_kinds[kind].option)) return;
     die_usage("--cell takes rnn, gru, lstm or all, not \"%s\"", o->cell);
+}
+
+/* What costs the cube of the width, for every step. */
+static void check_inside(const options *o)
+{
+    bool page = output_wanted(o->report), wide = page || o->jacobian || o->lyapunov;
+    const char *what = page ? "--report" : o->jacobian ? "--jacobian" : "--lyapunov";
+    if (wide && o->hidden > INSIDE_HIDDEN)
+        die_usage("%s takes networks of width %d at most, not --hidden %lld", what,
+                  INSIDE_HIDDEN, (long long)o->hidden);
+    if ((page || o->jacobian) && o->steps > INSIDE_STEPS)
+        die_usage("%s takes %d steps at most, not --steps %lld", what, INSIDE_STEPS,
+                  (long long)o->steps);
 }
 
 static void check_length(const series *s, const options *o)
@@ -64,7 +70,7 @@ static double median_of(const double *v, int64_t n)
 }
 
 /* One training: its error, and with the first seed also its forecasts and its gradients. */
-static void run_seed(report *r, int kind, int64_t i)
+static void run_seed(report *r, const files *f, int kind, int64_t i)
 {
     const options *o = r->o;
     const lesson *l = r->l;
@@ -77,37 +83,56 @@ static void run_seed(report *r, int kind, int64_t i)
     int64_t held_out = l->s->n - l->n_train;
     double *guess = take((size_t)held_out, sizeof *guess);
     model *m = model_new(kind, o->hidden, seed);
-    if (i == 0) r->initial[r->n_cells] = flow_of(m, l, o->steps, name, "initial");
+    if (i == 0) {
+        r->initial[r->n_cells] = flow_of(m, l, o->steps, name, "initial");
+        r->before[r->n_cells] = inside_of(m, l, o, name, "initial");
+    }
     train(m, l, o, seed, title);
     forecast_held_out(m, l, o->window, guess);
-    if (i == 0) r->trained[r->n_cells] = flow_of(m, l, o->steps, name, "trained");
+    if (i == 0) {
+        inside *in = &r->after[r->n_cells];
+        r->trained[r->n_cells] = flow_of(m, l, o->steps, name, "trained");
+        *in = inside_of(m, l, o, name, "trained");
+        if (f->of[FILE_PAGE + kind].path)
+            network_page(m, l, o, in, f->of[FILE_PAGE + kind].path,
+                         f->of[FILE_NUMBERS + kind].path);
+    }
     s->rmse[i] = rmse(l->s->value + l->n_train, guess, held_out);
     if (i == 0) s->guess = guess;
     else free(guess);
     model_free(m);
 }
 
-static void run_cell(report *r, int kind)
+static void run_cell(report *r, const files *f, int kind)
 {
     score *s = &r->score[r->n_cells];
     *s = (score){ .title = cell_kinds[kind].title, .n_seeds = r->o->seeds };
     s->rmse = take((size_t)s->n_seeds, sizeof *s->rmse);
-    for (int64_t i = 0; i < s->n_seeds; i++) run_seed(r, kind, i);
+    for (int64_t i = 0; i < s->n_seeds; i++) run_seed(r, f, kind, i);
     s->median = median_of(s->rmse, s->n_seeds);
     show_score(s);
     r->n_cells++;
 }
 
-static void show_and_write(const report *r)
+static void write_files(const report *r, const files *f)
 {
-    const options *o = r->o;
-    if (output_wanted(o->csv)) report_csv(r, o->csv);
-    if (output_wanted(o->html)) report_page(r, o->html);
-    if (!o->quiet) show_flow(r);
+    static void (*const write[FILE_PAGE])(const report *, const char *) = {
+        [FILE_CSV] = report_csv,         [FILE_HTML] = report_page,
+        [FILE_JACOBIAN] = jacobians_csv, [FILE_LYAPUNOV] = exponents_csv,
+        [FILE_GATES] = gates_csv,
+    };
+    for (int i = 0; i < FILE_PAGE; i++)
+        if (f->of[i].path) write[i](r, f->of[i].path);
+}
+
+static void show(const report *r, const files *f)
+{
+    if (!r->o->quiet) show_flow(r);
     show_reach(r);
-    if (output_wanted(o->csv) || output_wanted(o->html)) printf("\n");
-    output_tell(o->csv);
-    output_tell(o->html);
+    if (r->o->jacobian) show_jacobians(r);
+    if (r->o->lyapunov) show_exponents(r);
+    if (r->o->gates) show_gates(r);
+    files_tell(f);
 }
 
 static void free_report(report *r)
@@ -117,6 +142,8 @@ static void free_report(report *r)
         free(r->score[i].guess);
         flow_free(&r->initial[i]);
         flow_free(&r->trained[i]);
+        inside_free(&r->before[i]);
+        inside_free(&r->after[i]);
     }
 }
 
@@ -128,22 +155,26 @@ int main(int argc, char **argv)
         return 0;
     }
     check_cell(&o);
-    output_check_pair(o.csv, o.html);
+    check_inside(&o);
+    files f = files_of(&o);
+    output_check_distinct(f.of, N_FILES);
     series s = series_read(o.data, o.column);
     if (o.validate) s.n -= s.n < HELD_OUT ? s.n : HELD_OUT;
     check_length(&s, &o);
     lesson l = lesson_of(&s, s.n - HELD_OUT);
-    output_check(o.csv, o.data);
-    output_check(o.html, o.data);
+    for (int i = 0; i < N_FILES; i++)
+        if (f.of[i].path) output_check(f.of[i].path, o.data);
 
     report r = { .l = &l, .o = &o };
     baselines(&s, l.n_train, r.base);
     show_task(&r);
     for (int kind = 0; kind < N_KINDS; kind++)
-        if (asked_for(&o, kind)) run_cell(&r, kind);
-    show_and_write(&r);
+        if (wants_cell(&o, cell_kinds[kind].option)) run_cell(&r, &f, kind);
+    write_files(&r, &f);
+    show(&r, &f);
 
     free_report(&r);
+    files_free(&f);
     lesson_free(&l);
     series_free(&s);
     if (fflush(stdout) || ferror(stdout))

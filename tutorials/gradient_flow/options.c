@@ -2,7 +2,7 @@
  * what --help says. The parser, the limits and the help text are all read from this table.
  *
  * Numbers are taken whole or not at all: "16x", nothing, and what overflows are refused. */
-#define _POSIX_C_SOURCE 200809L /* access */
+#define _POSIX_C_SOURCE 200809L /* access, strcasecmp */
 
 #include "options.h"
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define BUNDLED "tutorials/data/sunspots_yearly.csv"
@@ -57,6 +58,14 @@ static const option table[] = {
       "gradients by step [gradient_flow.csv; none: no file]" },
     { "--html", "FILE", TEXT, AT(html), 0, 0,
       "the page of curves [gradient_flow.html; none: no file]" },
+    { "--report", "FILE.html", TEXT, AT(report), 0, 0,
+      "one trained network in depth, and its numbers as CSV [none]" },
+    { "--jacobian", NULL, SWITCH, AT(jacobian), 0, 0,
+      "singular values of dh_t/dh_(t-1) and of dh_T/dh_k" },
+    { "--lyapunov", NULL, SWITCH, AT(lyapunov), 0, 0,
+      "Lyapunov exponents, and how they converge" },
+    { "--gates", NULL, SWITCH, AT(gates), 0, 0,
+      "mean, deviation and saturation of every gate" },
     { "--validate", NULL, SWITCH, AT(validate), 0, 0,
       "pretend the series ends before the held-out part" },
     { "--quiet", NULL, SWITCH, AT(quiet), 0, 0, "no progress, no table of gradients" },
@@ -144,6 +153,7 @@ options options_read(int argc, char **argv)
                   .cell = "all",
                   .csv = "gradient_flow.csv",
                   .html = "gradient_flow.html",
+                  .report = "none",
                   .hidden = 16,
                   .steps = 100,
                   .window = 22,
@@ -153,6 +163,11 @@ options options_read(int argc, char **argv)
                   .rate = 0.01 };
     for (int i = 1; i < argc;) i += read_one(&o, argv, i);
     return o;
+}
+
+bool wants_cell(const options *o, const char *cell)
+{
+    return !strcasecmp(o->cell, "all") || !strcasecmp(o->cell, cell);
 }
 
 void options_help(void)
@@ -166,5 +181,8 @@ void options_help(void)
                  table[i].argument ? table[i].argument : "");
         printf("  %-18s  %s\n", left, table[i].help);
     }
-    puts("\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.");
+    puts(
+        "\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.\n"
+        "Of several cells --report page.html writes page_rnn.html, page_gru.html, page_lstm.html.\n"
+        "With --jacobian, --lyapunov, --gates numbers go beside those of --csv.");
 }

@@ -14,13 +14,15 @@ typedef struct options {
     const char *cell;   /* rnn, gru, lstm or all */
     const char *csv;    /* where the gradients go; "none": nowhere */
     const char *html;   /* where the page goes; "none": nowhere */
+    const char *report; /* where the library's page about one network goes; "none": nowhere */
     int64_t hidden;     /* H */
     int64_t steps;      /* length of the window whose gradients are shown */
     int64_t window;     /* length of the training windows */
     int64_t updates;    /* of the weights, per training */
     int64_t seed;
-    int64_t seeds; /* trainings per cell, with seeds seed, seed+1, ... */
-    double rate;   /* the highest learning rate */
+    int64_t seeds;                  /* trainings per cell, with seeds seed, seed+1, ... */
+    double rate;                    /* the highest learning rate */
+    bool jacobian, lyapunov, gates; /* look inside, before training and after */
     bool validate; /* leave the held-out values out altogether: to choose settings by */
     bool quiet;
     bool help;
@@ -28,6 +30,9 @@ typedef struct options {
 
 /* Reads the command line; dies with status 2 on anything it does not understand. */
 options options_read(int argc, char **argv);
+
+/* True when --cell asks for the cell called so there. */
+bool wants_cell(const options *o, const char *cell);
 
 /* What --help prints. */
 void options_help(void);

@@ -25,7 +25,6 @@ static bool same_file(const struct stat *a, const char *path)
 void output_check(const char *path, const char *input)
 {
     struct stat s;
-    if (!output_wanted(path)) return;
     if (!stat(path, &s)) {
         if (S_ISDIR(s.st_mode)) die("cannot write %s: it is a directory", path);
         if (same_file(&s, input)) die("cannot write %s: it is the file with the data", path);
@@ -38,12 +37,29 @@ void output_check(const char *path, const char *input)
     remove(path);
 }
 
-void output_check_pair(const char *a, const char *b)
+static void check_pair(const output *a, const output *b)
 {
     struct stat s;
-    if (!output_wanted(a) || !output_wanted(b)) return;
-    bool same = !strcmp(a, b) || (!stat(a, &s) && S_ISREG(s.st_mode) && same_file(&s, b));
-    if (same) die_usage("--csv and --html name the same file, %s", a);
+    bool same = !strcmp(a->path, b->path) ||
+                (!stat(a->path, &s) && S_ISREG(s.st_mode) && same_file(&s, b->path));
+    if (same) die_usage("%s and %s name the same file, %s", a->option, b->option, b->path);
+}
+
+void output_check_distinct(const output *o, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = i + 1; k < n; k++)
+            if (o[i].path && o[k].path) check_pair(&o[i], &o[k]);
+}
+
+char *output_beside(const char *path, const char *suffix)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path,
+               *dot = strrchr(name, '.');
+    size_t stem = dot && dot > name ? (size_t)(dot - path) : strlen(path);
+    char *beside = take(stem + strlen(suffix) + 1, 1);
+    memcpy(beside, path, stem);
+    return strcat(beside, suffix);
 }
 
 FILE *output_open(const char *path)
@@ -61,7 +77,6 @@ void output_close(FILE *f, const char *path)
 
 void output_tell(const char *path)
 {
-    if (!output_wanted(path)) return;
     char *whole = realpath(path, NULL);
     printf("  wrote  %s\n", whole ? whole : path);
     free(whole);

@@ -14,8 +14,19 @@ bool output_wanted(const char *path);
 
 /* Dies unless path can be written and is not the file that is read. Leaves no trace. */
 void output_check(const char *path, const char *input);
-/* Dies when both wanted outputs are one file. */
-void output_check_pair(const char *a, const char *b);
+
+/* A file that is to be written, and the option that says so; path NULL: none. */
+typedef struct output {
+    const char *option;
+    char *path;
+} output;
+
+/* "folder/name" + suffix: the file beside `path`, which may end in a dot and an extension. The name is
+ * the caller's. */
+char *output_beside(const char *path, const char *suffix);
+
+/* Dies when two of n outputs are one file. */
+void output_check_distinct(const output *o, int n);
 
 FILE *output_open(const char *path);
 /* Closes; dies when anything could not be written. */

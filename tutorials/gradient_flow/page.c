@@ -62,13 +62,6 @@ static const char head[] =
 
 enum { SENTENCE = 240, STYLE_TRUTH = 5 };
 
-static void write_figure(FILE *out, const chart *c, const char *caption)
-{
-    fputs("<figure>\n<div class='wide'>\n", out);
-    chart_write(out, c);
-    fprintf(out, "</div>\n<figcaption>%s</figcaption>\n</figure>\n", caption);
-}
-
 /* How far each trace reaches, as a list. */
 static void reach_list(FILE *out, const trace *t, int n, const char *unit)
 {
@@ -104,19 +97,9 @@ static void flow_chart(FILE *out, const report *r, const flow *flows, decades d,
         const double *last = t[i].f->total[t[i].state] + c.n - 1;
         c.curve[i] = (curve){ t[i].name, i + 1, last, -1, flow_reach(t[i].f, t[i].state, .01) };
     }
-    write_figure(out, &c,
+    chart_figure(out, &c,
                  "A dot marks where a curve has fallen below 1 % of its start for good.");
     reach_list(out, t, c.n_curves, unit);
-}
-
-/* Adds a curve of n values and widens the axis to hold it. */
-static void add_curve(chart *c, const char *name, int style, const double *y)
-{
-    c->curve[c->n_curves++] = (curve){ name, style, y, 1, -1 };
-    for (int64_t i = 0; i < c->n; i++) {
-        c->lo = fmin(c->lo, y[i]);
-        c->hi = fmax(c->hi, y[i]);
-    }
 }
 
 /* The held-out values and what every cell forecast for them. */
@@ -131,14 +114,11 @@ static void forecast_chart(FILE *out, const report *r)
     c.x_title = s->dated ? "year" : "row";
     c.x0 = (double)s->label[r->l->n_train];
     c.n = s->n - r->l->n_train;
-    c.lo = c.hi = truth[0];
-    add_curve(&c, "observed", STYLE_TRUTH, truth);
+    chart_add(&c, "observed", STYLE_TRUTH, truth);
     for (int i = 0; i < r->n_cells; i++)
-        add_curve(&c, r->score[i].title, i + 1, r->score[i].guess);
-    double step = chart_step(c.hi - c.lo, 8);
-    c.lo = floor(c.lo / step) * step;
-    c.hi = ceil(c.hi / step) * step;
-    write_figure(out, &c, "Every forecast is made from the true values up to the one before.");
+        chart_add(&c, r->score[i].title, i + 1, r->score[i].guess);
+    chart_round(&c, 0);
+    chart_figure(out, &c, "Every forecast is made from the true values up to the one before.");
 }
 
 static void score_row(FILE *out, const char *name, double error, const char *note)
@@ -197,6 +177,7 @@ void report_page(const report *r, const char *path)
     fputs("<h2>Before training</h2>\n", out);
     flow_chart(out, r, r->initial, d,
                (chart){ .id = "initial", .title = "Gradients before training" });
+    inside_figures(out, r);
     fprintf(out,
             "<h2>What was learned</h2>\n<p>The last %lld values were held out. Errors are "
             "root mean squares, in the unit of the series.</p>\n",

@@ -31,20 +31,20 @@ progress progress_begin(const char *title, int64_t total, bool quiet)
     };
 }
 
-static void draw(const progress *p, int64_t done, double loss, double rate, double left)
+static void draw(const progress *p, int64_t done, const char *what, double left)
 {
     char bar[WIDTH + 1], line[2 * LINE];
     int full = (int)(done * WIDTH / p->total);
     memset(bar, '.', WIDTH);
     memset(bar, '#', (size_t)full);
     bar[WIDTH] = 0;
-    snprintf(line, sizeof line, "%-6s [%s] %4lld/%lld  loss %-8.3g rate %-8.2g %.*f s left",
-             p->title, bar, (long long)done, (long long)p->total, loss, rate, left < 10, left);
+    snprintf(line, sizeof line, "%-6s [%s] %4lld/%lld  %s %.*f s left", p->title, bar,
+             (long long)done, (long long)p->total, what, left < 10, left);
     fprintf(stderr, p->live ? "\r%.*s\033[K" : "%.*s\n", LINE, line);
     fflush(stderr);
 }
 
-void progress_step(progress *p, int64_t done, double loss, double rate)
+void progress_work(progress *p, int64_t done, const char *what)
 {
     if (!p->shown) return;
     double t = now(), left = (t - p->began) / (double)done * (double)(p->total - done);
@@ -53,7 +53,14 @@ void progress_step(progress *p, int64_t done, double loss, double rate)
     if (!due) return;
     p->drawn = t;
     p->told = quarter;
-    draw(p, done, loss, rate, left);
+    draw(p, done, what, left);
+}
+
+void progress_step(progress *p, int64_t done, double loss, double rate)
+{
+    char what[64];
+    snprintf(what, sizeof what, "loss %-8.3g rate %-8.2g", loss, rate);
+    progress_work(p, done, what);
 }
 
 void progress_end(progress *p)

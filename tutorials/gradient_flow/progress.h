@@ -18,6 +18,8 @@ typedef struct progress {
 
 progress progress_begin(const char *title, int64_t total, bool quiet);
 void progress_step(progress *p, int64_t done, double loss, double rate);
+/* The same of work that is no training; `what` is written in place of the loss. */
+void progress_work(progress *p, int64_t done, const char *what);
 void progress_end(progress *p);
 
 #endif

@@ -1,12 +1,16 @@
 /* report.h -- everything that was found out, for whoever shows it.
  *
- * main fills it; show.c prints it on the terminal, report.c writes the CSV, page.c the page.
+ * main fills it; show.c prints it on the terminal, report.c writes the CSV, page.c the page, and
+ * inside_show.c, inside_csv.c, inside_page.c do so for what --jacobian, --lyapunov and --gates ask.
  * None of them computes anything new, so all three say the same. */
 #ifndef REPORT_H
 #define REPORT_H
 
 #include "baseline.h"
 #include "flow.h"
+#include "inside.h"
+
+#include <stdio.h>
 
 /* What one cell has learnt, over all its seeds. */
 typedef struct score {
@@ -26,6 +30,7 @@ typedef struct report {
     int n_cells;
     score score[N_KINDS];
     flow initial[N_KINDS], trained[N_KINDS]; /* of the first seed */
+    inside before[N_KINDS], after[N_KINDS];  /* the same */
 } report;
 
 /* One curve of one cell: what a column of the table or a line of the plot shows. */
@@ -58,5 +63,18 @@ void show_task(const report *r);
 void show_score(const score *s);
 void show_flow(const report *r);
 void show_reach(const report *r);
+void show_jacobians(const report *r);
+void show_exponents(const report *r);
+void show_gates(const report *r);
+
+/* The same numbers for other programs, and as parts of the page. */
+void jacobians_csv(const report *r, const char *path);
+void exponents_csv(const report *r, const char *path);
+void gates_csv(const report *r, const char *path);
+void inside_figures(FILE *out, const report *r);
+
+/* The library's own page about one network that is still there, and its numbers. */
+void network_page(model *m, const lesson *l, const options *o, const inside *in,
+                  const char *page, const char *csv);
 
 #endif

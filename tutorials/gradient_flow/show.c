@@ -1,20 +1,14 @@
 /* show.c -- the report on the terminal, 80 columns wide.
  *
  * A gradient that shrinks by the same factor at every step is a straight line on a logarithmic
- * scale, so the length of a bar is the logarithm of |dL/dh_t|. Bars are drawn with eighths of a
- * block where the terminal speaks UTF-8, with # everywhere else. */
-#define _XOPEN_SOURCE 700 /* isatty, nl_langinfo */
-
+ * scale, so the length of a bar is the logarithm of |dL/dh_t|. */
+#include "bars.h"
 #include "report.h"
 
-#include <langinfo.h>
-#include <locale.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { LINE = 79, LABELS = 11, NUMBER = 8, MAX_BAR = 30, SEEDS_PER_LINE = 5 };
+enum { LABELS = 11, SEEDS_PER_LINE = 5 };
 
 void show_task(const report *r)
 {
@@ -44,34 +38,6 @@ void show_score(const score *s)
     fflush(stdout);
 }
 
-static bool blocks_wanted(void)
-{
-    setlocale(LC_CTYPE, "");
-    return isatty(STDOUT_FILENO) && !strcmp(nl_langinfo(CODESET), "UTF-8");
-}
-
-/* A bar of `share` of `width` characters; returns how many it took. */
-static int draw_bar(double share, int width, bool blocks)
-{
-    static const char *const eighth[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
-    int parts = blocks ? 8 : 1, length = (int)lround(share * width * parts), used = 0;
-    if (length == 0 && share > 0) length = 1;
-    for (; length > 0; length -= parts, used++)
-        fputs(blocks ? eighth[length > 8 ? 8 : length] : "#", stdout);
-    return used;
-}
-
-/* " 1.2e-05 ####      ", with the blanks left away at the end of a line. */
-static void draw_cell(double v, decades d, int width, bool blocks, bool last)
-{
-    double share = v > 0 ? (log10(v) - d.lo) / (d.hi - d.lo) : 0;
-    char number[32];
-    snprintf(number, sizeof number, v > 0 ? "%.1e" : "%g", v);
-    printf(" %-*s", NUMBER, number);
-    int used = draw_bar(fmin(fmax(share, 0), 1), width, blocks);
-    if (!last) printf("%*s", width - used, "");
-}
-
 /* Several cells are compared by their first state, h; a single one is shown with all it has. */
 static int columns_of(const report *r, trace column[MAX_COLUMNS_SHOWN])
 {
@@ -84,12 +50,10 @@ static int columns_of(const report *r, trace column[MAX_COLUMNS_SHOWN])
 void show_flow(const report *r)
 {
     trace column[MAX_COLUMNS_SHOWN];
-    int n = columns_of(r, column), width = (LINE - LABELS) / n - NUMBER - 1;
+    int n = columns_of(r, column), width = bar_width(n, LABELS);
     decades d = decades_of(column, n);
-    bool blocks = blocks_wanted();
     const series *s = r->l->s;
     const flow *f = &r->trained[0];
-    if (width > MAX_BAR) width = MAX_BAR;
 
     printf("\n|dL/dh_t|, where L is the squared error of the forecast for %s %lld alone;\n",
            s->unit, (long long)s->label[f->first + f->steps]);
@@ -97,13 +61,13 @@ void show_flow(const report *r)
            r->o->seeds > 1 ? "; first training of each cell" : "");
     printf("back %5s ", s->dated ? "year" : "row");
     for (int i = 0; i < n; i++)
-        printf(" %-*s", i == n - 1 ? 0 : NUMBER + width, column[i].name);
+        printf(" %-*s", i == n - 1 ? 0 : BAR_NUMBER + width, column[i].name);
     for (int64_t back = 0; back < f->steps; back++) {
         printf("\n%4lld %5lld ", (long long)back,
                (long long)s->label[f->first + f->steps - 1 - back]);
         for (int i = 0; i < n; i++)
-            draw_cell(flow_total(column[i].f, column[i].state, back), d, width, blocks,
-                      i == n - 1);
+            bar_cell(flow_total(column[i].f, column[i].state, back), d.lo, d.hi, width,
+                     i == n - 1);
     }
     printf("\n");
 }

@@ -13,7 +13,7 @@ static const flag table[] = {
     { "--full", NULL, FLAG_SWITCH, AT(full), 0, 0, "5 seeds, test streams of 1000000 symbols" },
     { "--adam", NULL, FLAG_SWITCH, AT(adam), 0, 0,
       "train as one would today, not as the paper does" },
-    { "--seeds", "N", FLAG_COUNT, AT(seeds), 1, 1000, "trainings per cell [1]" },
+    { "--seeds", "N", FLAG_COUNT, AT(seeds), 1, 1000, "trainings per cell [3]" },
     { "--seed", "N", FLAG_COUNT, AT(seed), 0, 9e15, "of the first of them [1]" },
     { "--updates", "N", FLAG_COUNT, AT(updates), 1, 1e9,
       "of the weights, per training [50000; --adam 10000]" },
@@ -54,7 +54,7 @@ options options_read(int argc, char **argv, int first)
                   .test = 100000,
                   .streams = 10,
                   .seed = 1,
-                  .seeds = 1,
+                  .seeds = 3,
                   .csv = "reber.csv",
                   .svg = "reber.svg" };
     if (given(argc, argv, first, "--adam")) {

@@ -23,8 +23,8 @@ typedef struct curves_options {
 #define AT(field) offsetof(curves_options, field)
 
 static const flag table[] = {
-    { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 256, "width of the hidden state [32]" },
-    { "--steps", "N", FLAG_COUNT, AT(steps), 2, 10000, "how far back to look, T [200]" },
+    { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 128, "width of the hidden state [32]" },
+    { "--steps", "N", FLAG_COUNT, AT(steps), 2, 2000, "how far back to look, T [200]" },
     { "--drive", "X", FLAG_REAL, AT(drive), 0, 1e6, "deviation of the normal inputs [1]" },
     { "--seed", "N", FLAG_COUNT, AT(seed), 0, 9e15, "of weights and inputs [1]" },
     { "--csv", "FILE", FLAG_TEXT, AT(csv), 0, 0,
@@ -78,10 +78,9 @@ static void show_table(const decay *d)
     char half[32], whole[32];
     snprintf(half, sizeof half, "%lld", (long long)(d->steps / 2));
     snprintf(whole, sizeof whole, "%lld", (long long)d->steps);
-    printf(
-        "|dh_T/dh_(T-k)|, largest singular value (LSTM: of c), and its factor per step:\n"
-        "from k = %s to %s, as the largest Lyapunov exponent l has it, and in theory\n\n",
-        half, whole);
+    printf("|dh_T/dh_(T-k)|, largest singular value (LSTM: of c), and its factor per step:\n"
+           "from k = %s to %s, as the largest Lyapunov exponent l has it, and in theory\n\n",
+           half, whole);
     printf("%-16s %7s %7s %7s %7s %7s %6s\n", "", "k = 1", half, whole, "factor", "e^l",
            "theory");
     for (int i = 0; i < N_NETWORKS; i++) show_row(&d[i], network_kind_of(i));
@@ -203,12 +202,11 @@ void curves_command(int argc, char **argv, int first)
     flags_read(table, &o, argc, argv, first);
     file_check_all((const char *[]){ o.csv, o.svg, NULL });
     decay d[N_NETWORKS];
-    meter m = meter_begin("networks", N_NETWORKS, o.quiet);
+    meter m = meter_begin("steps", N_NETWORKS * o.steps, o.quiet);
     for (int i = 0; i < N_NETWORKS; i++) {
         network *n = network_new(i, o.hidden, (uint64_t)o.seed);
-        d[i] = decay_of(n, o.steps, o.drive, (uint64_t)o.seed);
+        d[i] = decay_of(n, o.steps, o.drive, (uint64_t)o.seed, &m, network_kind_of(i).title);
         network_free(n);
-        meter_step(&m, i + 1, network_kind_of(i).title);
     }
     meter_end(&m);
     show_table(d);

@@ -57,18 +57,21 @@ static double ln_spectral_norm(const product *p, int64_t at, int64_t width)
     return ln;
 }
 
-static void walk_back(const sq_unrolled *u, const network *net, decay *d)
+static void walk_back(const sq_unrolled *u, const network *net, decay *d, meter *m,
+                      const char *title)
 {
     int64_t n = sq_jacobian_size(u, SQ_JOINTLY), at = 0;
     for (int32_t k = 0; k < net->shown; k++) at += net->cell.width[k];
     double *j = take((size_t)(n * n), sizeof *j);
     product p = identity(n);
+    int64_t done = m->done;
     for (int64_t k = 1; k <= d->steps; k++) {
         int64_t t = d->steps - k;
         if (sq_jacobian(u, t, t - 1, 0, SQ_JOINTLY, j, NULL))
             die("%s", sq_message(sq_unrolled_tape(u)));
         multiply(&p, j);
         d->ln_norm[k] = ln_spectral_norm(&p, at, net->cell.width[net->shown]);
+        meter_step(m, done + k, title);
     }
     free(j);
     free(p.m);
@@ -106,7 +109,8 @@ static sq_var inputs(sq_tape *t, int64_t steps, double drive, uint64_t seed)
     return v;
 }
 
-decay decay_of(const network *n, int64_t steps, double drive, uint64_t seed)
+decay decay_of(const network *n, int64_t steps, double drive, uint64_t seed, meter *m,
+               const char *title)
 {
     decay d = { .steps = steps };
     d.ln_norm = take((size_t)(steps + 1), sizeof *d.ln_norm);
@@ -114,7 +118,7 @@ decay decay_of(const network *n, int64_t steps, double drive, uint64_t seed)
     sq_tape *t = sq_tape_new(SQ_F64, n->params);
     const sq_unrolled *u = sq_unroll(t, &n->cell, inputs(t, steps, drive, seed), NULL, NULL);
     if (!u) die("%s", sq_message(t));
-    walk_back(u, n, &d);
+    walk_back(u, n, &d, m, title);
     lengths(u, n, &d);
     int64_t half = steps / 2;
     d.factor = exp((d.ln_norm[steps] - d.ln_norm[half]) / (double)(steps - half));

@@ -3,6 +3,7 @@
 #define DECAY_H
 
 #include "networks.h"
+#include "../common/meter.h"
 
 /* Of one network over T steps. Everything is indexed by k, how many steps back from the end. */
 typedef struct decay {
@@ -13,9 +14,10 @@ typedef struct decay {
     double lyapunov;   /* e^lambda of the run's largest Lyapunov exponent */
 } decay;
 
-/* Inputs are normal with deviation `drive`, the same for every network. Dies with the tape's
- * sentence when something goes wrong. */
-decay decay_of(const network *n, int64_t steps, double drive, uint64_t seed);
+/* Inputs are normal with deviation `drive`, the same for every network. The meter moves on by `steps`,
+ * under a title. Dies with the tape's sentence when something goes wrong. */
+decay decay_of(const network *n, int64_t steps, double drive, uint64_t seed, meter *m,
+               const char *title);
 void decay_free(decay *d);
 
 #endif

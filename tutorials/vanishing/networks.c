@@ -26,7 +26,7 @@ static const struct {
     { TANH_RADIUS, { "tanh, radius 1.5", 3, 1.5, 1.5, "radius of U" } },
     { TANH_ORTHOGONAL, { "tanh, orthogonal", 4, 1.0, 1.0, "U keeps lengths" } },
     { IRNN, { "IRNN (ReLU, I)", 5, 1.0, 1.0, "a unit is on" } },
-    { GRU, { "GRU", 6, 0, NAN, "" } },
+    { GRU, { "GRU", 6, 0, (double)NAN, "" } },
     { LSTM, { "LSTM, b_f = 0", 7, 0, 0, "sigmoid(b_f)" } },
     { LSTM, { "LSTM, b_f = 1", 8, 1, 0, "sigmoid(b_f)" } },
     { LSTM, { "LSTM, b_f = 5", 9, 5, 0, "sigmoid(b_f)" } },
