@@ -24,6 +24,7 @@
  * back to the bit, and what cannot be said in the other layout is refused:
  *   - a GRU that resets before the product where it is done behind, and the other way;
  *   - a bias within the reset, r * (h U_n + d_n), that is not zero, where there is none (flux);
+ *   - a GRU that resets between two products (SQ_RESET_BETWEEN), which no other program computes;
  *   - a projection where there is none; layers of different input width in one tensor.
  *
  * Names. A network has layers and one or two directions, so a tensor's name is a pattern: {l} stands
@@ -39,7 +40,7 @@
 
 SQ_BEGIN_DECLS
 
-/* RNN: sq_rnn of any activation. */
+/* RNN: sq_rnn of any activation. LSTM_PROJECTED: sq_lstmp. */
 typedef enum sq_layout_cell {
     SQ_LAYOUT_ANY, /* the first of the layout's that fits */
     SQ_LAYOUT_RNN,
@@ -92,7 +93,8 @@ SQ_API size_t sq_layout_describe(const sq_layout *from, const sq_layout_net *net
  *     sq_lstm_init(&w[0], p, "l0", in, hidden, 1); ...
  *     sq_layout_get(b, &(sq_layout){ .name = "pytorch" }, p, NULL);
  *
- * Other weights of p stay. Rounded to p's precision; one new version; all or nothing. Fails beside:
+ * Other weights of p stay; but one under a cell's prefix, with no further dot, that is none of the
+ * cell's is refused, as it may mean another cell. Rounded to p's precision; one new version; all or nothing. Fails beside:
  * SQ_EWEIGHT when p holds no such network; what cannot be said in our cells: SQ_EVALUE. Told by b alone. */
 SQ_API sq_status sq_layout_get(sq_bundle *b, const sq_layout *from, sq_params *p,
                                const char *weights);

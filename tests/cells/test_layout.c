@@ -16,55 +16,16 @@ static const char *const our_prefix[OUR_LAYERS][2] = { { "l0", "l0_reverse" },
 
 /* ---- Cells of a net ------------------------------------------------------------------------ */
 
-/* sq_lstm with a projection, as PyTorch says: U_k [P,H], h' = (o * tanh(c')) R. */
-typedef struct projected {
-    sq_weight W[4], b[4], U[4], R;
-    int64_t width[2];
-} projected;
-
-static sq_var projected_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
-{
-    const projected *w = self;
-    sq_var a[4];
-    for (int k = 0; k < 4; k++)
-        a[k] = sq_add(sq_affine(x, sq_use(t, w->W[k]), sq_use(t, w->b[k])),
-                      sq_matmul(state[0], sq_use(t, w->U[k])));
-    state[1] =
-        sq_add(sq_mul(sq_sigmoid(a[1]), state[1]), sq_mul(sq_sigmoid(a[0]), sq_tanh(a[2])));
-    return state[0] = sq_matmul(sq_mul(sq_sigmoid(a[3]), sq_tanh(state[1])), sq_use(t, w->R));
-}
-
-static sq_weight added(sq_params *p, const char *prefix, const char *kind, char gate,
-                       sq_shape s)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s.%s%c", prefix, kind, gate);
-    return sq_params_add(p, name, s);
-}
-
-static void projected_init(projected *w, sq_params *p, const char *prefix, int64_t in,
-                           int64_t h, int64_t out)
-{
-    *w = (projected){ .width = { out, h } };
-    for (int k = 0; k < 4; k++) {
-        w->W[k] = added(p, prefix, "W_", "ifgo"[k], sq_mat(in, h));
-        w->b[k] = added(p, prefix, "b_", "ifgo"[k], sq_vec(h));
-        w->U[k] = added(p, prefix, "U_", "ifgo"[k], sq_mat(out, h));
-    }
-    w->R = added(p, prefix, "", 'R', sq_mat(h, out));
-}
-
 typedef union any_cell {
     sq_rnn rnn;
     sq_lstm lstm;
     sq_gru gru;
-    projected lstmp;
+    sq_lstmp lstmp;
 } any_cell;
 
 static sq_cell new_cell(any_cell *w, sq_params *p, const char *prefix,
                         const sq_layout_net *deep, int32_t layer)
 {
-    static const char *const states[] = { "h", "c" };
     int64_t in = sqi_layout_in(deep, layer), h = deep->hidden;
     sq_gru_reset reset = deep->cell == SQ_LAYOUT_GRU_AFTER ? SQ_RESET_AFTER : SQ_RESET_BEFORE;
     switch (deep->cell) {
@@ -75,8 +36,8 @@ static sq_cell new_cell(any_cell *w, sq_params *p, const char *prefix,
         (void)sq_lstm_init(&w->lstm, p, prefix, in, h, 1);
         return sq_lstm_cell(&w->lstm);
     case SQ_LAYOUT_LSTM_PROJECTED:
-        projected_init(&w->lstmp, p, prefix, in, h, deep->projected);
-        return (sq_cell){ "lstmp", 2, w->lstmp.width, states, projected_step, &w->lstmp };
+        (void)sq_lstmp_init(&w->lstmp, p, prefix, in, h, deep->projected, 1);
+        return sq_lstmp_cell(&w->lstmp);
     default:
         (void)sq_gru_init(&w->gru, p, prefix, in, h, reset, 1);
         return sq_gru_cell(&w->gru);
