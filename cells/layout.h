@@ -94,8 +94,9 @@ SQ_API size_t sq_layout_describe(const sq_layout *from, const sq_layout_net *net
  *     sq_layout_get(b, &(sq_layout){ .name = "pytorch" }, p, NULL);
  *
  * Other weights of p stay; but one under a cell's prefix, with no further dot, that is none of the
- * cell's is refused, as it may mean another cell. Rounded to p's precision; one new version; all or nothing. Fails beside:
- * SQ_EWEIGHT when p holds no such network; what cannot be said in our cells: SQ_EVALUE. Told by b alone. */
+ * cell's is refused, as it may mean another cell. Rounded to p's precision; one new version; all or
+ * nothing. Fails beside: SQ_EWEIGHT when p holds no such network; SQ_EVALUE for what cannot be said in
+ * our cells. Told by b alone. */
 SQ_API sq_status sq_layout_get(sq_bundle *b, const sq_layout *from, sq_params *p,
                                const char *weights);
 
