@@ -347,7 +347,8 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
+        if (k->of_rows) sqi_rows_pick(w, k, at);
+        else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
         else run_call(w, k, at);
     }
@@ -376,6 +377,10 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
     int64_t block = w->r->u->stretch ? w->r->u->stretch->piece : w->r->u->block;
     w->others = others;
     w->n = n;
+    if (w->r->table && !w->r->multiplied) {
+        sqi_rows_multiply(w);
+        sqi_workers_meet(w->others);
+    }
     for (int64_t at = w->r->from; at < w->r->to; at = w->last) {
         sqi_enter_block(w, at, at + block < w->r->to ? at + block : w->r->to);
         over_steps(w, SQI_HOIST);
@@ -476,8 +481,8 @@ void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
 bool sqi_forward_open(sqi_run_of *r)
 {
     int64_t steps = r->u->span.steps;
-    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps) &&
-           sqi_watch_open(r);
+    return sqi_run_places(r) && scratch_places(r) && sqi_rows_open(r) &&
+           sqi_run_workers(r, steps) && sqi_watch_open(r);
 }
 
 void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
@@ -485,6 +490,7 @@ void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
     for (int32_t i = 0; i < r->n_workers; i++)
         r->workers[i].origin[SQI_OF_STRETCH] = r->u->stretch ? r->u->stretch->origin : 0;
     sqi_run_steps(r, job, from, to);
+    r->multiplied = true;
     sqi_watch_forward(r);
 }
 
