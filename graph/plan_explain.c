@@ -31,8 +31,8 @@ static void say_product(text *s, const sqi_planned *u, const sqi_task *k)
     say(s, k->of_rows ? "rows of a product" : "product");
     int64_t rows = k->of_rows ? u->rows->n : p->batch * k->rows;
     for (int32_t j = 0; j < k->n_lefts; j++)
-        say(s, "%s [%" PRId64 ",%" PRId64 "] x [%" PRId64 ",%" PRId64 "]", j ? " +" : "",
-            rows, k->packed.panels.depth[j], k->packed.panels.depth[j], width);
+        say(s, "%s [%" PRId64 ",%" PRId64 "] x [%" PRId64 ",%" PRId64 "]", j ? " +" : "", rows,
+            k->packed.panels.depth[j], k->packed.panels.depth[j], width);
     if (k->n > 1) say(s, ", %d merged", (int)k->n);
 }
 

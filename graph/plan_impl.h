@@ -344,7 +344,7 @@ typedef struct sqi_planned {
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
     char **kept;                      /* [n_values] arrays of KEPT values */
-    sqi_distinct *rows;                   /* of x, where the plan multiplies them; or NULL */
+    sqi_distinct *rows;               /* of x, where the plan multiplies them; or NULL */
     sqi_wake wake[SQI_N_LANES];
     bool *tapped; /* [n_named] somebody asked for its handle */
     uint64_t **

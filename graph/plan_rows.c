@@ -154,7 +154,14 @@ void sqi_rows_multiply(const sqi_worker *w)
         if (tasks->at[i].of_rows) multiply(w, &tasks->at[i]);
 }
 
-void sqi_rows_pick(const sqi_worker *w, const sqi_task *k, sqi_window at)
+void sqi_rows_add_to(const sqi_worker *w, int32_t v, sqi_window at, sqi_out *out)
+{
+    const sqi_run_of *r = w->r;
+    out->from = r->table[v];
+    out->pick = r->u->rows->row + at.step * r->p->batch + at.row;
+}
+
+void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     int64_t batch = r->p->batch, n = at.n_steps * batch;
@@ -163,6 +170,7 @@ void sqi_rows_pick(const sqi_worker *w, const sqi_task *k, sqi_window at)
         int32_t v = k->v[i];
         size_t bytes = row_bytes(r, v);
         char *to = sqi_at_step(w, &r->value[v], at.step);
+        if (r->p->values[v].room == SQI_NOWHERE) continue;
         for (int64_t j = 0; j < n; j++)
             memcpy(to + (size_t)j * bytes, r->table[v] + (size_t)row[j] * bytes, bytes);
         if (r->p->values[v].lookout) sqi_look(w, v, r->p->values[v].size, at, to);

@@ -185,9 +185,11 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
         w->out[i] = (sqi_out){ .c = c, .c_row = width };
         if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
         if (z->from < 0) continue;
-        w->out[i].from =
-            sqi_at_step(w, &r->value[z->from], at.step) + sqi_row_offset(w, z->from, at.row);
         w->out[i].from_row = width;
+        if (r->p->values[z->from].of_rows) sqi_rows_add_to(w, z->from, at, &w->out[i]);
+        else
+            w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
+                             sqi_row_offset(w, z->from, at.row);
     }
     r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
                                             .m = at.n_steps * rows * k->rows,
@@ -347,7 +349,7 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->of_rows) sqi_rows_pick(w, k, at);
+        if (k->of_rows) sqi_rows_copy(w, k, at);
         else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
         else run_call(w, k, at);

@@ -144,9 +144,11 @@ void sqi_run_defer_rows(const sqi_worker *w, int32_t number);
 bool sqi_rows_open(sqi_run_of *r);
 bool sqi_rows_open_reverse(sqi_run_of *r);
 
-/* Forward: the products of the rows that differ, once; the rows of a window, picked from them. */
+/* Forward: the products of the rows that differ, once; the rows of a window, picked from them: by
+ * a product that adds to value v, or copied for others. */
 void sqi_rows_multiply(const sqi_worker *w);
-void sqi_rows_pick(const sqi_worker *w, const sqi_task *k, sqi_window at);
+void sqi_rows_add_to(const sqi_worker *w, int32_t v, sqi_window at, sqi_out *out);
+void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at);
 
 /* Reverse: adds the gradients of a block to the sums; what follows from them at the end. */
 void sqi_rows_add(const sqi_worker *w);

@@ -196,7 +196,8 @@ sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *told, int64_t steps,
     if (sqi_rows_source(t, told, steps, &source)) whole.repeats = &source;
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, trace, steps, o) : NULL;
+    sqi_planned *u =
+        find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, trace, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);

@@ -269,10 +269,12 @@ static void find_rooms(order *o)
                     w->kind == SQI_PRODUCT ? p->terms[w->first + k].left
                                            : p->operands[w->first + k],
                     w->phase, o->task[v]);
-        if (w->kind == SQI_PRODUCT && w->from >= 0) read_by(o, w->from, w->phase, o->task[v]);
+        /* a product picks its rows itself where they repeat */
+        if (w->kind == SQI_PRODUCT && w->from >= 0 && !p->values[w->from].of_rows)
+            read_by(o, w->from, w->phase, o->task[v]);
     }
     for (int32_t v = 0; v < p->n_values; v++) /* what nobody reads must lie somewhere, too */
-        if (sqi_is_operation(&p->values[v]) && !p->values[v].room)
+        if (sqi_is_operation(&p->values[v]) && !p->values[v].room && !p->values[v].of_rows)
             p->values[v].room = p->values[v].kind == SQI_MAP ? SQI_TILE : SQI_BLOCK;
 }
 

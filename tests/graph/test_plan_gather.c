@@ -109,8 +109,8 @@ typedef struct result {
 
 static void look_by_step(const sq_unrolled *u, sq_var loss)
 {
-    sq_ledger *l = sq_ledger_new(
-        u, loss, &(sq_ledger_options){ .weights = true, .contribution = true });
+    sq_ledger *l =
+        sq_ledger_new(u, loss, &(sq_ledger_options){ .weights = true, .contribution = true });
     cr_assert(l != NULL, "%s", sq_message(loss.tape));
     cr_expect(sq_ledger_identity(l) < 1e-13, "parts: %g", sq_ledger_identity(l));
     sq_ledger_free(l);
@@ -125,10 +125,9 @@ static void run(const model *m, how h, result *r)
     sq_cell cell = { "mixed", 1, width, NULL, mixed_step, m };
     sq_var rows, x = input(m, t, &rows), last;
     if (h.mark) x = sq_keep_grad(x);
-    sq_unroll_options o = { .mode = h.mode,
-                            .budget_bytes = h.budget,
-                            .every = h.every,
-                            .watch_nonfinite = h.watched };
+    sq_unroll_options o = {
+        .mode = h.mode, .budget_bytes = h.budget, .every = h.every, .watch_nonfinite = h.watched
+    };
     const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, &o);
     cr_assert(u != NULL, "%s", sq_message(t));
     sq_plan_explain(u, r->text, sizeof r->text);
@@ -256,14 +255,10 @@ Test(plan_gather, a_frozen_table_and_frozen_weights)
 
 static void same_bits_every_way(sq_dtype dtype, source from, int B)
 {
-    static const how ways[] = { { .threads = 2 },
-                                { .threads = 3 },
-                                { .budget = 150000 },
-                                { .budget = 400000, .threads = 3 },
-                                { .every = 7 },
-                                { .every = SQ_EVERY_SQRT, .threads = 2 },
-                                { .ledger = true },
-                                { .watched = true } };
+    static const how ways[] = { { .threads = 2 },     { .threads = 3 },
+                                { .budget = 150000 }, { .budget = 400000, .threads = 3 },
+                                { .every = 7 },       { .every = SQ_EVERY_SQRT, .threads = 2 },
+                                { .ledger = true },   { .watched = true } };
     model m = model_of(from, B);
     m.dtype = dtype;
     m.tied = from != ONE_HOT;
@@ -361,8 +356,8 @@ static void parts_of(const model *m, sq_mode mode, double *to)
     sq_cell cell = { "mixed", 1, width, NULL, mixed_step, m };
     sq_var rows, x = input(m, t, &rows);
     const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, &(sq_unroll_options){ .mode = mode });
-    sq_ledger *l = sq_ledger_new(
-        u, loss_of(m, t, u), &(sq_ledger_options){ .weights = true, .contribution = true });
+    sq_ledger *l = sq_ledger_new(u, loss_of(m, t, u),
+                                 &(sq_ledger_options){ .weights = true, .contribution = true });
     cr_assert(l != NULL, "%s", sq_message(t));
     for (int s = 0; s <= T; s++)
         for (int i = 0; i < N_WEIGHTS; i++) {
