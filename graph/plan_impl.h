@@ -72,6 +72,7 @@ typedef struct sqi_value {
     bool needs;     /* a gradient flows to it */
     bool by_row;    /* its first axis is the batch */
     bool of_weight; /* OUTER: a weight itself */
+    bool of_rows;   /* PRODUCT of x alone, whose rows repeat (plan_gather.c) */
     int32_t state;  /* ENTERS: which; of the value that leaves as state k: k; else -1 */
     bool
         lookout; /* under a watch it is looked at: who reads it may hide that it is not finite */
@@ -163,6 +164,7 @@ typedef struct sqi_task {
     sqi_packed packed;
     int32_t target;  /* reverse PRODUCT: whose gradient; CALL: which operand's */
     bool sharable;   /* may be run on some rows of the batch */
+    bool of_rows;    /* PRODUCT: of x alone, whose rows repeat; reverse: towards it */
     bool sets;       /* reverse: it is the first contribution to the target's gradient */
     int32_t crosses; /* as in sqi_micro */
     bool first, inner;
@@ -181,6 +183,7 @@ typedef struct sqi_defer {
     int64_t rows;  /* of one step */
     int32_t *to;   /* [n_lefts][n_parts] OUTER values, or -1 */
     int32_t *sums; /* [n_parts] OUTER values that take column sums, or -1 */
+    bool of_rows;  /* of x, whose rows repeat: taken once, at the end of a sweep */
 } sqi_defer;
 
 typedef struct sqi_tasks {
@@ -226,6 +229,7 @@ typedef struct sqi_plan {
     int32_t n_terms, term_room;
 
     int32_t x;               /* its value, or -1 */
+    bool x_repeats;          /* x is multiplied by its distinct rows (plan_gather.c) */
     int32_t *enters;         /* [n_states] */
     int32_t *leaves;         /* [n_states] */
     int32_t output;          /* or -1 */
@@ -263,6 +267,7 @@ typedef struct sqi_trace {
     const uint32_t *initial; /* [n_states] the imports that enter */
     const uint32_t *enters;  /* [n_states] */
     const uint32_t *leaves;
+    const struct sqi_source *repeats; /* NULL: the rows of x are not known to repeat often */
 } sqi_trace;
 
 /* plan_find.c: the plan of a trace, from the tape's cache or built anew; NULL after posting. */
@@ -283,6 +288,25 @@ void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c);
 
 /* plan_back.c: the reverse program that keeps the tapped gradients; built at its first need. */
 sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
+
+/* ---- Rows that repeat ----------------------------------------------------------------------- */
+
+/* Row i of x, all steps behind each other, is row ids[i] of a table of so many rows. */
+typedef struct sqi_source {
+    const int32_t *ids;
+    int64_t n, rows;
+} sqi_source;
+
+/* The rows of x that differ from each other, numbered as they come. */
+typedef struct sqi_distinct {
+    int64_t of;     /* rows of the table */
+    int64_t n;      /* of them that occur */
+    int32_t *row;   /* [steps * batch] the number of each row of x */
+    int64_t *first; /* [n] where it occurs first */
+} sqi_distinct;
+
+/* Where the rows of the input come from, when they repeat often enough: told from sizes alone. */
+bool sqi_rows_source(const sq_tape *t, const sqi_trace *trace, int64_t steps, sqi_source *s);
 
 /* ---- One unroll ----------------------------------------------------------------------------- */
 
@@ -341,6 +365,7 @@ typedef struct sqi_planned {
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
     char **kept;                      /* [n_values] arrays of KEPT values */
+    sqi_distinct *rows;               /* of x, where the plan multiplies them; or NULL */
     sqi_wake wake[SQI_N_LANES];
     bool *tapped; /* [n_named] somebody asked for its handle */
     uint64_t **
@@ -405,6 +430,9 @@ static inline size_t sqi_aligned(size_t bytes)
  * out 0: these may be left out. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
                              const sq_unroll_options *o);
+
+/* plan_gather.c: numbers the rows, in memory of the segment; NULL after posting. */
+sqi_distinct *sqi_rows_number(sq_tape *t, sqi_planned *u, const sqi_source *s);
 
 /* Memory of the segment that holds the span; `exact`: for what is large, without spare room. NULL
  * after posting. */

@@ -189,9 +189,11 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
         w->out[i] = (sqi_out){ .c = c, .c_row = width };
         if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
         if (z->from < 0) continue;
-        w->out[i].from =
-            sqi_at_step(w, &r->value[z->from], at.step) + sqi_row_offset(w, z->from, at.row);
         w->out[i].from_row = width;
+        if (r->p->values[z->from].of_rows) sqi_rows_add_to(w, z->from, at, &w->out[i]);
+        else
+            w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
+                             sqi_row_offset(w, z->from, at.row);
     }
     r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
                                             .m = rows * k->rows,
@@ -372,7 +374,8 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
+        if (k->of_rows) sqi_rows_copy(w, k, at);
+        else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
         else run_call(w, k, at);
     }
@@ -407,6 +410,10 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
     const sqi_planned *u = w->r->u;
     w->others = others;
     w->n = n;
+    if (w->r->table && !w->r->multiplied) {
+        sqi_rows_multiply(w);
+        sqi_workers_meet(w->others);
+    }
     for (int64_t at = w->r->from; at < w->r->to; at = w->last) {
         int64_t end = u->stretch ? at + u->stretch->piece : sqi_block_end(u, at);
         sqi_enter_block(w, at, end < w->r->to ? end : w->r->to);
@@ -508,8 +515,8 @@ void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
 bool sqi_forward_open(sqi_run_of *r)
 {
     int64_t steps = r->u->shrunk ? r->u->shrunk->steps : r->u->span.steps;
-    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps) &&
-           sqi_watch_open(r);
+    return sqi_run_places(r) && scratch_places(r) && sqi_rows_open(r) &&
+           sqi_run_workers(r, steps) && sqi_watch_open(r);
 }
 
 void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
@@ -518,6 +525,7 @@ void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
         r->workers[i].origin[SQI_OF_STRETCH] =
             r->u->stretch ? sqi_units_before(r->u, r->u->stretch->origin) : 0;
     sqi_run_steps(r, job, from, to);
+    r->multiplied = true;
     sqi_watch_forward(r);
 }
 

@@ -39,6 +39,12 @@ typedef struct sqi_run_of {
 
     sqi_watch *watch; /* or NULL */
 
+    /* Where the rows of x repeat (plan_gather.c), [n_values] or NULL. Of x: the rows that differ; of a
+     * product of it: theirs; in reverse, of gradients of such products: sums over equal rows. */
+    char **table;
+    bool multiplied; /* forward: the products are there */
+    char *row_grads; /* reverse: room for gradients of the rows; NULL: each row has its own */
+
     const sqi_back *back; /* reverse: the rest */
     int lane;
     sqi_wake *wake;
@@ -175,6 +181,24 @@ bool sqi_reverse_divide(sqi_run_of *r, char *partials);
 
 /* The weight gradients of the steps w->first to w->last - 1 of one deferred product. */
 void sqi_run_defer(const sqi_worker *w, int32_t number);
+
+/* The weight gradients of the rows that differ: deferred products of x, at the end of a sweep. */
+void sqi_run_defer_rows(const sqi_worker *w, int32_t number);
+
+/* plan_gather.c. Opened when places are known; both are false after posting and do nothing where no
+ * row repeats. */
+bool sqi_rows_open(sqi_run_of *r);
+bool sqi_rows_open_reverse(sqi_run_of *r);
+
+/* Forward: the products of the rows that differ, once; the rows of a window, picked from them: by
+ * a product that adds to value v, or copied for others. */
+void sqi_rows_multiply(const sqi_worker *w);
+void sqi_rows_add_to(const sqi_worker *w, int32_t v, sqi_window at, sqi_out *out);
+void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at);
+
+/* Reverse: adds the gradients of a block to the sums; what follows from them at the end. */
+void sqi_rows_add(const sqi_worker *w);
+void sqi_rows_end(const sqi_worker *w);
 
 /* How many tasks add to an outside value by themselves. */
 int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);

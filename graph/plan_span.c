@@ -143,7 +143,8 @@ static bool leaves_out(const sqi_plan *p, int64_t steps, const sq_unroll_options
     return ends && sqi_plan_shrinks(p);
 }
 
-static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
+static sqi_planned *make(sq_tape *t, sqi_plan *p, const sqi_trace *trace, int64_t steps,
+                         const sq_unroll_options *o)
 {
     static const char unkept[] =
         "under a budget take what is named before the sweep, mark a state "
@@ -174,6 +175,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
     if (leaves_out(p, steps, o) && !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
         return NULL;
+    if (p->x_repeats && !(u->rows = sqi_rows_number(t, u, trace->repeats))) return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
 
@@ -203,12 +205,16 @@ static void enter_states(const sqi_planned *u)
     }
 }
 
-sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *told, int64_t steps,
                              const sq_unroll_options *o)
 {
+    sqi_source source;
+    sqi_trace whole = *told, *trace = &whole;
+    if (sqi_rows_source(t, told, steps, &source)) whole.repeats = &source;
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, steps, o) : NULL;
+    sqi_planned *u =
+        find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, trace, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);

@@ -210,7 +210,7 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
     bool cross = !w->r->immediate || at.step == 0;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (!cross && !k->inner) continue;
+        if ((!cross && !k->inner) || (k->of_rows && w->r->row_grads)) continue;
         if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross);
         else reverse_call(w, k, at);
@@ -278,14 +278,18 @@ static void over_rows(sqi_worker *w)
 
 /* ---- Weight gradients ---------------------------------------------------------------------- */
 
-static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int64_t rows)
+/* The last of so many rows: those of the block, or those of x that differ. */
+static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int64_t rows,
+                            bool of_rows)
 {
     const sqi_run_of *r = w->r;
     const sqi_place *p = &(a.gradient ? r->grad : r->value)[a.value];
     const sqi_value *v = &r->p->values[a.value];
     bool gaps = r->sorted && v->kind == SQI_ENTERS && !a.gradient;
     sqi_place dense = { gaps ? r->sorted->entered[v->state] : NULL, p->unit, SQI_OF_BLOCK, 0 };
-    return sqi_at_step(w, gaps ? &dense : p, w->first) + (size_t)((rows - 1) * width) * r->real;
+    const char *first =
+        of_rows ? r->table[a.value] : sqi_at_step(w, gaps ? &dense : p, w->first);
+    return first + (size_t)((rows - 1) * width) * r->real;
 }
 
 static int64_t last_dim(const sqi_value *v) { return v->shape.dim[v->shape.rank - 1]; }
@@ -302,7 +306,7 @@ static bool find_targets(const sqi_worker *w, int32_t number)
 {
     const sqi_run_of *r = w->r;
     const sqi_defer *d = &r->back->defers[number];
-    char *partial = r->divided ? r->partials[number] : NULL;
+    char *partial = r->divided && !d->of_rows ? r->partials[number] : NULL;
     bool wanted = false;
     for (int32_t s = 0; s <= d->n_lefts; s++)
         for (int32_t i = 0; i < d->n_parts; i++) {
@@ -340,23 +344,21 @@ static sqi_grad_product product_of(const sqi_plan *p, const sqi_defer *d, int64_
                                .last = p->kern->of[p->dtype].panels(d->n_parts, width) };
 }
 
-/* One block's share of the gradients of weights: rows from the last to the first. */
-void sqi_run_defer(const sqi_worker *w, int32_t number)
+/* A share of the gradients of weights: rows from the last to the first. */
+static void run_defer(const sqi_worker *w, int32_t number, int64_t rows, bool of_rows)
 {
     const sqi_run_of *r = w->r;
     const sqi_defer *d = &r->back->defers[number];
     int32_t l = d->n_lefts, n = d->n_parts;
     int64_t *a_row = w->a_row, *g_row = a_row + l, *width = g_row + n;
-    int64_t rows = 0;
-    for (int64_t s = w->first; s < w->last; s++) rows += sqi_defer_rows(r->u, d, s);
     if (rows == 0 || !find_targets(w, number)) return;
     sqi_grad_product p = product_of(r->p, d, rows, width);
     for (int32_t i = 0; i < n; i++) {
-        w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows);
+        w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows, of_rows);
         g_row[i] = -p.n[i];
     }
     for (int32_t s = 0; s < l; s++) {
-        w->a[s] = last_row(w, d->lefts[s], p.m[s], rows);
+        w->a[s] = last_row(w, d->lefts[s], p.m[s], rows, of_rows);
         a_row[s] = -p.m[s];
     }
     p.a = w->a;
@@ -365,11 +367,24 @@ void sqi_run_defer(const sqi_worker *w, int32_t number)
     p.g_row = g_row;
     p.c = w->c;
     p.sums = w->c + l * n;
-    p.resume = r->divided;
+    p.resume = r->divided && !of_rows;
     p.first = p.last * w->i / w->n;
     p.last = p.last * (w->i + 1) / w->n;
-    if (r->arith->grad_scratch(&p)) p.scratch = w->packed;
+    if (!of_rows && r->arith->grad_scratch(&p)) p.scratch = w->packed;
     r->arith->grad_product(&p);
+}
+
+void sqi_run_defer(const sqi_worker *w, int32_t number)
+{
+    int64_t rows = 0;
+    for (int64_t s = w->first; s < w->last; s++)
+        rows += sqi_defer_rows(w->r->u, &w->r->back->defers[number], s);
+    run_defer(w, number, rows, false);
+}
+
+void sqi_run_defer_rows(const sqi_worker *w, int32_t number)
+{
+    run_defer(w, number, w->r->u->rows->n, true);
 }
 
 int64_t sqi_defer_rows(const sqi_planned *u, const sqi_defer *d, int64_t step)
@@ -424,12 +439,15 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
         if (r->norms) sqi_note_norms(w);
         over_steps(w, SQI_HOIST);
         if (r->sorted) sqi_sorted_out(w);
+        if (r->table) sqi_rows_add(w);
         if (r->parts) sqi_parts_block(w);
         for (int32_t d = 0; !sqi_parts_apart(r) && d < r->back->n_defers; d++) {
+            if (r->back->defers[d].of_rows) continue;
             sqi_run_defer(w, d); /* two of them may add to one weight */
             sqi_workers_meet(w->others);
         }
     }
+    if (r->table && r->from == r->u->span.low) sqi_rows_end(w);
 }
 
 /* ---- Where gradients lie ------------------------------------------------------------------- */
@@ -533,7 +551,7 @@ size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b)
 {
     size_t bytes = 0;
     for (int32_t j = 0; j < b->n_defers; j++)
-        for (int32_t s = 0; s <= b->defers[j].n_lefts; s++)
+        for (int32_t s = 0; !b->defers[j].of_rows && s <= b->defers[j].n_lefts; s++)
             for (int32_t i = 0; i < b->defers[j].n_parts; i++) {
                 int32_t to = target_of(&b->defers[j], s, i);
                 if (to >= 0) bytes += sqi_aligned(sqi_value_bytes(p, to));
@@ -583,7 +601,7 @@ static void add_partials(const sqi_run_of *r)
     const sqi_worker *w = r->workers;
     for (int32_t j = 0; j < r->back->n_defers; j++) {
         const sqi_defer *d = &r->back->defers[j];
-        if (!find_targets(w, j)) continue;
+        if (d->of_rows || !find_targets(w, j)) continue;
         for (int32_t s = 0; s <= d->n_lefts; s++)
             for (int32_t i = 0; i < d->n_parts; i++) {
                 int32_t to = target_of(d, s, i);
@@ -629,7 +647,7 @@ bool sqi_reverse_open(sqi_run_of *r)
     if (g && r->last > g->steps) r->last = g->steps;
     if (r->lane != SQI_LANE_USER) r->watch = NULL;
     r->sinks = r->back->tasks[SQI_SINK].n > 0;
-    bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) &&
+    bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) && sqi_rows_open_reverse(r) &&
               sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
               sqi_parts_ready(r) && sqi_watch_open(r);
     if (ok) sqi_sorted_begin(r);

@@ -36,8 +36,8 @@ typedef struct sq_unroll_options {
 
     /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, and the sums of
-     * their gradients over one block of steps), outputs, input gradients and gradients asked for
+     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, the sums of
+     * their gradients over one block of steps, and products with the rows of a table), outputs, input gradients and gradients asked for
      * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
      * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
      * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
