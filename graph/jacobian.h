@@ -41,8 +41,8 @@ SQ_API int64_t sq_jacobian_size(const sq_unrolled *u, int32_t state);
  * without states, NULL, a step that begins steps itself; SQ_EVAR a step that was cut; SQ_EGRAD an op
  * without vjp, a tape for inference; SQ_ENOMEM. SQ_EVAR for u = NULL.
  * Cost: per step that of a reverse step with n rows; planned, a forward step, too; under a byte
- * budget the steps from the nearest snapshot on are run again, and the states between steps, once
- * read, stay. */
+ * budget the steps from the nearest snapshot on are run again, and eagerly the states between
+ * steps, once read, stay. */
 SQ_API SQ_CHECKED sq_status sq_jacobian(const sq_unrolled *u, int64_t t, int64_t k, int64_t row,
                                         int32_t state, double *m, double *log_scale);
 

@@ -631,23 +631,29 @@ static void reach(walk *w, int64_t step)
     while (b->at <= step) run(w, least(b->at + n, w->u->span.steps));
 }
 
-void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to)
 {
-    sqi_planned *u = (sqi_planned *)span;
     sqi_stretches *b = u->stretch;
     walk w;
     int64_t steps = 0;
     int32_t v = sqi_slot_value(u->plan, slot);
     size_t bytes = sqi_value_bytes(u->plan, v);
     bool there = b->origin <= step && step < b->at;
-    char *value = sqi_planned_take(t, u, 1, bytes, false);
-    if (!value) return NULL;
     walk_begin(&w, t, u, &steps);
     bool ok = there || sqi_forward_open(&w.forward);
     if (ok && !there) reach(&w, step);
     sqi_run_close(&w.forward);
     size_t i = (size_t)(step - b->origin) + (u->plan->values[v].state >= 0);
-    return ok ? memcpy(value, u->kept[v] + i * bytes, bytes) : NULL;
+    if (ok && bytes) memcpy(to, u->kept[v] + i * bytes, bytes);
+    return ok;
+}
+
+void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+{
+    sqi_planned *u = (sqi_planned *)span;
+    size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
+    void *value = sqi_planned_take(t, u, 1, bytes, false);
+    return value && sqi_stretch_read(u, t, slot, step, value) ? value : NULL;
 }
 
 /* ---- Telling ------------------------------------------------------------------------------- */
