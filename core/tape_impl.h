@@ -82,6 +82,7 @@ typedef struct sqi_node {
  * reverse it. Its parts are told by a slot, its own numbering, and a step counted from the
  * segment's first; SQI_ALL_STEPS is the whole of a slot, [steps,...]. */
 enum { SQI_ALL_STEPS = -1 };
+struct sqi_tangents;
 typedef struct sqi_span {
     int64_t steps;
     int64_t low;   /* steps before it were cut */
@@ -109,8 +110,8 @@ typedef struct sqi_span {
     void (*release)(struct sqi_span *span, sq_tape *t);
     const char *unkept;
     /* Forward mode: from the tangents of the node's operands and of parts (core/tangent_impl.h) to
-     * those of all its parts; new ones in `memory`. NULL: there is none. False after posting. */
-    bool (*push)(struct sqi_span *span, sq_tape *t, sqi_arena *memory);
+     * those of all its parts. False after posting. */
+    bool (*push)(struct sqi_span *span, sq_tape *t, struct sqi_tangents *tangents);
 } sqi_span;
 
 typedef struct sqi_watch sqi_watch;

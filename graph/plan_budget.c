@@ -342,7 +342,7 @@ static void copy_value(const sqi_planned *u, int32_t slot, int64_t step, char *t
     size_t bytes = sqi_value_bytes(u->plan, v);
     size_t i = (size_t)(step - u->stretch->origin) + (u->plan->values[v].state >= 0);
     if (u->shrunk) sqi_shrunk_value(u, slot, step, to);
-    else memcpy(to, u->kept[v] + i * bytes, bytes);
+    else if (bytes) memcpy(to, u->kept[v] + i * bytes, bytes);
 }
 
 /* Puts aside what was asked for of the steps from .. b->at - 1. */
@@ -659,22 +659,26 @@ static void reach(walk *w, int64_t step)
     while (b->at <= step) run(w, least(b->at + n, w->u->span.steps));
 }
 
-void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to)
 {
-    sqi_planned *u = (sqi_planned *)span;
     sqi_stretches *b = u->stretch;
     walk w;
     int64_t steps = 0;
-    size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
     bool there = b->origin <= step && step < b->at;
-    char *value = sqi_planned_take(t, u, 1, bytes, false);
-    if (!value) return NULL;
     walk_begin(&w, t, u, &steps);
     bool ok = there || sqi_forward_open(&w.forward);
     if (ok && !there) reach(&w, step);
     sqi_run_close(&w.forward);
-    if (ok) copy_value(u, slot, step, value);
-    return ok ? value : NULL;
+    if (ok) copy_value(u, slot, step, to);
+    return ok;
+}
+
+void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+{
+    sqi_planned *u = (sqi_planned *)span;
+    size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
+    void *value = sqi_planned_take(t, u, 1, bytes, false);
+    return value && sqi_stretch_read(u, t, slot, step, value) ? value : NULL;
 }
 
 /* ---- Telling ------------------------------------------------------------------------------- */

@@ -517,8 +517,9 @@ bool sqi_stretch_forward(sq_tape *t, sqi_planned *u);
 bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
 
 /* The value of a part, where it is kept; otherwise NULL: sqi_stretch_value runs the steps up to it
- * again and keeps it. */
+ * again and keeps it, sqi_stretch_read writes it elsewhere; false after posting. */
 void *sqi_stretch_kept(const sqi_planned *u, int32_t slot, int64_t step);
+bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to);
 void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
 
 /* Where the states lie that enter the next step to be run. */
@@ -527,7 +528,7 @@ char *sqi_stretch_present(const sqi_planned *u, int32_t k);
 sq_unrolled_memory sqi_planned_memory(const sqi_planned *u);
 
 /* plan_push.c: forward mode, as sqi_span has it. */
-bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory);
+bool sqi_plan_push(sqi_span *span, sq_tape *t, struct sqi_tangents *tangents);
 
 /* plan_explain.c: as sq_plan_explain. */
 size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n);

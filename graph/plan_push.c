@@ -267,11 +267,11 @@ static bool begin(push *f)
     return true;
 }
 
-bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory)
+bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_tangents *tangents)
 {
     sqi_planned *u = (sqi_planned *)span;
     push f = { .t = t, .u = u, .p = u->plan, .arith = &t->kern->of[t->dtype] };
-    bool ok = find_parts(&f, memory) && (!anything_moves(&f) || begin(&f));
+    bool ok = find_parts(&f, sqi_tangents_kept(tangents)) && (!anything_moves(&f) || begin(&f));
     if (ok && f.state)
         for (int64_t step = span->low; ok && step < span->steps; step++)
             ok = one_step(&f, step);

@@ -165,7 +165,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, const sqi_trace *trace, int64_
                           .grad = sqi_wake_grad,
                           .reached = sqi_wake_reached,
                           .reverse = drops ? sqi_stretch_reverse : sqi_plan_reverse,
-                          .push = drops ? NULL : sqi_plan_push };
+                          .push = sqi_plan_push };
     u->first_state = p->x >= 0;
     u->first_outer = u->first_state + p->n_states;
     u->outer = zeroed(t, (size_t)p->n_outer, sizeof *u->outer);
