@@ -100,7 +100,7 @@ void heatmap_svg(const heatmap *h, const char *path)
     int width = wide > CELL ? wide : CELL;
     int left = 40 + (int)longest(h->row_names, h->rows) * LETTER;
     int right = left + (int)h->columns * width, rows = (int)h->rows * CELL;
-    int title = 60 + (int)strlen(h->title) * 9, whole = right + KEY;
+    int title = 60 + (int)strlen(h->title) * 11, whole = right + KEY;
     FILE *out = file_open(path);
     picture_begin(out, whole > title ? whole : title, TOP + (rows > 180 ? rows : 180) + 50,
                   h->title, h->description, style);

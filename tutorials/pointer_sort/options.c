@@ -22,7 +22,7 @@ static const flag table[] = {
     { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 1024, "units of both LSTMs [64]" },
     { "--updates", "N", FLAG_COUNT, AT(updates), 1, 1e9, "of the weights [2000]" },
     { "--batch", "N", FLAG_COUNT, AT(batch), 1, 4096, "sequences of an update [128]" },
-    { "--rate", "X", FLAG_REAL, AT(rate), 1e-9, 10, "learning rate; falls to 0 [0.005]" },
+    { "--rate", "X", FLAG_REAL, AT(rate), 1e-9, 10, "learning rate; falls to 0 [0.01]" },
     { "--test", "N", FLAG_COUNT, AT(test), 1, 100000, "new sequences of each length [1000]" },
     { "--seed", "N", FLAG_COUNT, AT(seed), 0, 9e15, "of weights and sequences [1]" },
     { "--threads", "N", FLAG_COUNT, AT(threads), 1, 256,
@@ -53,7 +53,7 @@ static void read_input(options *o)
         double x = strtod(s, &end);
         int word = (int)strcspn(s, ", \t\n");
         if (end != s + word) die("--input: \"%.*s\" is no number", word, s);
-        if (!(x >= 0 && x < 1)) die("--input: %.*s is not in [0,1)", word, s);
+        if (!(x >= 0 && (float)x < 1)) die("--input: %.*s is not in [0,1)", word, s);
         if (o->n_numbers == INPUT_MAX) die("--input: more than %d numbers", INPUT_MAX);
         o->number[o->n_numbers++] = (float)x;
         s = end;
@@ -66,7 +66,7 @@ options options_read(int argc, char **argv)
     options o = { .shortest = 5,
                   .longest = 10,
                   .batch = 128,
-                  .rate = .005,
+                  .rate = .01,
                   .test = 1000,
                   .seed = 1,
                   .threads = 1,
@@ -82,6 +82,8 @@ options options_read(int argc, char **argv)
         die_usage("--shortest %lld is above --longest %lld", (long long)o.shortest,
                   (long long)o.longest);
     if (o.load && o.updates) die_usage("--updates is of a training, and --load goes without");
+    if (o.load && strcmp(o.save, "none") != 0)
+        die_usage("--save is of a training, and --load goes without");
     if (!o.help && o.input) read_input(&o);
     return o;
 }
@@ -108,8 +110,8 @@ void options_settle(options *o)
 
 void options_help(void)
 {
-    puts(
-        "pointer_sort -- a network sorts numbers by pointing at them, one after the other, the\n"
-        "smallest first. It learns on short sequences and is tested on longer ones, too.\n");
+    puts("pointer_sort -- a network sorts numbers by pointing at them, one after the\n"
+         "other, the smallest first. It learns on short sequences and is tested on longer\n"
+         "ones, too.\n");
     flags_help(table);
 }

@@ -91,7 +91,7 @@ void show(const model *m, const options *o)
     double *p = take(places * places, sizeof *p);
     sort(m, o, &n, pointed, p);
     printf("sorted:");
-    for (size_t i = 0; i < places; i++) printf(" %.9g", (double)n.x[pointed[i]]);
+    for (size_t i = 0; i < places; i++) printf(" %g", (double)n.x[pointed[i]]);
     printf("   %s\n", in_order(&n, pointed) ? "right" : "wrong");
     show_map(&n, pointed, p, o->svg);
     numbers_free(&n);

@@ -115,8 +115,9 @@ static void examine(const model *m, const options *o)
 int main(int argc, char **argv)
 {
     options o = options_read(argc, argv);
-    if (o.help) {
-        options_help();
+    if (o.help || o.examples) {
+        if (o.help) options_help();
+        else train_examples(&o);
         file_end_stdout();
         return 0;
     }

@@ -15,6 +15,8 @@ enum { HIDDEN = 64, UPDATES = 500, N_KINDS = 3 };
 static const flag table[] = {
     { "--input", "TEXT", FLAG_TEXT, AT(input), 0, 0,
       "a date to translate, with its map, \"3 march 2021\"" },
+    { "--examples", "N", FLAG_COUNT, AT(examples), 1, 1e9,
+      "print N dates of the training, and learn nothing" },
     { "--attention", "KIND", FLAG_TEXT, AT(attention), 0, 0,
       "additive, dot or scaled [additive]" },
     { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 1024, "units of every GRU [64]" },
@@ -86,6 +88,8 @@ options options_read(int argc, char **argv)
         die_usage("--attention takes additive, dot or scaled, not \"%s\"", o.attention);
     o.kind = (sq_attention_kind)kind;
     if (o.load && o.updates) die_usage("--updates is of a training, and --load goes without");
+    if (o.load && strcmp(o.save, "none") != 0)
+        die_usage("--save is of a training, and --load goes without");
     if (!o.help && o.input) check_input(o.input);
     return o;
 }
@@ -110,12 +114,10 @@ void options_settle(options *o)
 
 void options_help(void)
 {
-    puts(
-        "seq2seq_dates -- \"3 march 2021\" to \"2021-03-03\": an encoder reads a date, a decoder with\n"
-        "attention writes it, character by character. Forms that are learned:\n");
+    puts("seq2seq_dates -- \"3 march 2021\" to \"2021-03-03\": an encoder reads a date, a\n"
+         "decoder with attention writes it, character by character. Forms it learns:\n");
     for (int i = 0; i < N_FORMS; i++) printf("    %s\n", form_examples[i]);
-    printf(
-        "\nThe years are %d to %d; with dots the day comes first; capitals do not matter.\n\n",
-        FIRST_YEAR, LAST_YEAR);
+    printf("\nYears are %d to %d; with dots the day comes first; capitals do not matter.\n\n",
+           FIRST_YEAR, LAST_YEAR);
     flags_help(table);
 }

@@ -10,7 +10,7 @@
 typedef struct options {
     int64_t hidden, updates, batch; /* hidden, updates: 0 where not said */
     double rate, sampling;
-    int64_t test, beam, seed, threads;
+    int64_t test, beam, examples, seed, threads;
     const char *attention; /* NULL where not said */
     const char *input, *save, *load, *csv, *svg;
     sq_attention_kind kind;

@@ -20,8 +20,8 @@ typedef struct training {
     const options *o;
     sq_tape *tape;
     sq_optim *optim;
-    char (*texts)[TEXT_MAX];
-    int32_t *truth; /* [OUT_STEPS,B] */
+    char (*texts)[TEXT_MAX], (*truth)[TEXT_MAX]; /* [B] */
+    int32_t *symbols;                            /* of the truth, [OUT_STEPS,B] */
 } training;
 
 sq_tape *tape_new(const model *m, const options *o, bool inference)
@@ -39,22 +39,20 @@ static sq_random draws(const options *o, int64_t update, int what)
     return sq_random_stream((uint64_t)o->seed, (uint64_t)what, (uint64_t)update, 0);
 }
 
-/* A day that may be learned from, and a form. */
-static void draw_dates(training *r, int64_t update)
+/* The dates of an update: days that may be learned from, each in some form. */
+static void draw_dates(const options *o, int64_t update, char (*texts)[TEXT_MAX],
+                       char (*truth)[TEXT_MAX])
 {
-    sq_random days = draws(r->o, update, DRAW_DAY), forms = draws(r->o, update, DRAW_FORM);
+    sq_random days = draws(o, update, DRAW_DAY), forms = draws(o, update, DRAW_FORM);
     uint64_t n = (uint64_t)days_count();
-    for (int64_t row = 0; row < r->o->batch; row++) {
+    for (int64_t row = 0; row < o->batch; row++) {
         uint64_t attempt = 0;
         int64_t day;
-        char iso[TEXT_MAX];
         do day = (int64_t)(sq_random_bits(days, (uint64_t)row, attempt++) % n);
         while (day_held_out(day));
         int form = (int)(sq_random_bits(forms, (uint64_t)row, 0) % N_FORMS);
-        date_write(date_of(day), form, r->texts[row]);
-        date_write_iso(date_of(day), iso);
-        for (int64_t i = 0; i < OUT_STEPS; i++)
-            r->truth[i * r->o->batch + row] = output_symbol(iso[i]);
+        date_write(date_of(day), form, texts[row]);
+        date_write_iso(date_of(day), truth[row]);
     }
 }
 
@@ -63,7 +61,9 @@ static double one_update(training *r, int64_t update)
     const options *o = r->o;
     sq_tape *t = r->tape;
     reading read;
-    draw_dates(r, update);
+    draw_dates(o, update, r->texts, r->truth);
+    for (int64_t i = 0; i < OUT_STEPS * o->batch; i++)
+        r->symbols[i] = output_symbol(r->truth[i % o->batch][i / o->batch]);
     batch b = batch_of(r->texts, o->batch);
     sq_tape_reset(t);
     sq_zero_grads(t);
@@ -72,8 +72,8 @@ static double one_update(training *r, int64_t update)
                                                    o->sampling),
                               .seed = sq_random_bits(draws(o, update, DRAW_OWN), 0, 0) };
     sq_var scores =
-        sq_decode_given(t, &read.decoder, &read.state0, r->truth, OUT_STEPS, o->batch, &how);
-    sq_var loss = sq_cross_entropy(scores, r->truth, NULL, SQ_MEAN);
+        sq_decode_given(t, &read.decoder, &read.state0, r->symbols, OUT_STEPS, o->batch, &how);
+    sq_var loss = sq_cross_entropy(scores, r->symbols, NULL, SQ_MEAN);
     if (sq_backward(loss) || sq_clip_norm(t, 1, NULL) || sq_optim_step(r->optim, t))
         die("update %lld: %s", (long long)update + 1, sq_message(t));
     batch_free(&b);
@@ -86,7 +86,8 @@ static training training_new(const model *m, const options *o)
     r.optim = sq_optim_new(m->params, &(sq_optim_options){ .kind = SQ_ADAM, .rate = o->rate });
     if (!r.optim) die("%s", sq_params_message(m->params));
     r.texts = take((size_t)o->batch, sizeof *r.texts);
-    r.truth = take((size_t)(o->batch * OUT_STEPS), sizeof *r.truth);
+    r.truth = take((size_t)o->batch, sizeof *r.truth);
+    r.symbols = take((size_t)(o->batch * OUT_STEPS), sizeof *r.symbols);
     return r;
 }
 
@@ -108,5 +109,19 @@ double train(model *m, const options *o)
     sq_tape_free(r.tape);
     free(r.texts);
     free(r.truth);
+    free(r.symbols);
     return meter_clock() - began;
+}
+
+void train_examples(const options *o)
+{
+    char(*texts)[TEXT_MAX] = take((size_t)o->batch, sizeof *texts);
+    char(*truth)[TEXT_MAX] = take((size_t)o->batch, sizeof *truth);
+    for (int64_t i = 0; i < o->examples; i++) {
+        int64_t row = i % o->batch;
+        if (!row) draw_dates(o, i / o->batch, texts, truth);
+        printf("%-24s %s\n", texts[row], truth[row]);
+    }
+    free(texts);
+    free(truth);
 }

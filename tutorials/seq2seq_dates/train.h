@@ -11,4 +11,7 @@ sq_tape *tape_new(const model *m, const options *o, bool inference);
 /* Returns the seconds it took. */
 double train(model *m, const options *o);
 
+/* Prints the first o->examples dates of the training, and what should be written. */
+void train_examples(const options *o);
+
 #endif

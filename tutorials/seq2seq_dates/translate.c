@@ -75,7 +75,7 @@ static void show_map(const char *text, const char *written, const double *a, con
     char title[160];
     letters_of(text, &across);
     letters_of(written, &down);
-    snprintf(title, sizeof title, "Where the decoder looks: %s to %s", text, written);
+    snprintf(title, sizeof title, "%s to %s", text, written);
     heatmap h = { .title = title,
                   .description = "One row for every character written, one column for every "
                                  "character read; the darker, the more attention.",
