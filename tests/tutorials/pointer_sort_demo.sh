@@ -64,6 +64,8 @@ awk '!/wrote/ && length > 100 { exit 1 }' out || fail "wide lines"
 # What was kept points the same; threads change no bit.
 run again --load net.st --shortest 2 --longest 5 --test 200 --csv again.csv --svg none
 cmp net.csv again.csv || fail "a loaded network points elsewhere"
+run longer --load net.st --shortest 5 --longest 7 --test 20 --csv none --svg none
+[ "$(awk '/never trained/ { print $1 }' longer | tr '\n' ' ')" = '6 7 11 14 ' ] || fail "what the saved one was trained on"
 run threads $small --threads 2 --save threads.st --svg none
 cmp net.st threads.st || fail "--threads"
 exit $failed

@@ -22,6 +22,8 @@ static model *load(options *o)
     sq_bundle *b = weights_open(o->load);
     int64_t hidden = weights_count(b, o->load, "hidden", 1, 1024);
     options_adopt(o, hidden, weights_text(b, o->load, "chosen"));
+    o->trained[0] = weights_count(b, o->load, "shortest", 1, 100);
+    o->trained[1] = weights_count(b, o->load, "longest", 1, 100);
     model *m = model_new(o->hidden, (uint64_t)o->seed);
     weights_take(b, m->params);
     return m;
@@ -29,9 +31,13 @@ static model *load(options *o)
 
 static void save(const model *m, const options *o)
 {
-    weights_setting s[3] = { { "hidden", "" }, { "chosen", "" }, { 0 } };
+    weights_setting s[5] = {
+        { "hidden", "" }, { "chosen", "" }, { "shortest", "" }, { "longest", "" }, { 0 }
+    };
     snprintf(s[0].value, sizeof s[0].value, "%lld", (long long)m->hidden);
     snprintf(s[1].value, sizeof s[1].value, "%s", options_chosen(o));
+    snprintf(s[2].value, sizeof s[2].value, "%lld", (long long)o->shortest);
+    snprintf(s[3].value, sizeof s[3].value, "%lld", (long long)o->longest);
     weights_save(o->save, m->params, s);
 }
 

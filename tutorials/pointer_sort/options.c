@@ -17,8 +17,8 @@ static const flag table[] = {
     { "--input", "NUMBERS", FLAG_TEXT, AT(input), 0, 0, "to sort, in [0,1): \"0.5 0.1 0.7\"" },
     { "--chosen", "HOW", FLAG_TEXT, AT(chosen), 0, 0,
       "masked: no place twice; free: any [masked]" },
-    { "--shortest", "N", FLAG_COUNT, AT(shortest), 1, 100, "numbers of a sequence, [5]" },
-    { "--longest", "N", FLAG_COUNT, AT(longest), 1, 100, "to [10], in training" },
+    { "--shortest", "N", FLAG_COUNT, AT(shortest), 1, 100, "numbers of a sequence, from [5]" },
+    { "--longest", "N", FLAG_COUNT, AT(longest), 1, 100, "to [10]; --load: in the test" },
     { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 1024, "units of both LSTMs [64]" },
     { "--updates", "N", FLAG_COUNT, AT(updates), 1, 1e9, "of the weights [2000]" },
     { "--batch", "N", FLAG_COUNT, AT(batch), 1, 4096, "sequences of an update [128]" },
@@ -106,6 +106,8 @@ void options_settle(options *o)
 {
     if (!o->hidden) o->hidden = HIDDEN;
     if (!o->updates) o->updates = UPDATES;
+    if (!o->trained[1])
+        memcpy(o->trained, (int64_t[]){ o->shortest, o->longest }, sizeof o->trained);
 }
 
 void options_help(void)

@@ -10,6 +10,7 @@ enum { INPUT_MAX = 64 }; /* numbers of --input */
 typedef struct options {
     int64_t hidden, updates; /* 0 where not said */
     int64_t batch, shortest, longest, test, seed, threads;
+    int64_t trained[2]; /* shortest and longest of the training, which may be another's */
     double rate;
     const char *chosen; /* NULL where not said */
     const char *input, *save, *load, *csv, *svg;

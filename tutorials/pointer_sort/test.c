@@ -111,7 +111,7 @@ static void tell(const options *o, int64_t length, const score *s)
     printf("  %7lld %9lld %10.2f%% %12.2f%% %10.2f%%%s\n", (long long)length,
            (long long)s->sequences, percent(s->exact, s->sequences),
            percent(s->right, s->elements), percent(s->once, s->sequences),
-           length > o->longest ? "   never trained" : "");
+           length < o->trained[0] || length > o->trained[1] ? "   never trained" : "");
 }
 
 void test(const model *m, const options *o)
