@@ -143,11 +143,7 @@ static bool note_start(sq_tbptt *s, sqi_piece *p, const int32_t *rows)
     p->rows = restart && !t->error.status ? sqi_tape_alloc(t, bytes) : NULL;
     if (t->error.status) return false;
     if (p->rows) memcpy(p->rows, rows, bytes);
-    for (int32_t k = 0; k < n; k++) {
-        const sqi_node *h =
-            sqi_has_value(s->state[k]) ? sqi_node_find(t, s->state[k].id) : NULL;
-        p->start[k] = (sqi_start){ .v = s->state[k], .needs = h && h->flags & SQI_NEEDS };
-    }
+    memcpy(p->start, s->state, (size_t)n * sizeof *p->start);
     p->given = s->given;
     s->given = false;
     return true;

@@ -140,7 +140,7 @@ SQ_API SQ_CHECKED sq_status sq_tbptt_end(sq_tbptt *s);
 /* State k as it is now, to be read; valid until the next call. No value before the first step. */
 SQ_API sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k);
 
-/* Goes on from given states, n_states of them, [B,width[k]], instead: those of a file, say. No
+/* Goes on from given states, n_states of them, [B,width[k]], instead: those of another text, say. No
  * gradient flows into them. Fails: SQ_ESHAPE, SQ_EVAR. */
 SQ_API sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states);
 
@@ -172,7 +172,7 @@ SQ_API sq_tbptt_stats sq_tbptt_statistics(const sq_tbptt *s);
  * be saved between any two calls; nothing that is computed changes by that.
  *     I64  prefix.options prefix.widths    what the other stream must agree in
  *          prefix.counts prefix.drawing    where it stands: steps, updates, random windows; seed and run
- *          prefix.pieces .rows .needs      the steps on the tape that a window can still reach
+ *          prefix.pieces prefix.rows       the steps on the tape that a window can still reach
  *     F64  prefix.mean_window prefix.losses
  *          prefix.state.K  prefix.start.I.K    [B,width[K]]: the states now, or those before piece I
  *          prefix.weights.V.NAME           older versions of the weights that these steps used

@@ -29,12 +29,6 @@ typedef struct sqi_drawing {
     int64_t since; /* steps since the first of the run */
 } sqi_drawing;
 
-/* A state as it was before a piece, rows not yet restarted. */
-typedef struct sqi_start {
-    sq_var v;   /* no value: the initial one */
-    bool needs; /* it had a gradient */
-} sqi_start;
-
 enum { SQI_MIXED = -1 };
 
 /* Steps of the stream that were recorded together, and what it takes to record them again. */
@@ -49,8 +43,8 @@ typedef struct sqi_piece {
     sqi_drawing drawing; /* before it */
     int64_t version;     /* of the weights it used, or SQI_MIXED */
     bool given;          /* its states were given, not those of the piece before */
-    sqi_start *start;    /* [n_states]; start and rows lie in its first segment */
-    int32_t *rows;       /* [B], of its first step; NULL: all go on */
+    sq_var *start; /* [n_states] the states before it; without a value: the initial ones */
+    int32_t *rows; /* [B], of its first step; NULL: all go on. Both lie in its first segment */
 } sqi_piece;
 
 struct sq_tbptt {
@@ -169,9 +163,6 @@ int64_t sqi_piece_length(const sq_tbptt *s, int64_t left, const int32_t *rows);
 
 /* The first piece that a window of an update after `length` more steps reaches, or the meter. */
 uint32_t sqi_pieces_needed(const sq_tbptt *s, int64_t length);
-
-/* Forgets all before that piece. False after posting. */
-bool sqi_pieces_cut(sq_tbptt *s, uint32_t kept);
 
 /* Forgets the pieces that no window of an update after `length` more steps reaches. False after
  * posting. */

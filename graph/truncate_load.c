@@ -1,14 +1,14 @@
 /* truncate_load.c -- a stream out of a bundle: everything is checked, then the window's pieces are
  * recorded again.
  *
- *     [states before] piece | piece | piece | n        each with the inputs, rows, random numbers and
- *      leaves, cut off    version 0    1    present    the version of the weights it had
+ *     states before | piece | piece | piece | n       each with the inputs, rows, random numbers and
+ *       constants       version 0     1    present    the version of the weights it had
  *
- * Recording is what it was the first time: the callbacks are asked for the same steps while the
- * tape draws the same numbers and the params show the weights of then. Losses are asked for where they
- * are still to be differentiated. The states before the window are leaves until the end, and cut off
- * then, as the steps before were: so a cell records the same operations for gradients. All that the
- * bundle says is checked, and all memory for weights taken, before anything is changed. */
+ * Recording is what it was the first time: the callbacks are asked for the same steps while the tape
+ * draws the same numbers and the params show the weights of then. Losses are asked for where they
+ * are still to be differentiated. The states before the window are constants, as a cut leaves them
+ * (cut.c). All that the bundle says is checked, and all memory for weights taken, before anything
+ * is changed. */
 #include "core/io_impl.h"
 #include "graph/truncate_impl.h"
 
@@ -21,7 +21,7 @@ typedef struct saved {
     int64_t counts[SQI_N_COUNTS], drawing[SQI_N_DRAWING];
     double losses[2];
     int64_t n;                 /* pieces */
-    int64_t *pieces, *needs;   /* [n,SQI_N_PIECE] [n,n_states] */
+    int64_t *pieces;           /* [n,SQI_N_PIECE] */
     int32_t *rows;             /* [n,B] */
     void *state;               /* room for the values of one */
     sqi_version **versions;    /* [n_versions + 1], the present weights last; adopted: NULL */
@@ -30,8 +30,8 @@ typedef struct saved {
 
 static bool damaged(saved *v, const char *what)
 {
-    return sq_bundle_post(v->f.bundle, SQ_EFILE, "the stream \"%s\" cannot be: %s", v->f.prefix,
-                          what);
+    return sq_bundle_post(v->f.bundle, SQ_EFILE, "the stream \"%s\" is damaged: %s",
+                          v->f.prefix, what);
 }
 
 /* ---- The same configuration ---------------------------------------------------------------- */
@@ -114,14 +114,14 @@ static bool pieces_can_be(saved *v, const sq_tbptt *s)
 {
     const int64_t *last = v->pieces + (v->n - 1) * SQI_N_PIECE;
     for (int64_t i = 0; i < v->n; i++)
-        if (!piece_can_be(v, s, i)) return damaged(v, "a piece is none");
+        if (!piece_can_be(v, s, i)) return damaged(v, "a piece of it is impossible");
     return !v->n || last[SQI_PIECE_FIRST] + last[SQI_PIECE_STEPS] == v->counts[SQI_STEPS] ||
            damaged(v, "its pieces end before it does");
 }
 
 /* ---- Reading ------------------------------------------------------------------------------- */
 
-/* The rows as they are fed; what is no row is told as -1 and found when it is used. */
+/* The rows as they are fed. */
 static bool read_rows(saved *v, int64_t B)
 {
     int64_t n = v->n * B;
@@ -129,7 +129,8 @@ static bool read_rows(saved *v, int64_t B)
     if (!t || t->type != SQ_TENSOR_I64 || t->count != n) return damaged(v, "it has no rows");
     const int64_t *row = t->values;
     for (int64_t i = 0; i < n; i++) {
-        if (row[i] < SQ_ROW_GOES_ON || row[i] > SQ_ROW_CUT) return damaged(v, "a row is none");
+        if (row[i] < SQ_ROW_GOES_ON || row[i] > SQ_ROW_CUT)
+            return damaged(v, "a row is impossible");
         v->rows[i] = (int32_t)row[i];
     }
     return true;
@@ -143,14 +144,12 @@ static bool read_pieces(saved *v, const sq_tbptt *s)
     for (size_t k = 0; k < K; k++)
         if ((size_t)s->cell.width[k] > widest) widest = (size_t)s->cell.width[k];
     v->pieces = calloc(n * SQI_N_PIECE + 1, sizeof *v->pieces);
-    v->needs = calloc(n * K + 1, sizeof *v->needs);
     v->rows = calloc(n * (size_t)s->o.batch + 1, sizeof *v->rows);
     v->state = calloc((size_t)s->o.batch * widest + 1, sizeof(double));
-    if (!v->pieces || !v->needs || !v->rows || !v->state)
+    if (!v->pieces || !v->rows || !v->state)
         return sq_bundle_post(v->f.bundle, SQ_ENOMEM, "out of memory for %zu pieces", n);
     sq_bundle *b = v->f.bundle;
     return !sq_bundle_get_i64(b, sqi_saved_name(&v->f, "pieces"), t->count, v->pieces) &&
-           !sq_bundle_get_i64(b, sqi_saved_name(&v->f, "needs"), (int64_t)(n * K), v->needs) &&
            read_rows(v, s->o.batch);
 }
 
@@ -162,7 +161,7 @@ static bool read_numbers(saved *v, const sq_tbptt *s)
         sq_bundle_get_f64(b, sqi_saved_name(&v->f, "losses"), 2, v->losses))
         return false;
     v->n_versions = v->counts[SQI_VERSIONS];
-    return counts_can_be(v, s) || damaged(v, "its counts");
+    return counts_can_be(v, s) || damaged(v, "its counts contradict each other");
 }
 
 /* The values of a state in the tape's precision; false after posting. */
@@ -202,7 +201,7 @@ static bool read_versions(saved *v, const sq_tbptt *s)
 {
     sq_params *p = s->t->params;
     int64_t n = v->n_versions;
-    if (!p && n) return damaged(v, "it has weights");
+    if (!p && n) return damaged(v, "it has weights, where there are none");
     v->versions = calloc((size_t)n + 1, sizeof(sqi_version *));
     for (int64_t i = 0; n && v->versions && i <= n; i++) {
         v->versions[i] = sqi_version_apart(p);
@@ -229,7 +228,6 @@ static void saved_free(saved *v, sq_params *p)
         if (v->versions[i]) sqi_version_release(p, v->versions[i]);
     free(v->versions);
     free(v->pieces);
-    free(v->needs);
     free(v->rows);
     free(v->state);
     sqi_saved_close(&v->f);
@@ -255,15 +253,13 @@ static void set_drawing(sq_tape *t, const int64_t *d)
                               .taken = (uint64_t)d[SQI_TAKEN] };
 }
 
-static void set_state(saved *v, sq_tbptt *s, const char *name, int32_t k, bool leaf)
+static void set_state(saved *v, sq_tbptt *s, const char *name, int32_t k)
 {
     sq_tape *t = s->t;
     sq_shape shape = sq_mat(s->o.batch, s->cell.width[k]);
     if (!read_state(v, s, name, k)) return;
-    if (t->dtype == SQ_F64)
-        s->state[k] = leaf ? sq_leaf_f64(t, shape, v->state) : sq_input_f64(t, shape, v->state);
-    else
-        s->state[k] = leaf ? sq_leaf_f32(t, shape, v->state) : sq_input_f32(t, shape, v->state);
+    s->state[k] = t->dtype == SQ_F64 ? sq_input_f64(t, shape, v->state)
+                                     : sq_input_f32(t, shape, v->state);
 }
 
 static bool record_piece(saved *v, sq_tbptt *s, int64_t i)
@@ -274,8 +270,7 @@ static bool record_piece(saved *v, sq_tbptt *s, int64_t i)
     s->steps = p[SQI_PIECE_FIRST];
     s->given = p[SQI_PIECE_GIVEN];
     for (int32_t k = 0; piece_starts(v, i) && k < s->cell.n_states; k++)
-        set_state(v, s, sqi_saved_of(&v->f, "start", i, k), k,
-                  v->needs[i * s->cell.n_states + k]);
+        set_state(v, s, sqi_saved_of(&v->f, "start", i, k), k);
     set_drawing(t, p + SQI_PIECE_DRAWING);
     size_t before = s->o.meter_every ? sq_tape_statistics(t).value_bytes : 0;
     sqi_piece *kept = sqi_stream_record(s, p[SQI_PIECE_STEPS], v->rows + i * s->o.batch);
@@ -312,9 +307,9 @@ static bool record_all(saved *v, sq_tbptt *s)
     if (!ok) return false;
     set_counts(v, s);
     for (int32_t k = 0; ends_in_states(v) && k < s->cell.n_states; k++)
-        set_state(v, s, sqi_saved_nth(&v->f, "state", k), k, false);
+        set_state(v, s, sqi_saved_nth(&v->f, "state", k), k);
     set_drawing(s->t, v->drawing);
-    return !s->t->error.status && (s->begin == s->end || sqi_pieces_cut(s, s->begin));
+    return !s->t->error.status;
 }
 
 static void restore(saved *v, sq_tbptt *s)

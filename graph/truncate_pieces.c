@@ -114,19 +114,19 @@ uint32_t sqi_pieces_needed(const sq_tbptt *s, int64_t length)
 }
 
 /* States go along, and those that the first piece kept began with: they were recorded before it. */
-bool sqi_pieces_cut(sq_tbptt *s, uint32_t kept)
+static bool forget_before(sq_tbptt *s, uint32_t kept)
 {
     sq_tape *t = s->t;
     int32_t n = sqi_has_value(s->state[0]) ? s->cell.n_states : 0, starts = 0;
-    sqi_start *start = kept < s->end ? s->pieces[kept].start : NULL;
+    sq_var *start = kept < s->end ? s->pieces[kept].start : NULL;
     memcpy(s->carry, s->state, (size_t)n * sizeof *s->carry);
-    if (start && sqi_has_value(start[0].v)) starts = s->cell.n_states;
-    for (int32_t k = 0; k < starts; k++) s->carry[n + k] = start[k].v;
+    if (start && sqi_has_value(start[0])) starts = s->cell.n_states;
+    for (int32_t k = 0; k < starts; k++) s->carry[n + k] = start[k];
     sq_status status = start ? sqi_cut_before(t, s->pieces[kept].ordinal, s->carry, n + starts)
                              : sq_cut(t, 0, s->carry, n);
     if (status) return false;
     memcpy(s->state, s->carry, (size_t)n * sizeof *s->carry);
-    for (int32_t k = 0; k < starts; k++) start[k].v = s->carry[n + k];
+    for (int32_t k = 0; k < starts; k++) start[k] = s->carry[n + k];
     s->begin = kept;
     return true;
 }
@@ -134,7 +134,7 @@ bool sqi_pieces_cut(sq_tbptt *s, uint32_t kept)
 bool sqi_pieces_forget(sq_tbptt *s, int64_t length)
 {
     uint32_t kept = sqi_pieces_needed(s, length);
-    return kept == s->begin || sqi_pieces_cut(s, kept);
+    return kept == s->begin || forget_before(s, kept);
 }
 
 sqi_piece *sqi_pieces_push(sq_tbptt *s)

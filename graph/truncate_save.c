@@ -176,7 +176,7 @@ static int64_t add_version(sqi_saved *f, const sq_tbptt *s, const sqi_piece *p,
 /* ---- Pieces -------------------------------------------------------------------------------- */
 
 static void put_piece(const sq_tbptt *s, const sqi_piece *p, int64_t version,
-                      int64_t row[SQI_N_PIECE], int64_t *rows, int64_t *needs)
+                      int64_t row[SQI_N_PIECE], int64_t *rows)
 {
     row[SQI_PIECE_FIRST] = p->first;
     row[SQI_PIECE_STEPS] = p->steps;
@@ -185,7 +185,6 @@ static void put_piece(const sq_tbptt *s, const sqi_piece *p, int64_t version,
     row[SQI_PIECE_VERSION] = version;
     put_drawing(&p->drawing, row + SQI_PIECE_DRAWING);
     for (int64_t b = 0; p->rows && b < s->o.batch; b++) rows[b] = p->rows[b];
-    for (int32_t k = 0; k < s->cell.n_states; k++) needs[k] = p->start[k].needs;
 }
 
 /* What the table of pieces refers to, and a row of it. */
@@ -198,28 +197,27 @@ static void add_piece(sq_tbptt *s, sqi_saved *f, const sqi_piece *p, int64_t i)
                        (long long)p->first, (long long)(sqi_piece_end(p) - 1));
     bool starts = p->given || (!i && p->first > 0);
     for (int32_t k = 0; starts && k < s->cell.n_states; k++)
-        add_state(s, f, sqi_saved_of(f, "start", i, k), p->start[k].v);
+        add_state(s, f, sqi_saved_of(f, "start", i, k), p->start[k]);
 }
 
 static void add_pieces(sq_tbptt *s, sqi_saved *f, uint32_t from, int64_t *versions)
 {
-    int64_t n = s->end - from, B = s->o.batch, K = s->cell.n_states;
-    int64_t *table = calloc((size_t)(n * (SQI_N_PIECE + B + K)) + 1, sizeof *table);
+    int64_t n = s->end - from, B = s->o.batch;
+    int64_t *table = calloc((size_t)(n * (SQI_N_PIECE + B)) + 1, sizeof *table);
     if (!table) {
         sq_bundle_post(f->bundle, SQ_ENOMEM, "out of memory for %lld pieces", (long long)n);
         return;
     }
-    int64_t *rows = table + n * SQI_N_PIECE, *needs = rows + n * B;
+    int64_t *rows = table + n * SQI_N_PIECE;
     const sqi_version *last = NULL;
     for (int64_t i = 0; i < n && !f->bundle->error.status; i++) {
         const sqi_piece *p = &s->pieces[from + i];
         add_piece(s, f, p, i);
         int64_t version = add_version(f, s, p, &last, versions);
-        put_piece(s, p, version, table + i * SQI_N_PIECE, rows + i * B, needs + i * K);
+        put_piece(s, p, version, table + i * SQI_N_PIECE, rows + i * B);
     }
     sq_bundle_add_i64(f->bundle, sqi_saved_name(f, "pieces"), sq_mat(n, SQI_N_PIECE), table);
     sq_bundle_add_i64(f->bundle, sqi_saved_name(f, "rows"), sq_mat(n, B), rows);
-    sq_bundle_add_i64(f->bundle, sqi_saved_name(f, "needs"), sq_mat(n, K), needs);
     free(table);
 }
 

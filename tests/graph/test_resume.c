@@ -4,6 +4,7 @@
  * readout (dropout on both, drawn between steps), learned initial states, rows that restart, Adam with
  * a schedule. It is fed in pieces of any length; between any two of them a new tape, new params, a
  * new optimizer and a new stream take its place. */
+#include "tests/support/every_cell.h"
 #include "tests/support/support.h"
 
 enum { B = 2, E = 3, H = 4, V = 5, LONG = 64, CALLS = 9 };
@@ -14,6 +15,7 @@ typedef struct setting {
     sq_tbptt_options o;
     int64_t width;    /* 0: H */
     int steps[CALLS]; /* fed by each call; -1: the stream ends, -2: states are given */
+    const struct any_cell_kind *kind; /* NULL: an LSTM */
     uint64_t seed;
     bool restarts, learned, dropped;
 } setting;
@@ -23,7 +25,7 @@ typedef struct world {
     const setting *how;
     sq_params *params;
     sq_weight embedding, readout, h0;
-    sq_lstm lstm;
+    any_cell cell;
     sq_dropped dropped;
     sq_optim *optim;
     sq_tape *tape;
@@ -31,6 +33,7 @@ typedef struct world {
     int inputs, losses; /* callbacks so far */
     bool stubborn;      /* callbacks refuse */
     bool meddling;      /* one of them changes weights */
+    double told;        /* the loss of the last update since the last interruption */
 } world;
 
 static int32_t dealt(uint64_t seed, int64_t i, int n)
@@ -76,7 +79,8 @@ static sq_status adam(void *context, sq_tape *t, double loss, int64_t n)
 {
     world *w = context;
     sq_schedule s = { SQ_COSINE, .05, .01, 12, 2 };
-    (void)loss, (void)n;
+    (void)n;
+    w->told = loss;
     if (sq_optim_set_rate(w->optim, sq_schedule_rate(&s, sq_optim_updates(w->optim))))
         return SQ_EVALUE;
     return sq_optim_step(w->optim, t);
@@ -101,11 +105,13 @@ static void world_new(world *w, const setting *how, uint64_t seed)
     set_random(w->params, w->embedding, seed);
     set_random(w->params, w->readout, seed + 1);
     set_random(w->params, w->h0, seed + 2);
-    cr_assert(sq_lstm_init(&w->lstm, w->params, "lstm", E, width, seed) == SQ_OK);
+    any_cell_fn *make = how->kind ? how->kind->make : any_lstm;
+    w->told = (double)NAN;
+    w->dropped = (sq_dropped){ .cell = make(&w->cell, w->params, "cell", E, width, seed),
+                               .output = .25 };
     w->optim = sq_optim_new(w->params, &(sq_optim_options){ .kind = SQ_ADAM, .rate = .05 });
     w->tape = sq_tape_new(how->dtype, w->params);
     sq_tape_set_seed(w->tape, seed);
-    w->dropped = (sq_dropped){ .cell = sq_lstm_cell(&w->lstm), .output = .25 };
     sq_cell cell = how->dropped ? sq_dropout_cell(&w->dropped) : w->dropped.cell;
     sq_tbptt_options o = how->o;
     o.batch = o.batch ? o.batch : B;
@@ -193,9 +199,11 @@ static void expect_same_world(const world *a, const world *b, const char *what)
     EXPECT_SAME_BITS(&x.loss, &y.loss, sizeof x.loss, what);
     cr_expect(x.steps == y.steps && x.updates == y.updates && n == m, "%s: counts", what);
     cr_expect(x.readings == y.readings && x.wrong == y.wrong, "%s: the meter", what);
-    for (int k = 0; k < 2; k++) {
-        double h[2][B * H] = { { 0 } };
-        if (!sq_tbptt_state(a->stream, k).id) continue;
+    bool same = isnan(a->told) || isnan(b->told) || a->told == b->told;
+    cr_expect(same, "%s: told %g and %g", what, a->told, b->told);
+    for (int k = 0; k < ANY_CELL_STATES && sq_tbptt_state(a->stream, k).id; k++) {
+        double h[2][B * (H + 1)] = { { 0 } };
+        cr_assert(sq_shape_size(sq_shape_of(sq_tbptt_state(a->stream, k))) <= B * (H + 1));
         cr_assert(sq_copy_f64(sq_tbptt_state(a->stream, k), h[0]) == SQ_OK);
         cr_assert(sq_copy_f64(sq_tbptt_state(b->stream, k), h[1]) == SQ_OK);
         EXPECT_SAME_BITS(h[0], h[1], sizeof h[0], what);
@@ -290,6 +298,35 @@ static void draw_windows(setting *how)
 }
 
 Test(resume, random_windows) { expect_many_resume(1000, 60, draw_windows, "random windows"); }
+
+/* Their last window may end where the stream does, and is then still open for its loss. */
+static void draw_windows_of_two(setting *how)
+{
+    draw_windows(how);
+    how->o.mean_window = 2;
+    how->o.loss_every = SQ_LOSS_AT_END;
+    for (int i = 1; i < CALLS; i += 2) how->steps[i] = -1;
+}
+
+Test(resume, random_windows_of_one_loss)
+{
+    expect_many_resume(1500, 40, draw_windows_of_two, "one loss");
+}
+
+/* A clockwork's count of steps, for one, has no gradient and is no less carried on. */
+Test(resume, every_cell)
+{
+    for (int i = 0; i < 2 * N_CELL_KINDS; i++) {
+        setting how = { .dtype = i % 2 ? SQ_F64 : SQ_F32,
+                        .o = { .k1 = 2, .k2 = 7 },
+                        .steps = { 3, 2, 1, 4, 1, 1, 5, 2, 3 },
+                        .restarts = true,
+                        .learned = true,
+                        .kind = &every_cell[i / 2] };
+        how.o.unroll.mode = i % 4 < 2 ? SQ_PLAN : SQ_EAGER;
+        expect_resumes(&how, 0x1B5, how.kind->name);
+    }
+}
 
 static void budget(setting *how)
 {
@@ -505,6 +542,33 @@ Test(resume, no_number_does_harm)
     }
     cr_expect(refused > 100 && taken > 20, "%d refused, %d taken", refused, taken);
     sq_bundle_free(b);
+}
+
+static int64_t place_of(const sq_bundle *b, const char *name)
+{
+    for (int64_t i = 0; i < sq_bundle_count(b); i++)
+        if (!strcmp(sq_bundle_at(b, i)->name, name)) return i;
+    cr_assert(false, "no %s", name);
+    return -1;
+}
+
+/* Steps 5 and 6 of k1 = 4, said to be steps 1 to 6: more than fits between two updates. */
+Test(resume, no_callback_is_asked_for_more_than_before)
+{
+    setting how = { .dtype = SQ_F64, .o = { .k1 = 4, .k2 = 2 }, .steps = { 6 } };
+    sq_bundle *b = saved_world(&how, 1);
+    int64_t pieces = place_of(b, "stream.pieces"), first = 0, steps = 1;
+    cr_assert(sq_bundle_at(b, pieces)->dim[0] == 1);
+    sq_bundle *moved = spoiled(b, pieces, first, -4),
+              *longer = spoiled(moved, pieces, steps, 4);
+    world w;
+    world_new(&w, &how, 6);
+    cr_expect(sq_tbptt_load(w.stream, longer, "stream") == SQ_EFILE && w.inputs == 0);
+    EXPECT_CONTAINS(sq_bundle_message(longer), "a piece of it is impossible");
+    world_free(&w);
+    sq_bundle_free(b);
+    sq_bundle_free(moved);
+    sq_bundle_free(longer);
 }
 
 Test(resume, a_callback_that_fails_leaves_the_weights)
