@@ -247,11 +247,12 @@ static bool killed_and_resumed(const whole *want, sq_mode mode, const long most[
     REQUIRE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s %ld did not come",
             class_names[die_of], die_at);
     bool left = files_here() > 1 + !access("save", F_OK);
+    long at = die_at;
     die_at = 0;
     status = child(mode);
     REQUIRE(WIFEXITED(status) && !WEXITSTATUS(status), "resumed: status %d", status);
     REQUIRE(read_save(bytes) == want->n && !memcmp(bytes, want->bytes, want->n),
-            "killed at %s %ld, way %d: another end", class_names[die_of], die_at, die_when);
+            "killed at %s %ld, way %d: another end", class_names[die_of], at, die_when);
     REQUIRE(files_here() == 2, "%d files, of which one is that of a living process",
             files_here());
     return left;
