@@ -54,6 +54,12 @@ bool sqi_bundle_append_text(sq_bundle *b, const char *key, const char *value);
 bool sqi_bundle_name_fits(sq_bundle *b, const char *name);
 bool sqi_bundle_tensor_fits(sq_bundle *b, sq_tensor *t);
 
+/* sq_bundle_add_params and sq_bundle_get_params with a flat block laid out like the weights of p in
+ * the place of their values. Getting writes all of the block or nothing. */
+sq_status sqi_bundle_add_block(sq_bundle *b, const char *prefix, const sq_params *p,
+                               const void *block);
+sq_status sqi_bundle_get_block(sq_bundle *b, const char *prefix, sq_params *p, void *block);
+
 size_t sqi_tensor_size(sq_tensor_type type); /* bytes of an element in memory */
 sq_tensor_type sqi_tensor_type_of(sq_dtype dtype);
 

@@ -129,17 +129,22 @@ static void take_part(names *n, const char *part, int32_t i, void *block)
 
 /* ---- Weights ------------------------------------------------------------------------------ */
 
-sq_status sq_bundle_add_params(sq_bundle *b, const char *prefix, const sq_params *p)
+sq_status sqi_bundle_add_block(sq_bundle *b, const char *prefix, const sq_params *p,
+                               const void *block)
 {
     names n;
     if (!healthy(b, p, "add_params") || !names_new(&n, b, prefix, p))
         return sq_bundle_status(b);
     int64_t before = b->n_tensors;
-    for (int32_t i = 0; i < sq_params_count(p); i++)
-        add_part(&n, weight_itself, i, sq_params_view(p));
+    for (int32_t i = 0; i < sq_params_count(p); i++) add_part(&n, weight_itself, i, block);
     if (b->error.status) sqi_bundle_truncate(b, before);
     free(n.text);
     return b->error.status;
+}
+
+sq_status sq_bundle_add_params(sq_bundle *b, const char *prefix, const sq_params *p)
+{
+    return sqi_bundle_add_block(b, prefix, p, sq_params_view(p));
 }
 
 static sq_status unknown(names *n, const char *name)
@@ -170,16 +175,28 @@ static void *block_to_write(sq_bundle *b, sq_params *p)
     return NULL;
 }
 
-sq_status sq_bundle_get_params(sq_bundle *b, const char *prefix, sq_params *p)
+/* Into the block, or, where it is NULL, into a new version of the weights. */
+static sq_status get_weights(sq_bundle *b, const char *prefix, sq_params *p, void *block)
 {
     names n;
     if (!healthy(b, p, "get_params") || !names_new(&n, b, prefix, p))
         return sq_bundle_status(b);
-    void *block = weights_fit(&n) ? block_to_write(b, p) : NULL;
-    for (int32_t i = 0; block && i < sq_params_count(p); i++)
+    bool fit = weights_fit(&n);
+    if (fit && !block) block = block_to_write(b, p);
+    for (int32_t i = 0; fit && block && i < sq_params_count(p); i++)
         take_part(&n, weight_itself, i, block);
     free(n.text);
     return b->error.status;
+}
+
+sq_status sqi_bundle_get_block(sq_bundle *b, const char *prefix, sq_params *p, void *block)
+{
+    return get_weights(b, prefix, p, block);
+}
+
+sq_status sq_bundle_get_params(sq_bundle *b, const char *prefix, sq_params *p)
+{
+    return get_weights(b, prefix, p, NULL);
 }
 
 /* ---- Optimizers --------------------------------------------------------------------------- */

@@ -127,6 +127,21 @@ void *sq_params_update(sq_params *p)
     return p->current->data;
 }
 
+sqi_version *sqi_version_apart(sq_params *p)
+{
+    sqi_version *v = block_for(p, p->current->bytes);
+    if (v) memcpy(v->data, p->current->data, bytes_of(p, p->size));
+    return v;
+}
+
+void sqi_params_adopt(sq_params *p, sqi_version *v)
+{
+    sqi_version *old = p->current;
+    v->number = old->number + 1;
+    p->current = v;
+    sqi_version_release(p, old);
+}
+
 /* ---- Making and ending ------------------------------------------------------------------- */
 
 sq_params *sq_params_new(sq_dtype dtype)

@@ -35,6 +35,14 @@ void sqi_version_release(sq_params *p, sqi_version *v);
 /* The current version without a reference: valid until the next change. */
 sqi_version *sqi_params_current(const sq_params *p);
 
+/* A version beside the line, with the present values, to be written by whoever asked for it and
+ * then made current or released. One reference. NULL when out of memory; nothing is posted. */
+sqi_version *sqi_version_apart(sq_params *p);
+
+/* Makes that version, and the reference to it, the current one: the newest by number. What used the
+ * one before keeps it. Cannot fail. */
+void sqi_params_adopt(sq_params *p, sqi_version *v);
+
 /* What the params know of one weight. */
 typedef struct sqi_weight_entry {
     char *name;

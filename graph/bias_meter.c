@@ -83,8 +83,8 @@ void sqi_meter_read(sqi_meter *m, const sq_params *p, int64_t step, int64_t wind
 sq_bias sqi_meter_bias(const sqi_meter *m, const sq_params *p, sq_weight w)
 {
     const void *none = NULL;
-    return sq_bias_between(p, w, m->readings ? m->gradient[SQI_TRUNCATED] : none,
-                           m->readings ? m->gradient[SQI_LONGER] : none);
+    return sq_bias_between(p, w, m->window ? m->gradient[SQI_TRUNCATED] : none,
+                           m->window ? m->gradient[SQI_LONGER] : none);
 }
 
 /* ---- In words ------------------------------------------------------------------------------ */
@@ -112,7 +112,7 @@ size_t sqi_meter_text(const sqi_meter *m, const sq_params *p, char *buf, size_t 
 {
     size_t at = 0;
     if (n && buf) buf[0] = '\0';
-    if (!m->readings) return 0;
+    if (!m->window) return 0;
     sq_bias all = sqi_meter_bias(m, p, (sq_weight){ 0 });
     append(buf, n, &at, "step %lld: window %lld ", (long long)m->step, (long long)m->window);
     if (isnan(all.cosine)) {

@@ -93,7 +93,7 @@ static sq_var losses_of(const sq_tbptt *s, const sqi_piece *p, int64_t from)
     return sum;
 }
 
-static bool count_loss(sq_tbptt *s, sqi_piece *p, sq_var loss)
+static bool count(sq_tbptt *s, sqi_piece *p, sq_var loss)
 {
     if (sqi_has_value(loss)) {
         double value = sq_item(loss);
@@ -102,6 +102,21 @@ static bool count_loss(sq_tbptt *s, sqi_piece *p, sq_var loss)
         p->loss = loss;
     }
     return !s->t->error.status;
+}
+
+static int64_t version_now(const sq_tape *t) { return (int64_t)sq_params_version(t->params); }
+
+/* A callback that changed weights cannot be asked again. */
+static void look_at_version(const sq_tbptt *s, sqi_piece *p)
+{
+    if (p->version != version_now(s->t)) p->version = SQI_MIXED;
+}
+
+bool sqi_stream_count_loss(sq_tbptt *s, sqi_piece *p)
+{
+    bool counted = count(s, p, losses_of(s, p, p->first));
+    look_at_version(s, p);
+    return counted;
 }
 
 /* The coming steps; NULL after posting. */
@@ -117,27 +132,54 @@ static const sq_unrolled *unroll(sq_tbptt *s, sq_var x, int64_t length)
     return u;
 }
 
-/* Records the next `length` steps; rows are those of the first. */
-static bool record(sq_tbptt *s, int64_t length, const int32_t *rows)
+/* What a piece begins with, in memory that goes with it. */
+static bool note_start(sq_tbptt *s, sqi_piece *p, const int32_t *rows)
 {
     sq_tape *t = s->t;
-    if (!sqi_pieces_forget(s, length) || !sqi_segment_open(t, -1)) return false;
+    int32_t n = s->cell.n_states;
+    size_t bytes = (size_t)s->o.batch * sizeof *rows;
+    bool restart = rows && !sqi_rows_go_on(rows, s->o.batch);
+    p->start = sqi_tape_alloc(t, (size_t)n * sizeof *p->start);
+    p->rows = restart && !t->error.status ? sqi_tape_alloc(t, bytes) : NULL;
+    if (t->error.status) return false;
+    if (p->rows) memcpy(p->rows, rows, bytes);
+    memcpy(p->start, s->state, (size_t)n * sizeof *p->start);
+    p->given = s->given;
+    s->given = false;
+    return true;
+}
+
+sqi_piece *sqi_stream_record(sq_tbptt *s, int64_t length, const int32_t *rows)
+{
+    sq_tape *t = s->t;
+    if (!sqi_segment_open(t, -1)) return NULL;
     sqi_piece p = { .ordinal = t->current->ordinal,
                     .first = s->steps,
                     .steps = length,
-                    .enters = t->next_step };
-    size_t before = s->o.meter_every ? sq_tape_statistics(t).value_bytes : 0;
-    if (!enter_states(s, rows)) return false;
+                    .enters = t->next_step,
+                    .drawing = sqi_drawing_now(t),
+                    .version = version_now(t) };
+    if (!note_start(s, &p, rows) || !enter_states(s, rows)) return NULL;
     sq_var x = enter_input(s, length);
     p.on_tape = t->next_step;
     const sq_unrolled *u = t->error.status ? NULL : unroll(s, x, length);
     sqi_piece *kept = u ? sqi_pieces_push(s) : NULL;
-    if (!kept) return false;
+    if (!kept) return NULL;
     p.outputs = sq_unrolled_outputs(u);
+    look_at_version(s, &p);
     *kept = p;
     s->steps += length;
-    if (!count_loss(s, kept, losses_of(s, kept, kept->first))) return false;
-    if (s->o.meter_every) kept->bytes = sq_tape_statistics(t).value_bytes - before;
+    return kept;
+}
+
+/* Records the next `length` steps and their losses; rows are those of the first. */
+static bool record(sq_tbptt *s, int64_t length, const int32_t *rows)
+{
+    if (!sqi_pieces_forget(s, length)) return false;
+    size_t before = s->o.meter_every ? sq_tape_statistics(s->t).value_bytes : 0;
+    sqi_piece *p = sqi_stream_record(s, length, rows);
+    if (!p || !sqi_stream_count_loss(s, p)) return false;
+    if (s->o.meter_every) p->bytes = sq_tape_statistics(s->t).value_bytes - before;
     return true;
 }
 
@@ -217,26 +259,24 @@ static bool update(sq_tbptt *s)
 
 /* ---- The stream ---------------------------------------------------------------------------- */
 
-/* A stream begins: the steps of the one before are not reached for any more. */
-static void begin_stream(sq_tbptt *s)
+void sqi_stream_begin(sq_tbptt *s)
 {
     for (int32_t k = 0; k < s->cell.n_states; k++) s->state[k] = sqi_none(s->t);
     s->root = s->t->root->ordinal;
     s->begin = s->end = 0;
     s->steps = s->updated = 0;
     s->loss = s->loss_since = 0;
-    s->ended = false;
+    s->ended = s->given = false;
     sqi_plan_update(s);
 }
 
-/* Begins a call. A tape that was reset has lost the stream's steps: it begins anew. */
-static bool enter(sq_tbptt *s)
+bool sqi_stream_enter(sq_tbptt *s)
 {
     if (!sqi_begin(s->t, "tbptt") || !sqi_in_line(s->t) ||
         !sqi_trace_compute(s->t, "feeds a stream"))
         return false;
     if (s->busy) return sq_post(s->t, SQ_EVALUE, "a callback of the stream feeds the stream");
-    if (s->root != s->t->root->ordinal) begin_stream(s);
+    if (s->root != s->t->root->ordinal) sqi_stream_begin(s);
     return true;
 }
 
@@ -245,7 +285,7 @@ static bool leave_ended(sq_tbptt *s, sq_var *carry, int32_t n)
 {
     if (!s->ended) return true;
     if (sq_cut(s->t, 0, carry, n)) return false;
-    begin_stream(s);
+    sqi_stream_begin(s);
     return true;
 }
 
@@ -264,7 +304,7 @@ sq_status sq_tbptt_feed(sq_tbptt *s, int64_t steps, const int32_t *rows)
 {
     if (!s) return SQ_EVALUE;
     sq_tape *t = s->t;
-    if (!enter(s)) return t->error.status;
+    if (!sqi_stream_enter(s)) return t->error.status;
     if (steps < 0 || steps > INT64_MAX / larger(1, s->o.batch))
         sq_post(t, SQ_ERANGE, "cannot take %lld steps", (long long)steps);
     else if (rows) sqi_rows_are_sane(t, rows, steps * s->o.batch);
@@ -280,13 +320,13 @@ static bool add_last_loss(sq_tbptt *s)
 {
     if (s->o.loss_every != SQ_LOSS_AT_END || s->begin == s->end) return true;
     sqi_piece *p = &s->pieces[s->end - 1];
-    return count_loss(s, p, ask_loss(s, p, s->steps - 1, 1));
+    return count(s, p, ask_loss(s, p, s->steps - 1, 1));
 }
 
 sq_status sq_tbptt_end(sq_tbptt *s)
 {
     if (!s) return SQ_EVALUE;
-    if (!enter(s) || s->ended) return s->t->error.status;
+    if (!sqi_stream_enter(s) || s->ended) return s->t->error.status;
     s->busy = true;
     s->ended = add_last_loss(s) && update(s);
     s->busy = false;
@@ -314,7 +354,7 @@ sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states)
 {
     if (!s) return SQ_EVALUE;
     sq_tape *t = s->t;
-    if (!enter(s)) return t->error.status;
+    if (!sqi_stream_enter(s)) return t->error.status;
     int32_t n = s->cell.n_states;
     if (n && !states) sq_post(t, SQ_EVALUE, "the states are NULL");
     sq_var *given = calloc((size_t)n + 1, sizeof *given);
@@ -323,6 +363,7 @@ sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states)
         if (state_fits(s, states[k], k)) given[k] = sq_detach(states[k]);
     if (!t->error.status) leave_ended(s, given, n);
     if (!t->error.status) memcpy(s->state, given, (size_t)n * sizeof *given);
+    s->given = s->given || !t->error.status;
     free(given);
     return t->error.status;
 }
@@ -424,16 +465,20 @@ sq_tbptt *sq_tbptt_new(sq_tape *t, const sq_cell *cell, const sq_tbptt_options *
         return NULL;
     sq_tbptt *s = calloc(1, sizeof *s);
     sq_var *state = calloc((size_t)cell->n_states + 1, sizeof *state);
-    if (!s || !state) {
+    sq_var *carry = calloc(2 * (size_t)cell->n_states + 1, sizeof *carry);
+    if (!s || !state || !carry) {
         free(s);
         free(state);
+        free(carry);
         sq_post(t, SQ_ENOMEM, "out of memory for a stream");
         return NULL;
     }
-    *s = (sq_tbptt){ .t = t, .cell = *cell, .drawn = *cell, .o = *options, .state = state };
+    *s = (sq_tbptt){
+        .t = t, .cell = *cell, .drawn = *cell, .o = *options, .state = state, .carry = carry
+    };
     s->drawn.step = sqi_step_drawn;
     s->drawn.self = s;
-    begin_stream(s);
+    sqi_stream_begin(s);
     return s;
 }
 
@@ -443,5 +488,6 @@ void sq_tbptt_free(sq_tbptt *s)
     sqi_meter_clear(&s->meter);
     free(s->pieces);
     free(s->state);
+    free(s->carry);
     free(s);
 }

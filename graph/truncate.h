@@ -39,6 +39,7 @@
 #ifndef SQ_GRAPH_TRUNCATE_H
 #define SQ_GRAPH_TRUNCATE_H
 
+#include "../core/io.h"
 #include "unroll.h"
 
 SQ_BEGIN_DECLS
@@ -139,7 +140,7 @@ SQ_API SQ_CHECKED sq_status sq_tbptt_end(sq_tbptt *s);
 /* State k as it is now, to be read; valid until the next call. No value before the first step. */
 SQ_API sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k);
 
-/* Goes on from given states, n_states of them, [B,width[k]], instead: those of a file, say. No
+/* Goes on from given states, n_states of them, [B,width[k]], instead: those of another text, say. No
  * gradient flows into them. Fails: SQ_ESHAPE, SQ_EVAR. */
 SQ_API sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states);
 
@@ -154,6 +155,46 @@ typedef struct sq_tbptt_stats {
 } sq_tbptt_stats;
 
 SQ_API sq_tbptt_stats sq_tbptt_statistics(const sq_tbptt *s);
+
+/* ---- Interrupted and resumed ------------------------------------------------------------- */
+
+/* Adds the stream to a bundle, under a prefix that is not empty: all that its coming steps depend
+ * on beside the weights and the optimizer. A program that is stopped, or killed, resumes from
+ *
+ *     sq_bundle_add_params(b, "model", p);          and       sq_bundle_get_params(b, "model", p);
+ *     sq_bundle_add_optim(b, "optim", o);                     sq_bundle_get_optim(b, "optim", o);
+ *     sq_tbptt_save(s, b, "stream");                          sq_tbptt_load(s, b, "stream");
+ *     sq_bundle_save(b, path);
+ *
+ * and, fed the same as from then on, ends in the same bits, on the same instruction set: for any k1
+ * and k2, eagerly or as a plan, under a budget or not, with dropout, rows that restart, learned
+ * initial states and random windows. Learning rates that follow sq_optim_updates do so again. It may
+ * be saved between any two calls; nothing that is computed changes by that.
+ *     I64  prefix.options prefix.widths    what the other stream must agree in
+ *          prefix.counts prefix.drawing    where it stands: steps, updates, random windows; seed and run
+ *          prefix.pieces prefix.rows       the steps on the tape that a window can still reach
+ *     F64  prefix.mean_window prefix.losses
+ *          prefix.state.K  prefix.start.I.K    [B,width[K]]: the states now, or those before piece I
+ *          prefix.weights.V.NAME           older versions of the weights that these steps used
+ * Fails, and then b is as before: as sq_bundle_add; SQ_EVALUE within a callback, or where a callback
+ * changed weights that its piece had used; the error of the tape.
+ * Cost: the states, and a copy of the weights for each older version that a window may still use: as a
+ * rule k2 / k1 of them, rounded up; none with k2 = 1. */
+SQ_API SQ_CHECKED sq_status sq_tbptt_save(sq_tbptt *s, sq_bundle *b, const char *prefix);
+
+/* Gives that state to a stream made with the same cell and options, after the weights were loaded:
+ * the steps of the window are recorded again, with the inputs, the random numbers and the weights
+ * that they had. So `input` and `initial` are asked once more, and `loss` where an update is still to
+ * come, for the same steps as then, and must answer the same; `update` is not called. Mode, budget
+ * and threads are the program's; so are marks of frozen weights: those of now are taken for the
+ * whole window. What the tape had recorded after its beginning is forgotten.
+ * Told by b alone: SQ_EFILE when k1, k2, batch, loss_every, mean_window, its seed, precision or a
+ * width differs, or something is lacking or cannot be: the stream, its tape and the weights are
+ * then as before; SQ_ENOMEM; what the cell and the callbacks post: then the tape has that error,
+ * too, the weights are as before, and the stream is at its beginning.
+ * The bias meter goes on counting, but has no last reading.
+ * Cost: the forward part of the steps in the window. */
+SQ_API sq_status sq_tbptt_load(sq_tbptt *s, sq_bundle *b, const char *prefix);
 
 /* ---- The bias meter ---------------------------------------------------------------------- */
 

@@ -100,7 +100,7 @@ static bool meter_is_full(const sq_tbptt *s, size_t bytes, int64_t length)
     return !s->o.meter_window && (double)bytes + more > (double)s->o.meter_bytes;
 }
 
-bool sqi_pieces_forget(sq_tbptt *s, int64_t length)
+uint32_t sqi_pieces_needed(const sq_tbptt *s, int64_t length)
 {
     int64_t window = sqi_window_begin(s, s->steps + length), meter = meter_begin(s);
     size_t bytes = s->o.meter_every ? sq_tape_statistics(s->t).value_bytes : 0;
@@ -110,13 +110,31 @@ bool sqi_pieces_forget(sq_tbptt *s, int64_t length)
         size_t held = s->pieces[kept].bytes;
         bytes -= held < bytes ? held : bytes;
     }
-    if (kept == s->begin) return true;
-    int32_t n = sqi_has_value(s->state[0]) ? s->cell.n_states : 0;
-    bool all = kept == s->end;
-    sq_status status = all ? sq_cut(s->t, 0, s->state, n)
-                           : sqi_cut_before(s->t, s->pieces[kept].ordinal, s->state, n);
-    if (!status) s->begin = kept;
-    return !status;
+    return kept;
+}
+
+/* States go along, and those that the first piece kept began with: they were recorded before it. */
+static bool forget_before(sq_tbptt *s, uint32_t kept)
+{
+    sq_tape *t = s->t;
+    int32_t n = sqi_has_value(s->state[0]) ? s->cell.n_states : 0, starts = 0;
+    sq_var *start = kept < s->end ? s->pieces[kept].start : NULL;
+    memcpy(s->carry, s->state, (size_t)n * sizeof *s->carry);
+    if (start && sqi_has_value(start[0])) starts = s->cell.n_states;
+    for (int32_t k = 0; k < starts; k++) s->carry[n + k] = start[k];
+    sq_status status = start ? sqi_cut_before(t, s->pieces[kept].ordinal, s->carry, n + starts)
+                             : sq_cut(t, 0, s->carry, n);
+    if (status) return false;
+    memcpy(s->state, s->carry, (size_t)n * sizeof *s->carry);
+    for (int32_t k = 0; k < starts; k++) start[k] = s->carry[n + k];
+    s->begin = kept;
+    return true;
+}
+
+bool sqi_pieces_forget(sq_tbptt *s, int64_t length)
+{
+    uint32_t kept = sqi_pieces_needed(s, length);
+    return kept == s->begin || forget_before(s, kept);
 }
 
 sqi_piece *sqi_pieces_push(sq_tbptt *s)

@@ -1,8 +1,8 @@
 /* oom_truncate.c -- a stream of TBPTT whose allocations fail in turn.
  *
  * An LSTM runs through updates, overlapping windows, rows that restart, readings of the bias meter,
- * an end and a second stream, once for every allocation it makes, with that one failing, and again
- * with all later ones failing too. Each run must end in SQ_ENOMEM or NULL with a sound tape, and the
+ * being saved and loaded, an end and a second stream, once for every allocation it makes, with that
+ * one failing, and again with all later ones failing too. Each run must end in SQ_ENOMEM or NULL with a sound tape, and the
  * same stream must work when memory is there again and the tape was reset. Prints what it did; exits
  * 1 on the first thing that is wrong. */
 #include "seqgrad.h"
@@ -31,11 +31,23 @@ static sq_status descend(void *context, sq_tape *t, double loss, int64_t n)
     return sq_optim_step(context, t);
 }
 
+/* Saved, and in its own place again. */
+static sq_status resume(sq_tbptt *s)
+{
+    sq_bundle *b = sq_bundle_new();
+    sq_status status = sq_tbptt_save(s, b, "stream");
+    if (!status) status = sq_tbptt_load(s, b, "stream");
+    REQUIRE(!status || !b || sq_bundle_message(b)[0], "no sentence");
+    sq_bundle_free(b);
+    return status;
+}
+
 static sq_status stream(sq_tbptt *s)
 {
     static const int32_t rows[STEPS * B] = { [3 * B] = SQ_ROW_RESET, [5 * B + 1] = SQ_ROW_CUT };
     for (int i = 0; i < 2; i++) {
         sq_status status = sq_tbptt_feed(s, STEPS, rows);
+        if (!status && !i) status = resume(s);
         if (!status) status = sq_tbptt_end(s);
         if (status) return status;
     }

@@ -15,7 +15,8 @@ run() {
 
 # 900 bytes to train on in 4 streams of 225: 14 updates of 16 steps a pass.
 awk 'BEGIN { for (i = 0; i < 1000; i++) printf "%c", 97 + i * i % 23 }' >squares.txt
-for settings in '' '--embed 0 --cell gru --layers 2 --k2 5' '--cell lnlstm --dropout 0.4 --clip 0.1'; do
+for settings in '' '--embed 0 --cell gru --layers 2 --k2 5' '--cell lnlstm --dropout 0.4 --clip 0.1' \
+    '--k2 50 --dropout 0.2' '--k1 5 --k2 23 --layers 2 --budget 60000'; do
     first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 16 --quiet $settings"
     run $first --updates 40 --save whole.st
     for stop in 1 9 14 33; do # in the first pass, at its end, in the third

@@ -38,11 +38,6 @@ void save_check(const char *path, const text *s)
 
 /* ---- Writing ----------------------------------------------------------------------------- */
 
-static void state_name(const sq_cell *cell, int32_t k, char name[64])
-{
-    snprintf(name, 64, "state.%s", cell->state_names[k]);
-}
-
 static void put_settings(sq_bundle *b, const options *o)
 {
     setting s;
@@ -50,23 +45,10 @@ static void put_settings(sq_bundle *b, const options *o)
     for (int i = 0; options_setting(o, i, &s); i++) sq_bundle_set_text(b, s.name, s.value);
 }
 
-static void put_states(sq_bundle *b, const training *r)
-{
-    const sq_cell *cell = &r->model->cell;
-    for (int32_t k = 0; r->at && k < cell->n_states; k++) {
-        char name[64];
-        sq_var h = sq_tbptt_state(r->stream, k);
-        state_name(cell, k, name);
-        const float *values = sq_view_f32(h);
-        if (!values) sq_bundle_post(b, SQ_EVAR, "%s", sq_message(r->tape));
-        sq_bundle_add_f32(b, name, sq_mat(r->o->batch, cell->width[k]), values);
-    }
-}
-
 bool save_write(const training *r, char why[SAVE_WHY])
 {
     const text *s = r->text;
-    int64_t which[2], place[2] = { r->at, (int64_t)sq_tape_run(r->tape) };
+    int64_t which[2];
     which[0] = s->n;
     memcpy(&which[1], &s->hash, sizeof s->hash);
     sq_bundle *b = sq_bundle_new();
@@ -74,11 +56,9 @@ bool save_write(const training *r, char why[SAVE_WHY])
     put_settings(b, r->o);
     sq_bundle_add_i64(b, "vocabulary", sq_vec(s->known.n), s->known.chars);
     sq_bundle_add_i64(b, "text", sq_vec(2), which);
-    sq_bundle_add_i64(b, "place", sq_vec(2), place);
     sq_bundle_add_params(b, "model", r->model->params);
     sq_bundle_add_optim(b, "optim", r->optim);
-    put_states(b, r);
-    bool saved = !sq_bundle_save(b, r->o->save);
+    bool saved = !sq_tbptt_save(r->stream, b, "stream") && !sq_bundle_save(b, r->o->save);
     snprintf(why, SAVE_WHY, "%s", sq_bundle_message(b));
     sq_bundle_free(b);
     return saved;
@@ -140,36 +120,14 @@ void save_read_model(sq_bundle *b, model *m)
     check(b);
 }
 
-static void read_states(sq_bundle *b, training *r)
-{
-    const sq_cell *cell = &r->model->cell;
-    sq_var *states = take((size_t)cell->n_states, sizeof *states);
-    for (int32_t k = 0; k < cell->n_states; k++) {
-        char name[64];
-        int64_t n = r->o->batch * cell->width[k];
-        float *values = take((size_t)n, sizeof *values);
-        state_name(cell, k, name);
-        sq_bundle_get_f32(b, name, n, values);
-        check(b);
-        states[k] = sq_input_f32(r->tape, sq_mat(r->o->batch, cell->width[k]), values);
-        free(values);
-    }
-    if (sq_tbptt_set_states(r->stream, states)) die("%s", sq_message(r->tape));
-    free(states);
-}
-
+/* The text's end: input and loss refuse steps beyond it, so a stream that lies elsewhere is told. */
 void save_read_training(sq_bundle *b, training *r)
 {
-    int64_t place[2] = { 0, 0 }, length = text_stream_length(r->text, r->o->batch);
     save_read_model(b, r->model);
     sq_bundle_get_optim(b, "optim", r->optim);
-    sq_bundle_get_i64(b, "place", 2, place);
+    sq_tbptt_load(r->stream, b, "stream");
     check(b);
-    if (place[0] < 0 || place[0] % r->window || place[0] >= length - r->window)
-        die("%s is damaged: no update begins at character %lld of a stream", r->o->resume,
-            (long long)place[0]);
     if (sq_optim_set_rate(r->optim, r->o->rate)) die("%s", sq_params_message(r->model->params));
-    sq_tape_set_run(r->tape, (uint64_t)place[1]);
-    r->at = r->begun = place[0];
-    if (r->at) read_states(b, r);
+    if (!training_take_place(r))
+        die("%s is damaged: its stream stands where no update ends", r->o->resume);
 }

@@ -4,12 +4,10 @@
  *     texts     program; every setting the table in options.c keeps, by its option's name
  *     I64       vocabulary [C]           the bytes that occur
  *               text [2]                 length and hash of the text
- *               place [2]                where in the streams; random numbers' run (random.h)
  *     F32       model.*  optim.*         weights and what Adam carries from update to update
- *               state.*  [B,H]           the states, but at the beginning of a pass
- * A training that goes on from it does to the last bit what it would have done uninterrupted,
- * where k2 <= k1. With a longer window the first one after the save is short: the steps before
- * are no longer there to be differentiated. */
+ *     all       stream.*                 where the stream stands (graph/truncate.h): place, states,
+ *                                        random numbers, what the next window reaches back to
+ * A training that goes on from it does to the last bit what it would have done uninterrupted. */
 #ifndef SAVE_H
 #define SAVE_H
 

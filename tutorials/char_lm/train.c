@@ -19,10 +19,20 @@
 
 /* ---- What the driver asks ---------------------------------------------------------------- */
 
+/* A save, which may be damaged, must not lead beyond the text. */
+static bool in_text(const training *r, sq_tape *t, int64_t first, int64_t steps)
+{
+    int64_t length = text_stream_length(r->text, r->o->batch);
+    return (steps <= r->window && first < length - steps) ||
+           sq_post(t, SQ_ERANGE, "character %lld is beyond the text",
+                   (long long)(first + steps));
+}
+
 static sq_var input(void *context, sq_tape *t, int64_t first, int64_t steps)
 {
     training *r = context;
-    text_streams(r->text, r->o->batch, r->begun + first, steps, r->ids);
+    if (!in_text(r, t, first, steps)) return (sq_var){ t, 0 };
+    text_streams(r->text, r->o->batch, first, steps, r->ids);
     return model_input(r->model, t, r->ids, steps, r->o->batch);
 }
 
@@ -30,7 +40,7 @@ static sq_var input(void *context, sq_tape *t, int64_t first, int64_t steps)
 static sq_var loss(void *context, sq_tape *t, sq_var h, int64_t first, int64_t steps)
 {
     training *r = context;
-    text_streams(r->text, r->o->batch, r->begun + first + 1, steps, r->ids);
+    text_streams(r->text, r->o->batch, first + 1, steps, r->ids);
     sq_var sum = sq_cross_entropy(model_scores(r->model, t, h), r->ids, NULL, SQ_SUM);
     return sq_mul_scalar(sum, 1 / (double)(r->window * r->o->batch));
 }
@@ -109,7 +119,15 @@ static void one_update(training *r)
     r->at += r->window;
     if (r->at + r->window < text_stream_length(r->text, r->o->batch)) return;
     if (sq_tbptt_end(r->stream)) die_of_update(r);
-    r->at = r->begun = 0;
+    r->at = 0;
+}
+
+/* A pass that is over has left its length behind. */
+bool training_take_place(training *r)
+{
+    int64_t at = sq_tbptt_statistics(r->stream).steps, pass = training_pass(r->o, r->text);
+    r->at = at / r->window == pass ? 0 : at;
+    return at % r->window == 0 && at / r->window <= pass;
 }
 
 static void tell_score(const training *r)
