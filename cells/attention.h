@@ -31,12 +31,14 @@
 
 SQ_BEGIN_DECLS
 
+/* Which of the three formulas above. */
 typedef enum sq_attention_kind {
     SQ_ATTENTION_ADDITIVE,
     SQ_ATTENTION_DOT,
     SQ_ATTENTION_SCALED
 } sq_attention_kind;
 
+/* The weights of one, and its sizes: Q, M, size. */
 typedef struct sq_attention {
     sq_weight W_q, W_k, v; /* {0}: the formula has none */
     sq_attention_kind kind;

@@ -15,6 +15,7 @@ SQ_BEGIN_DECLS
  * step's output: a state, a readout, or a scalar loss. */
 typedef sq_var sq_step_fn(sq_tape *t, const void *self, sq_var x, sq_var *state);
 
+/* A cell: a step, and what it needs. A plain value that owns nothing: all that it points to outlives it. */
 typedef struct sq_cell {
     const char *name;
     int32_t n_states;

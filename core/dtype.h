@@ -9,6 +9,7 @@
 
 SQ_BEGIN_DECLS
 
+/* The precision of all numbers of a tape, of a params. */
 typedef enum sq_dtype { SQ_F32, SQ_F64 } sq_dtype;
 
 /* Bytes of one element: 4 or 8. */

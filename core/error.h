@@ -25,6 +25,7 @@ SQ_BEGIN_DECLS
     ROW(EFILE, "a file cannot be read, written or understood")                 \
     ROW(ENOMEM, "out of memory")
 
+/* What a call came to: SQ_OK, which is 0, or one of the errors above, SQ_ESHAPE and so on. */
 #define SQI_ROW(name, text) SQ_##name,
 typedef enum sq_status { SQ_ERRORS(SQI_ROW) SQ_N_ERRORS } sq_status;
 #undef SQI_ROW

@@ -9,8 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In front of what the library gives away. */
 #define SQ_API __attribute__((visibility("default")))
+/* Between that and the type: compilers warn when the result is dropped. */
 #define SQ_CHECKED __attribute__((warn_unused_result))
+/* Behind a function that writes sentences: its arguments from `args` on are printf's for `fmt`. */
 #define SQ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #ifdef __cplusplus

@@ -27,6 +27,7 @@
 
 SQ_BEGIN_DECLS
 
+/* Named tensors and texts in memory. */
 typedef struct sq_bundle sq_bundle;
 
 /* Of the format's element types, those a bundle holds in memory: float, double, int64_t. */
@@ -54,6 +55,7 @@ typedef enum sq_stored {
 /* "BF16"; NULL for SQ_STORED_AS_HELD and what is none. */
 SQ_API const char *sq_stored_name(sq_stored stored);
 
+/* Axes of a tensor in a file at most. */
 #define SQ_TENSOR_MAX_RANK 8
 
 /* A tensor as a bundle shows it, and as it takes one of any rank. */

@@ -68,6 +68,7 @@ typedef struct sq_call {
     const struct sq_kernels *kern;
 } sq_call;
 
+/* Flags of an op. */
 enum {
     SQ_ROWWISE =
         1,       /* row b of y depends on row b of operands that have as many rows as y, and on

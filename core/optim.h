@@ -89,6 +89,7 @@ typedef struct sq_optim_options {
     sq_optim_group group[SQ_MAX_GROUPS];
 } sq_optim_options;
 
+/* An optimizer: what it keeps of every weight, and how many updates it made. */
 typedef struct sq_optim sq_optim;
 
 /* An optimizer of the weights of p. options may be NULL. Fails: returns NULL and posts on p,

@@ -22,6 +22,7 @@
 
 SQ_BEGIN_DECLS
 
+/* Named weights of one precision, flat. */
 typedef struct sq_params sq_params;
 
 /* A weight is an index into a params; {0} is "no weight". It means the same in a clone. */
@@ -56,7 +57,7 @@ SQ_API void sq_params_clear_error(sq_params *p);
 SQ_API bool sq_params_post(sq_params *p, sq_status status, const char *fmt, ...)
     SQ_PRINTF(3, 4);
 
-SQ_API sq_dtype sq_params_dtype(const sq_params *p);
+SQ_API sq_dtype sq_params_dtype(const sq_params *p);   /* that of all of them */
 SQ_API int32_t sq_params_count(const sq_params *p);    /* weights: ids 1..count */
 SQ_API int64_t sq_params_size(const sq_params *p);     /* elements of all weights together */
 SQ_API uint64_t sq_params_version(const sq_params *p); /* grows with every change */

@@ -11,13 +11,16 @@
 
 SQ_BEGIN_DECLS
 
+/* Axes of a tensor at most. */
 #define SQ_MAX_RANK 4
 
+/* A plain value, made by sq_scalar, sq_vec, sq_mat and the like. */
 typedef struct sq_shape {
     int32_t rank;
     int64_t dim[SQ_MAX_RANK]; /* dim[0] outermost; entries from rank on are 0 */
 } sq_shape;
 
+/* [a,b,c,d]. And the first `rank` of a, b, c, rank 0 to 3, which the shorter names are made of. */
 static inline sq_shape sq_shape4(int64_t a, int64_t b, int64_t c, int64_t d)
 {
     sq_shape s;
@@ -28,7 +31,6 @@ static inline sq_shape sq_shape4(int64_t a, int64_t b, int64_t c, int64_t d)
     s.dim[3] = d;
     return s;
 }
-
 static inline sq_shape sq_shape_of_rank(int32_t rank, int64_t a, int64_t b, int64_t c)
 {
     sq_shape s = sq_shape4(a, b, c, 0);
@@ -54,6 +56,7 @@ SQ_API int64_t sq_shape_size(sq_shape s);
 /* True when rank is 0..4, no size is negative and the size in bytes fits an object. */
 SQ_API bool sq_shape_valid(sq_shape s);
 
+/* The same rank and the same sizes. */
 SQ_API bool sq_shape_equal(sq_shape a, sq_shape b);
 
 /* Writes "[4,3]" ("[]" for a scalar) into buf and returns buf. */

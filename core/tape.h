@@ -42,6 +42,7 @@
 
 SQ_BEGIN_DECLS
 
+/* What was recorded, and what is needed to sweep over it. */
 typedef struct sq_tape sq_tape;
 
 /* A variable: a name for a value on a tape. 16 bytes, passed by value, never freed. {0} is "no
@@ -70,6 +71,7 @@ SQ_API void sq_tape_reset(sq_tape *t);
 SQ_API sq_status sq_tape_status(const sq_tape *t);
 SQ_API const char *sq_message(const sq_tape *t);
 
+/* As they were given to sq_tape_new: the precision; the params, or NULL. */
 SQ_API sq_dtype sq_tape_dtype(const sq_tape *t);
 SQ_API sq_params *sq_tape_params(const sq_tape *t);
 
@@ -262,13 +264,13 @@ SQ_API sq_status sq_weight_grad_f64(sq_tape *t, sq_weight w, double *out);
 
 /* ---- Looking at the tape itself --------------------------------------------------------- */
 
+/* How much a tape holds at present. */
 typedef struct sq_tape_stats {
     int64_t steps;
     int64_t nodes;      /* imports included */
     size_t value_bytes; /* live arenas: values, attributes, kept gradients */
     size_t held_bytes;  /* all that the tape has allocated, recycled memory included */
 } sq_tape_stats;
-
 SQ_API sq_tape_stats sq_tape_statistics(const sq_tape *t);
 
 /* Checks every invariant of the tape (tape_impl.h lists them). True when all hold; otherwise
@@ -306,7 +308,8 @@ static inline sq_status sq_weight_get(const sq_params *p, sq_weight w, double *v
     _Generic((ptr), float *: name##_f32, const float *: name##_f32, double *: name##_f64,       \
              const double *: name##_f64)
 #define SQI_BY_OUT(name, ptr) _Generic((ptr), float * : name##_f32, double * : name##_f64)
-/* Variadic, so that (double[]){ 1, 2 } may stand for the array. */
+/* By the pointer's type, the function of that name with _f32 or _f64 behind it. Variadic, so that
+ * (double[]){ 1, 2 } may stand for the array. */
 #define sq_input(t, shape, ...) SQI_BY_IN(sq_input, (__VA_ARGS__))(t, shape, __VA_ARGS__)
 #define sq_leaf(t, shape, ...) SQI_BY_IN(sq_leaf, (__VA_ARGS__))(t, shape, __VA_ARGS__)
 #define sq_backward_from(y, ...) SQI_BY_IN(sq_backward_from, (__VA_ARGS__))(y, __VA_ARGS__)

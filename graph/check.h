@@ -24,6 +24,7 @@ typedef struct sq_check_options {
     uint64_t seed;    /* of drawn values */
 } sq_check_options;
 
+/* Whether it agrees, and where it agrees least. */
 typedef struct sq_check_result {
     bool ok;
     int64_t elements; /* compared */

@@ -27,6 +27,7 @@
 
 SQ_BEGIN_DECLS
 
+/* The two above. */
 typedef enum sq_checkpoint_policy { SQ_MIXED, SQ_REVOLVE } sq_checkpoint_policy;
 
 /* What a schedule is made for. All bytes. */
@@ -53,6 +54,7 @@ typedef enum sq_checkpoint_kind {
     SQ_DONE
 } sq_checkpoint_kind;
 
+/* What to do next, to which steps. */
 typedef struct sq_checkpoint_action {
     sq_checkpoint_kind kind;
     bool last;
@@ -67,6 +69,7 @@ typedef struct sq_checkpoint_cost {
     int64_t stretch;     /* longest saved stretch, in steps */
 } sq_checkpoint_cost;
 
+/* A schedule, and how far along it is. */
 typedef struct sq_checkpoint_schedule sq_checkpoint_schedule;
 
 /* The schedule of least extra steps. With a budget for everything MIXED saves all at once and runs
@@ -88,6 +91,7 @@ SQ_API int64_t sq_checkpoint_least(const sq_checkpoint_problem *p);
 SQ_API sq_checkpoint_action sq_checkpoint_next(sq_checkpoint_schedule *s);
 SQ_API void sq_checkpoint_again(sq_checkpoint_schedule *s);
 
+/* What all of the schedule takes. */
 SQ_API sq_checkpoint_cost sq_checkpoint_predicted(const sq_checkpoint_schedule *s);
 
 SQ_END_DECLS

@@ -15,6 +15,7 @@
 
 SQ_BEGIN_DECLS
 
+/* What decodes: a cell between symbols and scores. It owns nothing. */
 typedef struct sq_decoder {
     const sq_cell *cell;
     /* Inputs [n,I] for n symbols, an embedding's sq_gather say; n is a multiple of the batch, row

@@ -26,6 +26,7 @@
 
 SQ_BEGIN_DECLS
 
+/* In the place of a state's number: all states, one behind the other. */
 enum { SQ_JOINTLY = -1 };
 
 /* Numbers of the states of a row: S for SQ_JOINTLY, else the width of that state. 0 for NULL. */
@@ -93,6 +94,7 @@ typedef struct sq_lyapunov_options {
     int64_t skip;  /* steps at the beginning that turn the directions but are not counted */
 } sq_lyapunov_options;
 
+/* A frame of directions that goes along with a run. */
 typedef struct sq_lyapunov sq_lyapunov;
 
 /* The Lyapunov spectrum of a cell along a run, driven by its inputs or autonomous (x no value): a

@@ -20,6 +20,7 @@
 
 SQ_BEGIN_DECLS
 
+/* The gradients of one loss, by step. */
 typedef struct sq_ledger sq_ledger;
 
 /* What to look at besides the norms of states; all-zero is the default. */
@@ -55,6 +56,7 @@ SQ_API sq_ledger *sq_ledger_of_states(const sq_var *states, int64_t steps, int32
                                       sq_var loss, const sq_ledger_options *options);
 SQ_API void sq_ledger_free(sq_ledger *l);
 
+/* T; how many states. */
 SQ_API int64_t sq_ledger_steps(const sq_ledger *l);
 SQ_API int32_t sq_ledger_n_states(const sq_ledger *l);
 
@@ -142,6 +144,7 @@ typedef struct sq_gate_statistics {
     double gradient;        /* |dL/dy|, total */
 } sq_gate_statistics;
 
+/* How many; the name of one, "" out of range; what it looked like in step 0 <= t < T. 0 without `gates`. */
 SQ_API int32_t sq_ledger_n_gates(const sq_ledger *l);
 SQ_API const char *sq_ledger_gate_name(const sq_ledger *l, int32_t gate);
 SQ_API sq_gate_statistics sq_ledger_gate(const sq_ledger *l, int64_t step, int32_t gate);

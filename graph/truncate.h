@@ -71,8 +71,10 @@ typedef sq_status sq_tbptt_update(void *context, sq_tape *t, double loss, int64_
  * one, say. */
 typedef sq_var sq_tbptt_initial(void *context, sq_tape *t, int32_t k);
 
+/* For `loss_every`. */
 enum { SQ_LOSS_AT_END = -1 };
 
+/* All-zero but for k1, k2, batch, loss and update is the default. */
 typedef struct sq_tbptt_options {
     int64_t k1, k2; /* steps between updates; steps of the window. Both >= 1 */
     int64_t batch;  /* B */
@@ -109,6 +111,7 @@ typedef struct sq_tbptt_options {
 
 /* ---- The driver -------------------------------------------------------------------------- */
 
+/* A stream of steps under way. */
 typedef struct sq_tbptt sq_tbptt;
 
 /* A stream of the cell on a tape, which is the driver's from now on: it is cut, so variables of
@@ -144,6 +147,7 @@ SQ_API sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k);
  * gradient flows into them. Fails: SQ_ESHAPE, SQ_EVAR. */
 SQ_API sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states);
 
+/* How far a stream is. */
 typedef struct sq_tbptt_stats {
     int64_t steps;    /* of this stream */
     int64_t updates;  /* of all streams */
@@ -153,7 +157,6 @@ typedef struct sq_tbptt_stats {
     int64_t readings; /* of the bias meter */
     int64_t wrong;    /* readings where the window pointed the wrong way */
 } sq_tbptt_stats;
-
 SQ_API sq_tbptt_stats sq_tbptt_statistics(const sq_tbptt *s);
 
 /* ---- Interrupted and resumed ------------------------------------------------------------- */

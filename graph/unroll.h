@@ -13,6 +13,7 @@
 
 SQ_BEGIN_DECLS
 
+/* What becomes of the T outputs. */
 typedef enum sq_outputs {
     SQ_OUTPUTS_ALL,  /* [T, ...]: every step's output, stacked; T = 0 gives [0] */
     SQ_OUTPUTS_LAST, /* the last step's output; no value when T = 0 */
@@ -99,6 +100,7 @@ typedef struct sq_unroll_options {
     bool keep_padding;
 } sq_unroll_options;
 
+/* For `every`: a snapshot every sqrt(T) steps. */
 enum { SQ_EVERY_SQRT = -1 };
 
 /* What an unroll under a budget takes. "Actual" is of the run and the last sweep so far. */
@@ -111,6 +113,7 @@ typedef struct sq_unrolled_memory {
     double schedule_seconds; /* making the schedule */
 } sq_unrolled_memory;
 
+/* A cell that was run over T steps of a tape. */
 typedef struct sq_unrolled sq_unrolled;
 
 /* Records T steps of the cell from state0 over x.
@@ -156,6 +159,7 @@ SQ_API sq_unrolled_memory sq_unroll_memory(const sq_unrolled *u);
  * next unroll, or into sq_cut. The array is the caller's to change; for u = NULL it is left. */
 SQ_API void sq_unrolled_last(const sq_unrolled *u, sq_var *states);
 
+/* T; how many states the cell has; what it calls state k; the tape. "", NULL for none. */
 SQ_API int64_t sq_unrolled_steps(const sq_unrolled *u);
 SQ_API int32_t sq_unrolled_n_states(const sq_unrolled *u);
 SQ_API const char *sq_unrolled_state_name(const sq_unrolled *u, int32_t k);
