@@ -125,13 +125,18 @@ static void read_part(reader *r, songs *into)
         read_song(r, songs_add(into));
 }
 
-/* Reads "train" and the like; which part it is. */
-static int read_name(reader *r)
+/* Reads "train" and the like, which must be new; which part it is. */
+static int read_name(reader *r, bool *seen)
 {
     expect(r, '"', "the begin of a name");
     for (int p = 0; p < N_PARTS; p++) {
         size_t n = strlen(part_names[p]);
         if (strncmp(r->at, part_names[p], n) || r->at[n] != '"') continue;
+        if (seen[p]) {
+            r->at--;
+            broken(r, "there are two lists called \"%s\"", part_names[p]);
+        }
+        seen[p] = true;
         r->at += n + 1;
         return p;
     }
@@ -151,9 +156,7 @@ corpus corpus_read(const char *path)
     r.end = r.text + n;
     expect(&r, '{', "the begin of an object");
     for (bool first = true; more(&r, first, '}', "object"); first = false) {
-        int p = read_name(&r);
-        if (seen[p]) broken(&r, "there are two lists called \"%s\"", part_names[p]);
-        seen[p] = true;
+        int p = read_name(&r, seen);
         expect(&r, ':', "a colon");
         read_part(&r, &c.part[p]);
     }
