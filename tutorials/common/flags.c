@@ -77,6 +77,19 @@ void flags_read(const flag *table, void *into, int argc, char **argv, int first)
     for (int i = first; i < argc;) i += read_one(table, into, argv, i);
 }
 
+int flags_choice(const char *name, const char *text, const char *const *choices)
+{
+    char all[128] = "";
+    size_t n = 0;
+    for (int i = 0; choices[i]; i++) {
+        if (!strcmp(choices[i], text)) return i;
+        const char *between = !i ? "" : choices[i + 1] ? ", " : " or ";
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", between, choices[i]);
+        if (n >= sizeof all) n = sizeof all - 1;
+    }
+    die_usage("%s is %s, not \"%s\"", name, all, text);
+}
+
 void flags_help(const flag *table)
 {
     for (const flag *f = table; f->name; f++) {

@@ -24,6 +24,10 @@ typedef struct flag {
  * with status 2 on anything the table does not know. */
 void flags_read(const flag *table, void *into, int argc, char **argv, int first);
 
+/* The number of `text` among the choices, ended by NULL; dies with status 2 where it is none of them:
+ * `--cell is lstm or gru, not "x"`. */
+int flags_choice(const char *name, const char *text, const char *const *choices);
+
 /* What --help prints about a table: two spaces, the name, what it says. */
 void flags_help(const flag *table);
 

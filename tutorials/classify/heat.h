@@ -1,0 +1,16 @@
+/* heat.h -- which characters mattered: under the text, in a picture, as a table. */
+#ifndef HEAT_H
+#define HEAT_H
+
+#include "guess.h"
+
+/* The piece, and under every character a bar as high as its gradient beside the largest of the piece. */
+void heat_terminal(const guess *g);
+
+/* The first n guesses. */
+void heat_svg(const model *m, const guess *g, int64_t n, const char *path);
+
+/* piece,at,byte,gradient,lead,without: a line per byte. */
+void heat_csv(const guess *g, int64_t n, const char *path);
+
+#endif
