@@ -99,10 +99,19 @@ static bool find_all(push *f)
     return true;
 }
 
+/* Whether what comes from outside moves, or a part. */
+static bool anything_moves(const push *f)
+{
+    const sqi_segment *home = f->b->again.home;
+    for (uint32_t i = 1; i < home->n_nodes; i++)
+        if (sqi_tangent_of(f->t, &home->nodes[i])) return true;
+    return false;
+}
+
 bool sqi_budget_push(sqi_span *span, sq_tape *t, sqi_tangents *tangents)
 {
     push f = { .visit = { one_step }, .b = (sqi_budget *)span, .t = t, .tangents = tangents };
-    bool ok = find_all(&f) && sqi_budget_walk(f.b, &f.visit);
+    bool ok = !anything_moves(&f) || (find_all(&f) && sqi_budget_walk(f.b, &f.visit));
     for (int i = 0; i < 2; i++) sqi_arena_clear(&f.memory[i], &t->pool);
     return ok;
 }
