@@ -44,11 +44,13 @@
 enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
 
 enum {
-    SQI_NEEDS = 1, /* a leaf, an unfrozen weight or a marked variable reaches it */
-    SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
-    SQI_STATE = 4, /* a state of an unroll: an immediate sweep stops here */
-    SQI_USED = 8,  /* an operand of something */
-    SQI_DEAD = 16  /* stands for nothing any more: handles to it are stale */
+    SQI_NEEDS = 1,  /* a leaf, an unfrozen weight or a marked variable reaches it */
+    SQI_KEEP = 2,   /* its gradient stays readable: leaf, state, named, marked */
+    SQI_STATE = 4,  /* a state of an unroll: an immediate sweep stops here */
+    SQI_USED = 8,   /* an operand of something */
+    SQI_DEAD = 16,  /* stands for nothing any more: handles to it are stale */
+    SQI_ASKED = 32, /* named or marked: its gradient may be read after any sweep */
+    SQI_SUMMED = 64 /* its gradient was summed up over rows that are equal: not to be read */
 };
 
 /* Two lanes of gradients: the user's sweeps, and probes that must not disturb them. */

@@ -45,8 +45,8 @@ static bool gradient(const sq_tape *t, const sqi_segment *s, const sqi_node *n, 
                             &kept);
         return kept;
     }
-    if (s->ordinal != t->tail_ordinal && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
-        return false;
+    bool marked = n->flags & SQI_KEEP && !(n->flags & SQI_SUMMED);
+    if (s->ordinal != t->tail_ordinal && (!marked || (touched && !slot->owned))) return false;
     if (touched) *at = slot->at;
     return true;
 }

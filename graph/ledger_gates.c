@@ -214,14 +214,21 @@ static bool sweep_again(sq_ledger *l, const sqi_subject *s, sqi_budget *b, sqi_p
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-/* Where the value of a slot after a step lies; NULL after posting. Of steps that are dropped it is
- * brought to `room`. */
-static const void *value_of(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step, char *room)
+/* Value of a slot after a step, told by `s`; false after posting. Of steps that are dropped it is
+ * brought to `room`; of one that rows no longer have, it is that of the others. */
+static bool take_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step, char *room,
+                       sample *s)
 {
-    int32_t v = sqi_slot_value(u->plan, slot);
-    size_t at = (size_t)step + (u->plan->values[v].state >= 0);
-    if (!u->stretch) return u->kept[v] + at * sqi_value_bytes(u->plan, v);
-    return sqi_stretch_read(u, t, slot, step, room) ? room : NULL;
+    const sqi_value *x = &u->plan->values[sqi_slot_value(u->plan, slot)];
+    *s = (sample){ .op = x->op, .value = room, .size = x->size };
+    if (u->stretch) return sqi_stretch_read(u, t, slot, step, room);
+    if (u->shrunk && x->state < 0) {
+        s->value = sqi_shrunk_at(u, sqi_slot_value(u->plan, slot), step, 0);
+        s->size = x->size / u->plan->batch * sqi_active(u->shrunk, step);
+        return true;
+    }
+    s->value = sqi_planned_value(t, u, x->state >= 0 ? x->state : slot, step);
+    return s->value != NULL;
 }
 
 /* Room for a value; NULL after posting. */
@@ -243,11 +250,13 @@ static bool put_planned(sq_ledger *l, sq_tape *t, sqi_planned *u, char *room)
         for (int32_t j = 0; j < u->plan->n_named; j++) {
             const sqi_value *x = &u->plan->values[u->plan->named[j]];
             int32_t slot = x->state >= 0 ? x->state : sqi_slot_named(u->plan, j);
-            const void *y = value_of(t, u, sqi_slot_named(u->plan, j), i, room), *g = NULL;
+            const void *g = NULL;
             bool kept;
+            sample s;
+            if (!take_value(t, u, sqi_slot_named(u->plan, j), i, room, &s)) return false;
             if (!u->stretch) g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, slot, i, &kept);
-            sample s = { x->op, y, x->size, norm_of(t, x->size, g) };
-            if (!y || !put(l, t, x->name, i, &s)) return false;
+            s.gradient = norm_of(t, x->size, g);
+            if (!put(l, t, x->name, i, &s)) return false;
         }
     return true;
 }
@@ -314,6 +323,10 @@ static bool sweep_stretches(sq_ledger *l, const sqi_subject *s, sqi_planned *u,
                             sqi_parts *parts)
 {
     plan_looker x = { { see_gradient }, l, s->t, u };
+    if (u->shrunk)
+        return sq_post(s->t, SQ_EVALUE,
+                       "gates cannot be looked at where both steps are dropped and rows that "
+                       "ended: unroll with keep_padding, or without a budget");
     char *room = room_of(s->t, u);
     bool ok = room && put_planned(l, s->t, u, room);
     free(room);
@@ -340,11 +353,9 @@ static bool state_of(const sq_ledger *l, const sqi_subject *s, int64_t i, int32_
     sqi_planned *u = planned_of(s);
     const sqi_node *n = sqi_node_find(s->t, s->states[i * l->n_states + k].id);
     sample x = { n->op, n->value, sq_shape_size(n->shape), 0 };
-    if (u) x.op = u->plan->values[u->plan->leaves[k]].op;
-    if (u) x.value = value_of(s->t, u, k, i, room);
-    if (l->gates.state) *to = l->gates.state[i * l->n_states + k];
-    else if (x.value) *to = statistics(s->t, &x);
-    return l->gates.state || x.value;
+    if (u && !take_value(s->t, u, k, i, room, &x)) return false;
+    *to = l->gates.state ? l->gates.state[i * l->n_states + k] : statistics(s->t, &x);
+    return true;
 }
 
 /* States by their names where no value has taken them; their gradients are the totals. */

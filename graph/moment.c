@@ -164,11 +164,12 @@ static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
     size_t bytes = sqi_value_bytes(u->plan, leaf);
     if (!m->step) return operand_value(u, u->first_state + k);
     const sqi_stretches *b = u->stretch;
-    if (!b) return u->kept[leaf] + (size_t)m->step * bytes;
-    char *copy = sqi_moment_take(m, 1, bytes); /* for the steps may be run again for another */
+    if (!b && !u->shrunk) return u->kept[leaf] + (size_t)m->step * bytes;
+    char *copy = sqi_moment_take(m, 1, bytes); /* other rows, or steps run again for another */
     if (!copy) return NULL;
-    if (b->origin > m->step || m->step >= b->at)
+    if (b && (b->origin > m->step || m->step >= b->at))
         return sqi_stretch_read(u, m->t, k, m->step - 1, copy) ? copy : NULL;
+    if (u->shrunk) return sqi_shrunk_value(u, k, m->step - 1, copy), copy;
     if (bytes) memcpy(copy, u->kept[leaf] + (size_t)(m->step - b->origin) * bytes, bytes);
     return copy;
 }

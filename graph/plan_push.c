@@ -193,6 +193,12 @@ static bool enter(push *f)
     return true;
 }
 
+/* A named value that leaves as a state. */
+static bool is_state(const sqi_plan *p, int32_t slot)
+{
+    return p->values[sqi_slot_value(p, slot)].state >= 0;
+}
+
 /* Writes the tangents of the parts of one slot. */
 static bool leave_slot(push *f, int32_t slot)
 {
@@ -202,6 +208,8 @@ static bool leave_slot(push *f, int32_t slot)
     if (!sum) return false;
     if (own) f->arith->axpy(size, 1, own, sum);
     if (slot == sqi_slot_output(f->p)) add_moved(f, slot, sum);
+    if (slot > sqi_slot_output(f->p) && f->u->shrunk && !is_state(f->p, slot))
+        sqi_shrunk_clear(f->u, slot, f->m.step, sum);
     for (uint32_t i = 0; i < f->n_parts; i++) {
         char *at = f->parts[i].slot == slot ? part_at(f, &f->parts[i]) : NULL;
         if (at && size) memcpy(at, sum, (size_t)size * sq_dtype_size(f->t->dtype));
