@@ -269,6 +269,29 @@ Test(gates, under_a_budget)
         check_budget(k % 2 ? SQ_PLAN : SQ_EAGER, k / 2 ? SQ_F32 : SQ_F64);
 }
 
+/* Rows that ended are left out by a plan; under a budget, too, it cannot tell what is asked for. */
+Test(gates, of_rows_that_end)
+{
+    static const int32_t lengths[B] = { T, 1, 3 };
+    for (int k = 0; k < 4; k++) {
+        scene s;
+        scene_new(&s, SQ_F64);
+        sq_unroll_options o = {
+            .mode = SQ_PLAN, .lengths = lengths, .every = k / 2 * 2, .keep_padding = k % 2
+        };
+        const sq_unrolled *u = sq_unroll(s.t, &s.cell, s.x, NULL, &o);
+        sq_ledger *l = sq_ledger_new(u, loss_of(u), &(sq_ledger_options){ .gates = true });
+        bool refused = k == 2, none = l == NULL;
+        cr_expect(none == refused, "%d: %s", k, sq_message(s.t));
+        if (refused) EXPECT_CONTAINS(sq_message(s.t), "unroll with keep_padding");
+        if (!none)
+            EXPECT_NEAR(sq_ledger_gate(l, 0, find(l, "h")).gradient, sq_ledger_total(l, 0, 0),
+                        0, "the total");
+        sq_ledger_free(l);
+        scene_free(&s);
+    }
+}
+
 /* The states of a plan, listed by hand: the gates are the unroll's to tell. */
 Test(gates, of_the_states_of_a_plan)
 {
