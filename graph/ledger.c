@@ -138,8 +138,8 @@ static bool sweep_total(sq_ledger *l, const sqi_subject *s)
     bool told = false;
     if (s->options.backward && (!sweep_backward(l, s, &told) || told)) return told;
     sqi_parts *parts = l->weights ? sqi_by_step_first(l->weights) : NULL;
-    bool ok = s->options.gates ? sqi_gates_check(s) && sqi_gates_sweep(s, parts)
-                               : !sqi_probe_from(s->loss, NULL, parts);
+    bool ok =
+        s->options.gates ? sqi_gates_sweep(l, s, parts) : !sqi_probe_from(s->loss, NULL, parts);
     if (!ok) return false;
     if (parts) sqi_by_step_swept(l->weights);
     read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);

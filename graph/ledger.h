@@ -39,8 +39,8 @@ typedef struct sq_ledger_options {
 
 /* The gradients of loss with respect to every state of an unroll. Freed by sq_ledger_free.
  * Fails: NULL, posted on the tape: SQ_ESHAPE loss is not a scalar, SQ_EVAR, SQ_ENOMEM, SQ_ERANGE
- * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, or gates of an unroll
- * under a budget, whose values are not there to be looked at, SQ_EGRAD a tape for inference.
+ * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, or gates where
+ * a plan under a budget leaves out rows that ended, SQ_EGRAD a tape for inference.
  * Cost: two reverse sweeps without weight gradients, about a third of a training step together; see
  * the options' readers for theirs. With `backward` the first of them is sq_backward itself, bit for
  * bit, and of the second only what lies within steps is left: of an unroll that keeps its steps, and
@@ -133,11 +133,12 @@ SQ_API double sq_ledger_reach(const sq_ledger *l, int64_t loss, int64_t step, in
 /* ---- Gates --------------------------------------------------------------------------------
  *
  * Every value that steps gave a name (sq_name), in the order in which they were recorded, then the
- * states by theirs. Of several of one name in a step each counts, "f", "f (2)" and so on in the order
- * in which they were recorded: those of a stack are its layers. A plan leaves out what does not vary
- * with time. A value is saturated where |y| > .95 if it is a tanh, where y < .05 or y > .95 if it
- * is a sigmoid; for others, and for what is computed from them, that means nothing. All NaN out of
- * range and in a step without a value of that name. */
+ * states by theirs. Of several of one name in a step each counts, "f", "f (2)" and so on in the
+ * order in which they were recorded: those of a stack are its layers. A plan leaves out what does not
+ * vary with time. Under a byte budget the steps are run once more for the values. A row that sits a
+ * step out (unroll.h) counts with what the step made of it, unless a plan leaves it out. A value is saturated where |y| > .95 if
+ * it is a tanh, where y < .05 or y > .95 if it is a sigmoid; for others, and for what is computed from
+ * them, that means nothing. All NaN out of range and in a step without a value of that name. */
 typedef struct sq_gate_statistics {
     double mean, deviation; /* over rows and units; NaN of none */
     double saturated;       /* share of the elements, 0 to 1; NaN where it means nothing */

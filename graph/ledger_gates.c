@@ -3,7 +3,8 @@
  * Eagerly the values and, after a sweep, the gradients of named nodes lie on the tape; a plan keeps
  * the values of what is named, and the gradients of what a sweep finds tapped. For the ledger's sweep
  * all of it is, and afterwards what was tapped before: where gradients lie decides how they round,
- * and looking must not change what the next sweep gives. */
+ * and looking must not change what the next sweep gives. Under a byte budget values are seen while the
+ * steps are run once more, gradients while they are swept. */
 #include "core/norm_impl.h"
 #include "graph/ledger_impl.h"
 #include "ops/ops_impl.h"
@@ -18,8 +19,9 @@ enum { NO_ENTRY = -1 };
 /* One value of one step. */
 typedef struct sample {
     const sq_op *op; /* that it is the result of */
-    const void *value, *gradient;
-    int64_t size, gradient_size;
+    const void *value;
+    int64_t size;
+    double gradient; /* its norm */
 } sample;
 
 /* ---- Statistics ---------------------------------------------------------------------------- */
@@ -50,12 +52,11 @@ static sq_gate_statistics statistics(const sq_tape *t, const sample *s)
         double d = element(t, s->value, i) - mean;
         squares += d * d;
     }
-    return (sq_gate_statistics){
-        .mean = mean,
-        .deviation = s->size ? sqrt(squares / n) : (double)NAN,
-        .saturated = known && !broken ? (double)saturated / n : (double)NAN,
-        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->gradient_size, s->gradient) : 0
-    };
+    return (sq_gate_statistics){ .mean = mean,
+                                 .deviation = s->size ? sqrt(squares / n) : (double)NAN,
+                                 .saturated =
+                                     known && !broken ? (double)saturated / n : (double)NAN,
+                                 .gradient = s->gradient };
 }
 
 /* ---- Which gates there are ----------------------------------------------------------------- */
@@ -79,20 +80,17 @@ static int32_t count(sqi_gates *g, const char *name, int64_t entry)
     return at->seen++;
 }
 
-/* Before the steps are gone through once more. */
+/* Before steps are gone through once more. */
 static void count_anew(const sqi_gates *g)
 {
     for (int32_t i = 0; i < g->n; i++) g->gate[i].entry = NO_ENTRY;
 }
 
-/* The gate of the value of that name which is looked at next in an entry, made at its first sight;
- * false after posting. */
-static bool make(sq_ledger *l, sq_tape *t, const char *name, int64_t entry)
+/* Without a value of that name in any step. */
+static bool make(sq_ledger *l, sq_tape *t, const char *name, int32_t of_name, int64_t entry)
 {
     sqi_gates *g = &l->gates;
-    if (!name || !*name) return true;
-    int32_t of_name = count(g, name, entry);
-    if (find(g, name, of_name) >= 0) return true;
+    const sq_gate_statistics none = { (double)NAN, (double)NAN, (double)NAN, (double)NAN };
     if (g->n == g->room) {
         int32_t room = g->room ? 2 * g->room : 16;
         sqi_gate *grown = realloc(g->gate, (size_t)room * sizeof *grown);
@@ -100,133 +98,204 @@ static bool make(sq_ledger *l, sq_tape *t, const char *name, int64_t entry)
         g->gate = grown;
         g->room = room;
     }
-    sqi_gate *made = &g->gate[g->n++];
+    sqi_gate *made = &g->gate[g->n];
     *made = (sqi_gate){ .of_name = of_name, .entry = entry, .seen = 1 };
     (void)snprintf(made->name, sizeof made->name, "%s", name);
     (void)snprintf(made->told, sizeof made->told, of_name ? "%s (%d)" : "%s", made->name,
                    (int)of_name + 1);
-    return true;
+    made->of = sqi_ledger_take(t, (size_t)l->steps, sizeof *made->of);
+    for (int64_t i = 0; made->of && i < l->steps; i++) made->of[i] = none;
+    g->n += made->of != NULL;
+    return made->of != NULL;
 }
 
-/* What is missing in a step has no statistics. */
-static bool make_statistics(sq_ledger *l, sq_tape *t)
+/* Where the next value of a name in an entry is told; at its first sight it becomes a gate. NULL after
+ * posting. */
+static sq_gate_statistics *place(sq_ledger *l, sq_tape *t, const char *name, int64_t entry)
 {
-    const sq_gate_statistics none = { (double)NAN, (double)NAN, (double)NAN, (double)NAN };
-    size_t n = (size_t)l->steps * (size_t)l->gates.n;
-    l->gates.of = sqi_ledger_take(t, n, sizeof *l->gates.of);
-    for (size_t i = 0; l->gates.of && i < n; i++) l->gates.of[i] = none;
-    return l->gates.of != NULL;
+    int32_t of_name = count(&l->gates, name, entry), gate = find(&l->gates, name, of_name);
+    if (gate < 0 && make(l, t, name, of_name, entry)) gate = l->gates.n - 1;
+    return gate < 0 ? NULL : &l->gates.gate[gate].of[entry];
 }
 
-static void put(sq_ledger *l, const sq_tape *t, const char *name, int64_t entry,
-                const sample *s)
+static bool put(sq_ledger *l, sq_tape *t, const char *name, int64_t entry, const sample *s)
 {
-    int32_t gate = name && *name ? find(&l->gates, name, count(&l->gates, name, entry)) : -1;
-    if (gate >= 0) l->gates.of[entry * l->gates.n + gate] = statistics(t, s);
+    sq_gate_statistics *at = place(l, t, name, entry);
+    if (at) *at = statistics(t, s);
+    return at != NULL;
+}
+
+/* 0 where nothing flowed. */
+static double norm_of(const sq_tape *t, int64_t size, const void *gradient)
+{
+    return gradient ? sqi_norm(t->kern, t->dtype, size, gradient) : 0;
 }
 
 /* ---- Eagerly ------------------------------------------------------------------------------- */
 
-static sample of_node(sq_tape *t, const sqi_segment *g, uint32_t i)
+static bool is_gate(const sqi_node *n)
 {
-    const sqi_node *n = &g->nodes[i];
-    sq_var v = { t, sqi_id(g->ordinal, i) };
-    int64_t size = sq_shape_size(n->shape);
-    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), size, size };
+    return n->n && n->name && *n->name && !(n->flags & SQI_DEAD);
 }
 
-static bool is_gate(const sqi_node *n) { return n->n && n->name && !(n->flags & SQI_DEAD); }
-
-/* The segment's entry, or -1. */
-static int64_t entry_of(const sq_ledger *l, const sqi_segment *g)
+static bool put_step(sq_ledger *l, sq_tape *t, const sqi_segment *g, int64_t entry)
 {
-    int64_t entry = g->step < 0 ? l->entries.n : sqi_entry_of(&l->entries, g->step);
-    return entry == l->entries.n ? -1 : entry;
-}
-
-static bool find_eager(sq_ledger *l, sq_tape *t)
-{
-    for (uint32_t j = 0; j < t->n_live; j++) {
-        const sqi_segment *g = t->live[j];
-        int64_t entry = entry_of(l, g);
-        bool inside = entry >= 0;
-        if (inside && g->span)
-            return sq_post(t, SQ_EVALUE,
-                           "a step among the states is a plan's or under a budget: for gates "
-                           "take the ledger of the unroll itself");
-        for (uint32_t i = 1; inside && i < g->n_nodes; i++)
-            if (is_gate(&g->nodes[i]) && !make(l, t, g->nodes[i].name, entry)) return false;
+    for (uint32_t i = 1; i < g->n_nodes; i++) {
+        const sqi_node *n = &g->nodes[i];
+        const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
+        bool swept = slot->stamp == t->sweep[SQI_LANE_PROBE] && slot->owned;
+        int64_t size = sq_shape_size(n->shape);
+        if (!is_gate(n)) continue;
+        sample x = { n->op, n->value, size, norm_of(t, size, swept ? slot->at : NULL) };
+        if (!put(l, t, n->name, entry, &x)) return false;
     }
     return true;
 }
 
-/* Whether one of the first n gates, which are values, bears a state's name. */
-static bool is_taken(const sq_ledger *l, const char *name, int32_t n)
-{
-    int32_t gate = find(&l->gates, name, 0);
-    return gate >= 0 && gate < n;
-}
-
-/* States by the unroll's names where no value has taken them. */
-static void put_states(sq_ledger *l, const sqi_subject *s, int32_t first)
-{
-    for (int64_t i = 0; i < l->steps * l->n_states; i++) {
-        const char *name = l->label[i % l->n_states].name;
-        const sqi_segment *g = sqi_segment_find(s->t, sqi_ordinal(s->states[i].id));
-        if (is_taken(l, name, first)) continue;
-        sample x = of_node(s->t, g, sqi_index(s->states[i].id));
-        if (g->span) {
-            const sqi_planned *u = (const sqi_planned *)g->span;
-            x.op = u->plan->values[u->plan->leaves[i % l->n_states]].op;
-        }
-        put(l, s->t, name, i / l->n_states, &x);
-    }
-}
-
-static void read_eager(sq_ledger *l, sq_tape *t)
+static bool put_steps(sq_ledger *l, sq_tape *t)
 {
     for (uint32_t j = 0; j < t->n_live; j++) {
         const sqi_segment *g = t->live[j];
-        int64_t entry = entry_of(l, g);
-        for (uint32_t i = 1; entry >= 0 && i < g->n_nodes; i++) {
-            if (!is_gate(&g->nodes[i])) continue;
-            sample x = of_node(t, g, i);
-            put(l, t, g->nodes[i].name, entry, &x);
-        }
+        int64_t entry = g->step < 0 ? l->entries.n : sqi_entry_of(&l->entries, g->step);
+        if (entry == l->entries.n) continue;
+        if (g->span)
+            return sq_post(t, SQ_EVALUE,
+                           "a step among the states is a plan's or under a budget: for gates "
+                           "take the ledger of the unroll itself");
+        if (!put_step(l, t, g, entry)) return false;
     }
+    return true;
+}
+
+/* ---- Eagerly, under a budget --------------------------------------------------------------- */
+
+typedef struct looker {
+    sqi_visit visit; /* first: what is shown the steps */
+    sq_ledger *l;
+    sq_tape *t;
+} looker;
+
+static bool see_values(sqi_visit *visit, const sqi_aside_step *step, int64_t i)
+{
+    const looker *x = (const looker *)visit;
+    for (int32_t k = 0; k < x->l->n_states; k++) {
+        const sqi_node *n = &step->s->nodes[step->leave[k]];
+        sample of = { n->op, n->value, sq_shape_size(n->shape), 0 };
+        x->l->gates.state[i * x->l->n_states + k] = statistics(x->t, &of);
+    }
+    return put_step(x->l, x->t, step->s, i);
+}
+
+static bool see_gradients(sqi_visit *visit, const sqi_aside_step *step, int64_t i)
+{
+    const looker *x = (const looker *)visit;
+    for (uint32_t j = 1; j < step->s->n_nodes; j++) {
+        const sqi_node *n = &step->s->nodes[j];
+        const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
+        bool swept = slot->stamp == x->t->sweep[SQI_LANE_PROBE];
+        sq_gate_statistics *at = is_gate(n) ? place(x->l, x->t, n->name, i) : NULL;
+        if (at) at->gradient = norm_of(x->t, sq_shape_size(n->shape), swept ? slot->at : NULL);
+    }
+    return !x->t->error.status;
+}
+
+static bool sweep_again(sq_ledger *l, const sqi_subject *s, sqi_budget *b, sqi_parts *parts)
+{
+    looker values = { { see_values }, l, s->t }, gradients = { { see_gradients }, l, s->t };
+    size_t n = (size_t)l->steps * (size_t)l->n_states;
+    l->gates.state = sqi_ledger_take(s->t, n, sizeof *l->gates.state);
+    if (!l->gates.state || !sqi_budget_walk(b, &values.visit)) return false;
+    count_anew(&l->gates);
+    b->visit = &gradients.visit;
+    sq_status status = sqi_probe_from(s->loss, NULL, parts);
+    b->visit = NULL;
+    return !status;
 }
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-/* Of a value that rows no longer have, those of the others. */
-static sample of_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
+/* Value of a slot after a step, told by `s`; false after posting. Of steps that are dropped it is
+ * brought to `room`; of one that rows no longer have, it is that of the others. */
+static bool take_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step, char *room,
+                       sample *s)
 {
-    int32_t v = sqi_slot_value(u->plan, slot);
-    const sqi_value *x = &u->plan->values[v];
-    bool kept;
-    int32_t from = x->state >= 0 ? x->state : slot;
-    const void *g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, from, step, &kept);
-    if (!u->shrunk || x->state >= 0)
-        return (sample){ x->op, sqi_planned_value(t, u, from, step), g, x->size, x->size };
-    int64_t rows = sqi_active(u->shrunk, step);
-    return (sample){ x->op, sqi_shrunk_at(u, v, step, 0), g, x->size / u->plan->batch * rows,
-                     x->size };
+    const sqi_value *x = &u->plan->values[sqi_slot_value(u->plan, slot)];
+    *s = (sample){ .op = x->op, .value = room, .size = x->size };
+    if (u->stretch) return sqi_stretch_read(u, t, slot, step, room);
+    if (u->shrunk && x->state < 0) {
+        s->value = sqi_shrunk_at(u, sqi_slot_value(u->plan, slot), step, 0);
+        s->size = x->size / u->plan->batch * sqi_active(u->shrunk, step);
+        return true;
+    }
+    s->value = sqi_planned_value(t, u, x->state >= 0 ? x->state : slot, step);
+    return s->value != NULL;
 }
 
-static void read_planned(sq_ledger *l, sq_tape *t, sqi_planned *u)
+/* Room for a value; NULL after posting. */
+static char *room_of(sq_tape *t, const sqi_planned *u)
+{
+    size_t most = 1;
+    for (int32_t slot = 0; u->stretch && slot < sqi_n_slots(u->plan); slot++) {
+        int32_t v = sqi_slot_value(u->plan, slot);
+        size_t bytes = v < 0 ? 0 : sqi_value_bytes(u->plan, v);
+        if (bytes > most) most = bytes;
+    }
+    return sqi_ledger_take(t, most, 1);
+}
+
+/* What is named; of steps that are dropped the gradients are seen elsewhere. */
+static bool put_planned(sq_ledger *l, sq_tape *t, sqi_planned *u, char *room)
 {
     for (int64_t i = 0; i < l->steps; i++)
         for (int32_t j = 0; j < u->plan->n_named; j++) {
-            sample x = of_part(t, u, sqi_slot_named(u->plan, j), i);
-            if (x.value) put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
+            const sqi_value *x = &u->plan->values[u->plan->named[j]];
+            int32_t slot = x->state >= 0 ? x->state : sqi_slot_named(u->plan, j);
+            const void *g = NULL;
+            bool kept;
+            sample s;
+            if (!take_value(t, u, sqi_slot_named(u->plan, j), i, room, &s)) return false;
+            if (!u->stretch) g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, slot, i, &kept);
+            s.gradient = norm_of(t, x->size, g);
+            if (!put(l, t, x->name, i, &s)) return false;
         }
+    return true;
 }
 
-static bool find_planned(sq_ledger *l, sq_tape *t, const sqi_planned *u)
+/* ---- As a plan, under a budget ------------------------------------------------------------- */
+
+typedef struct plan_looker {
+    sqi_named_look look; /* first: what is shown gradients */
+    sq_ledger *l;
+    const sq_tape *t;
+    const sqi_planned *u;
+} plan_looker;
+
+/* What is told of named value j. */
+static sq_gate_statistics *place_of(const sq_ledger *l, const sqi_plan *p, int32_t j,
+                                    int64_t step)
 {
-    for (int32_t j = 0; j < u->plan->n_named; j++)
-        if (!make(l, t, u->plan->values[u->plan->named[j]].name, 0)) return false;
-    return true;
+    const char *name = p->values[p->named[j]].name;
+    int32_t of_name = 0;
+    for (int32_t i = 0; i < j; i++)
+        of_name += strncmp(p->values[p->named[i]].name, name, SQI_LABEL - 1) == 0;
+    return &l->gates.gate[find(&l->gates, name, of_name)].of[step];
+}
+
+static void see_gradient(sqi_named_look *look, int32_t j, int64_t step, const void *grad)
+{
+    const plan_looker *x = (const plan_looker *)look;
+    int64_t size = x->u->plan->values[x->u->plan->named[j]].size;
+    place_of(x->l, x->u->plan, j, step)->gradient = norm_of(x->t, size, grad);
+}
+
+/* Of a named value that is a state the gradient is the total. */
+static void tell_states(const sq_ledger *l, const sqi_plan *p)
+{
+    for (int32_t j = 0; j < p->n_named; j++) {
+        int32_t state = p->values[p->named[j]].state;
+        for (int64_t i = 0; state >= 0 && i < l->steps; i++)
+            place_of(l, p, j, i)->gradient = l->norm[SQI_TOTAL][i * l->n_states + state];
+    }
 }
 
 /* ---- Around the sweep ---------------------------------------------------------------------- */
@@ -236,19 +305,10 @@ static sqi_planned *planned_of(const sqi_subject *s)
     return s->u ? sqi_unrolled_inside(s->u).planned : NULL;
 }
 
-bool sqi_gates_check(const sqi_subject *s)
+/* With everything tapped that is named. */
+static bool sweep_planned(const sqi_subject *s, sqi_planned *u, sqi_parts *parts)
 {
-    sqi_planned *u = planned_of(s);
-    bool budget = s->u && (sqi_unrolled_inside(s->u).budget || (u && u->stretch));
-    return !budget || sq_post(s->t, SQ_EVALUE,
-                              "the values of gates are not kept under a budget: unroll without "
-                              "one to look at them");
-}
-
-bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
-{
-    sqi_planned *u = planned_of(s);
-    size_t n = u ? (size_t)u->plan->n_named : 0;
+    size_t n = (size_t)u->plan->n_named;
     bool *before = sqi_ledger_take(s->t, n, sizeof *before);
     if (!before) return false;
     if (n) memcpy(before, u->tapped, n * sizeof *before);
@@ -259,26 +319,79 @@ bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
     return !status;
 }
 
+static bool sweep_stretches(sq_ledger *l, const sqi_subject *s, sqi_planned *u,
+                            sqi_parts *parts)
+{
+    plan_looker x = { { see_gradient }, l, s->t, u };
+    if (u->shrunk)
+        return sq_post(s->t, SQ_EVALUE,
+                       "gates cannot be looked at where both steps are dropped and rows that "
+                       "ended: unroll with keep_padding, or without a budget");
+    char *room = room_of(s->t, u);
+    bool ok = room && put_planned(l, s->t, u, room);
+    free(room);
+    if (!ok) return false;
+    u->stretch->look = &x.look;
+    ok = sweep_planned(s, u, parts);
+    u->stretch->look = NULL;
+    return ok;
+}
+
+bool sqi_gates_sweep(sq_ledger *l, const sqi_subject *s, sqi_parts *parts)
+{
+    sqi_planned *u = planned_of(s);
+    sqi_budget *b = s->u ? sqi_unrolled_inside(s->u).budget : NULL;
+    if (b) return sweep_again(l, s, b, parts);
+    if (u && u->stretch) return sweep_stretches(l, s, u, parts);
+    return u ? sweep_planned(s, u, parts) : !sqi_probe_from(s->loss, NULL, parts);
+}
+
+/* State k after step i, without its gradient; false after posting. */
+static bool state_of(const sq_ledger *l, const sqi_subject *s, int64_t i, int32_t k, char *room,
+                     sq_gate_statistics *to)
+{
+    sqi_planned *u = planned_of(s);
+    const sqi_node *n = sqi_node_find(s->t, s->states[i * l->n_states + k].id);
+    sample x = { n->op, n->value, sq_shape_size(n->shape), 0 };
+    if (u && !take_value(s->t, u, k, i, room, &x)) return false;
+    *to = l->gates.state ? l->gates.state[i * l->n_states + k] : statistics(s->t, &x);
+    return true;
+}
+
+/* States by their names where no value has taken them; their gradients are the totals. */
+static bool put_states(sq_ledger *l, const sqi_subject *s, char *room)
+{
+    int32_t named = l->gates.n;
+    for (int64_t i = 0; i < l->steps * l->n_states; i++) {
+        int32_t k = (int32_t)(i % l->n_states), gate = find(&l->gates, l->label[k].name, 0);
+        bool taken = gate >= 0 && gate < named;
+        if (taken || !*l->label[k].name) continue;
+        sq_gate_statistics *at = place(l, s->t, l->label[k].name, i / l->n_states);
+        if (!at || !state_of(l, s, i / l->n_states, k, room, at)) return false;
+        at->gradient = l->norm[SQI_TOTAL][i];
+    }
+    return true;
+}
+
 bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
 {
     sqi_planned *u = planned_of(s);
-    if (!(u ? find_planned(l, s->t, u) : find_eager(l, s->t))) return false;
-    int32_t named = l->gates.n;
-    for (int32_t k = 0; k < l->n_states; k++)
-        if (!is_taken(l, l->label[k].name, named) && !make(l, s->t, l->label[k].name, 0))
-            return false;
-    if (!make_statistics(l, s->t)) return false;
+    char *room = u ? room_of(s->t, u) : NULL;
+    bool ok = room || !u;
+    if (ok && u && u->stretch) tell_states(l, u->plan);
+    else if (ok && u) ok = put_planned(l, s->t, u, room);
+    else if (ok && !l->gates.state) ok = put_steps(l, s->t);
     count_anew(&l->gates);
-    if (u) read_planned(l, s->t, u);
-    else read_eager(l, s->t);
-    put_states(l, s, named);
-    return true;
+    ok = ok && put_states(l, s, room);
+    free(room);
+    return ok;
 }
 
 void sqi_gates_free(sqi_gates *g)
 {
+    for (int32_t i = 0; i < g->n; i++) free(g->gate[i].of);
     free(g->gate);
-    free(g->of);
+    free(g->state);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------- */
@@ -293,6 +406,6 @@ const char *sq_ledger_gate_name(const sq_ledger *l, int32_t gate)
 sq_gate_statistics sq_ledger_gate(const sq_ledger *l, int64_t step, int32_t gate)
 {
     bool there = l && step >= 0 && step < l->steps && gate >= 0 && gate < l->gates.n;
-    return there ? l->gates.of[step * l->gates.n + gate]
+    return there ? l->gates.gate[gate].of[step]
                  : (sq_gate_statistics){ (double)NAN, (double)NAN, (double)NAN, (double)NAN };
 }

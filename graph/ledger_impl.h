@@ -50,12 +50,13 @@ typedef struct sqi_gate {
     int32_t of_name;                            /* values of the name before it in a step */
     int64_t entry; /* of the first: which step was looked at last, and how many of the name */
     int32_t seen;  /* were there */
+    sq_gate_statistics *of; /* [steps] */
 } sqi_gate;
 
 typedef struct sqi_gates {
     int32_t n, room;
     sqi_gate *gate;
-    sq_gate_statistics *of; /* [steps][n] */
+    sq_gate_statistics *state; /* [steps][n_states] where states are not there to be read */
 } sqi_gates;
 
 struct sq_ledger {
@@ -109,10 +110,9 @@ sqi_parts *sqi_by_step_far(sqi_by_step *w);
 void sqi_by_step_swept(sqi_by_step *w);
 void sqi_by_step_finish(sqi_by_step *w);
 
-/* ledger_gates.c: whether it can be done; the sweep for totals, with the gradients of gates kept; what
- * it left, to be read before the next one. False after posting. */
-bool sqi_gates_check(const sqi_subject *s);
-bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts);
+/* ledger_gates.c: the sweep for totals, with the gradients of gates kept or, where steps are dropped,
+ * looked at; what it left, to be read before the next one, after the totals. False after posting. */
+bool sqi_gates_sweep(sq_ledger *l, const sqi_subject *s, sqi_parts *parts);
 bool sqi_gates_read(sq_ledger *l, const sqi_subject *s);
 void sqi_gates_free(sqi_gates *g);
 

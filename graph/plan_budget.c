@@ -504,9 +504,14 @@ static void close_piece(const walk *w, int64_t first, int64_t end)
         keep_grads(w, k, window_at(w, k, first, first), first, end);
         carry += sqi_aligned(bytes);
     }
-    for (int32_t j = 0; j < p->n_named; j++)
-        if (w->reverse.back->tapped[p->named[j]])
-            keep_grads(w, sqi_slot_named(p, j), w->reverse.grad[p->named[j]].base, first, end);
+    for (int32_t j = 0; j < p->n_named; j++) {
+        if (!w->reverse.back->tapped[p->named[j]]) continue;
+        const char *at = w->reverse.grad[p->named[j]].base;
+        keep_grads(w, sqi_slot_named(p, j), at, first, end);
+        for (int64_t s = first; w->b->look && s < end;
+             s++, at += sqi_value_bytes(p, p->named[j]))
+            w->b->look->see(w->b->look, j, s, at);
+    }
 }
 
 /* Reverses what the sweep sees of the stretch from .. to - 1, which is saved, block by block. */

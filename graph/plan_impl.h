@@ -375,6 +375,11 @@ typedef struct sqi_planned {
 } sqi_planned;
 
 /* What an unroll keeps that does not keep all steps. */
+/* Somebody who looks at the gradients of named values while they are there. */
+typedef struct sqi_named_look {
+    void (*see)(struct sqi_named_look *l, int32_t named, int64_t step, const void *grad);
+} sqi_named_look;
+
 typedef struct sqi_stretches {
     sq_checkpoint_problem problem; /* in units of `unit` steps */
     bool records;                  /* not for inference */
@@ -393,6 +398,7 @@ typedef struct sqi_stretches {
     char *last;                  /* the states after the last step */
     char *outputs, *last_output; /* asked for, or NULL */
     bool state_grads;
+    sqi_named_look *look;    /* of what is tapped and no state, or NULL */
     int64_t recorded, swept; /* steps run at first, and by the last sweep */
     size_t bytes;            /* all that the budget is for */
     sq_checkpoint_cost predicted;

@@ -29,7 +29,7 @@ typedef struct sq_report {
     int64_t n_singular;
     const double *lyapunov; /* [n_lyapunov] exponents, largest first, or NULL */
     int64_t n_lyapunov;
-    bool ascii;      /* terminal: no other characters */
+    bool ascii;      /* terminal: no other characters; for files, and terminals without UTF-8 */
     bool colour;     /* terminal: ANSI colours */
     int32_t columns; /* terminal: width; 0: 80 */
 } sq_report;

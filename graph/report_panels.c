@@ -516,7 +516,7 @@ const char *const sqi_page_panels[] = {
     "  ).join('');\n"
     "  for (const p of PANELS) $('tab-' + p[0]).addEventListener('click', () => select(p[0]));\n"
     "  $('network').tell = c =>\n"
-    "    totals.map((_, k) => {\n"
+    "    ROWS.map(k => {\n"
     "      const s = seen(k);\n"
     "      return `|dL/d${s.t.name}|: ${s.t.text(s.row, c)}`;\n"
     "    });\n"

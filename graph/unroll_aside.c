@@ -283,3 +283,36 @@ uint32_t sqi_slot_node(const sqi_budget *b, const sqi_aside_step *step, int32_t 
     }
     return i;
 }
+
+/* ---- All steps once more -------------------------------------------------------------------- */
+
+static bool walk(sqi_budget *b, sqi_visit *v, uint32_t *leaves)
+{
+    size_t n = (size_t)b->n_states + 1;
+    sqi_aside_step steps[2] = { { .leave = leaves }, { .leave = leaves + n } };
+    bool ok = true;
+    for (int64_t i = 0; ok && i < b->span.steps; i++) {
+        sqi_aside_step *now = &steps[i % 2];
+        sqi_aside_drop(b, now);
+        ok = sqi_aside_run(b, now) && v->step(v, now, i);
+    }
+    for (int i = 0; i < 2; i++) sqi_aside_drop(b, &steps[i]);
+    return ok;
+}
+
+bool sqi_budget_walk(sqi_budget *b, sqi_visit *v)
+{
+    sq_tape *t = b->tape;
+    int64_t at = b->at, ran = b->ran, peak = b->memory.peak_bytes;
+    sqi_arena memory = { 0 };
+    size_t bytes = 2 * ((size_t)b->n_states + 1) * sizeof(uint32_t);
+    uint32_t *leaves = sqi_arena_alloc(&memory, &t->pool, bytes);
+    if (!leaves) return sq_post(t, SQ_ENOMEM, "out of memory for the states of a step");
+    sqi_rerun_begin(t, &b->again);
+    sqi_present(b, NULL, 0);
+    bool ok = walk(b, v, leaves);
+    sqi_rerun_end(t, &b->again);
+    sqi_arena_clear(&memory, &t->pool);
+    b->at = at, b->ran = ran, b->memory.peak_bytes = peak;
+    return ok;
+}

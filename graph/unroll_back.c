@@ -201,6 +201,7 @@ static bool reverse_stretch(reversal *r, int64_t from)
         bool inside = i >= b->span.low && i <= b->top[r->lane];
         if (inside && !sqi_reverse_aside(r->t, r->lane, r->immediate, step->s)) return false;
         if (inside && !keep_gradients(r, step, i)) return false;
+        if (inside && b->visit && !b->visit->step(b->visit, step, i)) return false;
         sqi_count_held(b, step);
         b->n_taped--;
         sqi_aside_drop(b, step);

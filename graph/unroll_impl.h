@@ -57,6 +57,11 @@ typedef struct sqi_slot_of {
     sqi_asked **step; /* [steps] of the others, or NULL: nothing was asked for */
 } sqi_slot_of;
 
+/* Somebody who looks at steps while they are there; false after posting. */
+typedef struct sqi_visit {
+    bool (*step)(struct sqi_visit *v, const sqi_aside_step *step, int64_t i);
+} sqi_visit;
+
 /* Sizes of the largest step. */
 typedef struct sqi_step_sizes {
     size_t arena;   /* values, attributes and kept gradients */
@@ -105,6 +110,7 @@ typedef struct sqi_budget {
     uint64_t stamp[SQI_N_LANES]; /* of the lane's last sweep that reached it */
     int64_t top[SQI_N_LANES];    /* the highest step it reached */
 
+    sqi_visit *visit; /* sees what is swept, its gradients being there, or NULL */
     sq_unrolled_memory memory;
     size_t held;             /* counted now */
     int64_t ran, ran_before; /* steps in the last sweep, and in the unroll */
@@ -164,6 +170,10 @@ uint32_t sqi_slot_node(const sqi_budget *b, const sqi_aside_step *step, int32_t 
 
 /* Bytes of a segment of such a step, of its array of nodes and operands too. */
 size_t sqi_step_bytes(const sqi_step_sizes *sizes);
+
+/* Runs all steps once more, from the first, two of them alive at a time, and shows them; what the
+ * budget knows of itself stays as it was. */
+bool sqi_budget_walk(sqi_budget *b, sqi_visit *v);
 
 /* Counts what is held, for the peak. */
 void sqi_count_held(sqi_budget *b, sqi_aside_step *step);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 typedef struct push {
+    sqi_visit visit; /* first: what is shown the steps */
     sqi_budget *b;
     sq_tape *t;
     sqi_tangents *tangents;
@@ -74,62 +75,43 @@ static bool leave_outputs(push *f, const sqi_aside_step *step, int64_t i)
     return true;
 }
 
-static bool one_step(push *f, sqi_aside_step *now, int64_t i)
+/* What a cut took moves nothing. */
+static bool one_step(sqi_visit *visit, const sqi_aside_step *step, int64_t i)
 {
+    push *f = (push *)visit;
     sqi_arena *memory = &f->memory[i % 2];
     sqi_arena_clear(memory, &f->t->pool);
-    if (!sqi_aside_run(f->b, now)) return false;
     return i < f->b->span.low ||
-           (enter(f, now, i) && sqi_tangents_aside(f->tangents, now->s, memory) &&
-            leave(f, now, i) && leave_outputs(f, now, i));
-}
-
-/* To the end of the sweep; NULL after posting. */
-static uint32_t *take(push *f, size_t n)
-{
-    void *at =
-        sqi_arena_alloc(sqi_tangents_kept(f->tangents), &f->t->pool, n * sizeof(uint32_t));
-    if (!at) sq_post(f->t, SQ_ENOMEM, "out of memory for the nodes of a step");
-    return at;
+           (enter(f, step, i) && sqi_tangents_aside(f->tangents, step->s, memory) &&
+            leave(f, step, i) && leave_outputs(f, step, i));
 }
 
 static bool find_all(push *f)
 {
     const sqi_segment *home = f->b->again.home;
-    f->all = take(f, home->n_nodes);
-    for (uint32_t i = f->b->span.node + 1; f->all && i < home->n_nodes; i++) {
+    f->all = sqi_arena_alloc(sqi_tangents_kept(f->tangents), &f->t->pool,
+                             home->n_nodes * sizeof *f->all);
+    if (!f->all) return sq_post(f->t, SQ_ENOMEM, "out of memory for the parts of an unroll");
+    for (uint32_t i = f->b->span.node + 1; i < home->n_nodes; i++) {
         const sqi_node *n = &home->nodes[i];
         if (n->op == &sqi_op_part && sqi_part_step(n) == SQI_ALL_STEPS) f->all[f->n_all++] = i;
     }
-    return f->all != NULL;
+    return true;
 }
 
-/* What a cut took moves nothing. */
-static bool all_steps(push *f)
+/* Whether what comes from outside moves, or a part. */
+static bool anything_moves(const push *f)
 {
-    size_t n = (size_t)f->b->n_states + 1;
-    uint32_t *leaves = take(f, 2 * n);
-    if (!leaves || !find_all(f)) return false;
-    sqi_aside_step steps[2] = { { .leave = leaves }, { .leave = leaves + n } };
-    bool ok = true;
-    for (int64_t i = 0; ok && i < f->b->span.steps; i++) {
-        sqi_aside_drop(f->b, &steps[i % 2]);
-        ok = one_step(f, &steps[i % 2], i);
-    }
-    for (int i = 0; i < 2; i++) sqi_aside_drop(f->b, &steps[i]);
-    return ok;
+    const sqi_segment *home = f->b->again.home;
+    for (uint32_t i = 1; i < home->n_nodes; i++)
+        if (sqi_tangent_of(f->t, &home->nodes[i])) return true;
+    return false;
 }
 
 bool sqi_budget_push(sqi_span *span, sq_tape *t, sqi_tangents *tangents)
 {
-    sqi_budget *b = (sqi_budget *)span;
-    push f = { .b = b, .t = t, .tangents = tangents };
-    int64_t at = b->at, ran = b->ran, peak = b->memory.peak_bytes;
-    sqi_rerun_begin(t, &b->again);
-    sqi_present(b, NULL, 0);
-    bool ok = all_steps(&f);
-    sqi_rerun_end(t, &b->again);
+    push f = { .visit = { one_step }, .b = (sqi_budget *)span, .t = t, .tangents = tangents };
+    bool ok = !anything_moves(&f) || (find_all(&f) && sqi_budget_walk(f.b, &f.visit));
     for (int i = 0; i < 2; i++) sqi_arena_clear(&f.memory[i], &t->pool);
-    b->at = at, b->ran = ran, b->memory.peak_bytes = peak;
     return ok;
 }

@@ -173,6 +173,20 @@ def a_loss_shows_its_own_numbers(k):
     k.quiet("t5")
 
 
+def data_enter_a_stack_below(k):
+    k.open("stack")
+    labels = k.b.run("[...document.querySelectorAll('#network text.label')].map(t => t.textContent)")
+    k.equal([t for t in labels if t.endswith(".h")], ["10.h", "9.h"], "rows of the network")
+    want = read_csv(os.path.join(k.folder, "stack.csv"))
+    k.point("#network", k.column(2), .4)
+    k.equal(k.text("#tip").split("\n")[1:], [f"|dL/d{s}|: " + want["states", s, "total", "", "2"] for s in ("10.h", "9.h")],
+            "hint of a stack")
+    numbers = k.b.run("[...document.querySelectorAll('#network text')].map(t => t.textContent)")
+    first = [numbers.index(f"{float(want['states', s, 'total', '', '0']):.3g}") for s in ("10.h", "9.h")]
+    k.expect(first[0] < first[1], "numbers stand in the rows of their layers")
+    k.quiet("stack")
+
+
 def the_keyboard_reaches_everything(k):
     k.open("t50")
     where = []
@@ -243,7 +257,7 @@ def main():
     with Chromium(browser) as b:
         b.resize(1200, 1000)
         k = Look(b, folder)
-        for page in ("t0", "t1", "t5", "t50", "t500", "t2000", "small", "wild"):
+        for page in ("t0", "t1", "t5", "t50", "t500", "t2000", "small", "wild", "stack"):
             every_page_is_quiet(k, page)
         for page in ("t0", "t1", "t5", "t50", "small", "wild"):
             svg_is_well_formed(k, page)
@@ -253,6 +267,7 @@ def main():
         for page, losses in (("t50", 50), ("t2000", 500)):
             the_loss_moves(k, page, losses)
         a_loss_shows_its_own_numbers(k)
+        data_enter_a_stack_below(k)
         the_keyboard_reaches_everything(k)
         many_steps_are_pooled_and_told(k)
         hostile_names_stay_names(k)

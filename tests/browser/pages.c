@@ -29,6 +29,7 @@ int main(int argc, char **argv)
         { "t50", SHEET_PLAIN, 50, 16 },    { "t500", SHEET_PLAIN, 500, 128 },
         { "t2000", SHEET_PLAIN, 2000, 8 }, { "wild", SHEET_WILD, 60, 0 },
         { "small", SHEET_SMALL, 12, 0 },   { "t0", SHEET_PLAIN, 0, 2 },
+        { "stack", SHEET_STACK, 6, 0 },
     };
     if (argc != 2) return 2;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {

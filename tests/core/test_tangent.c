@@ -441,6 +441,35 @@ Test(observing, changes_no_gradient)
     }
 }
 
+/* How often a cell is called again. */
+static int calls;
+
+static sq_var counting_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    (void)t, (void)self;
+    calls++;
+    return *h = sq_tanh(sq_add(x, *h));
+}
+
+/* An unroll that nothing in it moves is not run again. */
+Test(observing, runs_again_what_moves_only)
+{
+    double x[T * B * H], dx = 1, out, *dy = &out;
+    const double *moved = &dx;
+    fill(x, COUNT(x), 3, -1, 1);
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_cell cell = { "counting", 1, (int64_t[]){ H }, NULL, counting_step, NULL };
+    sq_var factor = sq_leaf_f64(t, sq_scalar(), &dx);
+    const sq_unrolled *u = sq_unroll(t, &cell, sq_input(t, sq_shape3(T, B, H), x), NULL,
+                                     &(sq_unroll_options){ .mode = SQ_EAGER, .every = 2 });
+    sq_var y = sq_mul(factor, sq_sum(sq_unrolled_outputs(u)));
+    int before = calls;
+    cr_assert(sq_jvp(&factor, &moved, 1, &y, &dy, 1) == SQ_OK, "%s", sq_message(t));
+    EXPECT_NEAR(out, sq_item(y), 1e-14, "linear");
+    cr_expect(calls == before, "%d calls", calls - before);
+    sq_tape_free(t);
+}
+
 /* ---- Mistakes ----------------------------------------------------------------------------- */
 
 static bool same_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,

@@ -651,7 +651,7 @@ static void look(const mixed *m, const sq_unroll_options *o, bool looks, seen *s
     sq_ledger_options all = { .values = true,
                               .contribution = true,
                               .far_steps = 1,
-                              .gates = !o->every,
+                              .gates = true,
                               .losses = each,
                               .n_losses = T };
     if (looks) sq_ledger_free(sq_ledger_new(u, loss, &(sq_ledger_options){ .weights = true }));
@@ -769,4 +769,52 @@ static bool is_consistent(const random_cell *c, char *why, size_t n)
 Test(random_cells, have_parts_that_sum_up_and_nothing_changes, .timeout = 120)
 {
     rc_over("ledger of random cells", 1, FEWER(200), 1e3, is_consistent);
+}
+
+/* Gates of one run, [T][n]; NULL where the ledger is none. */
+static sq_gate_statistics *gates_of(const random_cell *c, sq_mode mode, int64_t every, int *n,
+                                    char *why, size_t n_why)
+{
+    rc_run r;
+    rc_open(&r, c,
+            (rc_setup){ .dtype = SQ_F64,
+                        .mode = mode,
+                        .T = c->T,
+                        .B = c->B,
+                        .data = c->seed,
+                        .memory = { .every = every } });
+    rc_feed(&r);
+    rc_unroll(&r);
+    sq_ledger *l = sq_ledger_new(r.u, rc_loss(&r, 1), &(sq_ledger_options){ .gates = true });
+    sq_gate_statistics *all = NULL;
+    *n = sq_ledger_n_gates(l);
+    if (l) all = malloc((size_t)(c->T * *n + 1) * sizeof *all);
+    for (int64_t i = 0; all && i < c->T * *n; i++)
+        all[i] = sq_ledger_gate(l, i / *n, (int32_t)(i % *n));
+    if (!l) snprintf(why, n_why, "%s", sq_message(r.t));
+    sq_ledger_free(l);
+    rc_close(&r);
+    return all;
+}
+
+static bool budgets_agree(const random_cell *c, char *why, size_t n)
+{
+    bool ok = true;
+    for (int k = 0; ok && k < 2; k++) {
+        int n_kept, n_run;
+        sq_mode mode = k ? SQ_EAGER : SQ_AUTO;
+        sq_gate_statistics *kept = gates_of(c, mode, 0, &n_kept, why, n);
+        sq_gate_statistics *run = gates_of(c, mode, 2, &n_run, why, n);
+        ok = kept && run && n_kept == n_run &&
+             memcmp(kept, run, (size_t)(c->T * n_run) * sizeof *run) == 0;
+        if (kept && run && !ok) snprintf(why, n, "mode %d: %d, %d gates", mode, n_kept, n_run);
+        free(kept);
+        free(run);
+    }
+    return ok;
+}
+
+Test(random_cells, have_the_same_gates_under_a_budget, .timeout = 120)
+{
+    rc_over("gates under a budget", 7000, FEWER(150), 1e3, budgets_agree);
 }

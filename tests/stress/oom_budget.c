@@ -1,7 +1,7 @@
 /* oom_budget.c -- unrolls under a budget whose allocations fail in turn.
  *
  * An encoder and a decoder with dropout, snapshots kept by both of them in different ways: sweeps,
- * values of dropped steps, a cut inside, once for every allocation that is made, with that one
+ * values of dropped steps, gates, a sweep forwards, a cut inside, once for every allocation that is made, with that one
  * failing, and again with all later ones failing too. Each run must end in SQ_ENOMEM or NULL with a
  * sound tape; when memory is there again and the tape was reset, the gradients must have the bits of
  * the run that never failed. Prints what it did; exits 1 on the first thing that is wrong. */
@@ -48,6 +48,19 @@ static sq_status sweep(world *w, sq_var loss, sq_var x)
     return sq_tape_status(w->t);
 }
 
+/* A ledger of gates and a sweep forwards: both run the steps once more. */
+static sq_status look(world *w, const sq_unrolled *v, sq_var loss, sq_var x)
+{
+    double ones[T * B * I], *out = w->got + w->n++;
+    for (int i = 0; i < T * B * I; i++) ones[i] = 1;
+    sq_ledger *l = sq_ledger_new(v, loss, &(sq_ledger_options){ .gates = true });
+    for (int32_t g = 0; g < sq_ledger_n_gates(l); g++)
+        w->got[w->n++] = sq_ledger_gate(l, 1, g).mean + sq_ledger_gate(l, 2, g).gradient;
+    sq_ledger_free(l);
+    const double *dx = ones;
+    return sq_tape_status(w->t) ? sq_tape_status(w->t) : sq_jvp(&x, &dx, 1, &loss, &out, 1);
+}
+
 /* The sweeps and readings; w->got is what was found. */
 static sq_status program(world *w)
 {
@@ -79,6 +92,7 @@ static sq_status program(world *w)
         if (sweep(w, last[2], x)) return sq_tape_status(w->t);
     note(w, named, true);
     note(w, sq_unrolled_state(v, 1, 0), true);
+    if (look(w, v, last[2], x)) return sq_tape_status(w->t);
     if (sq_cut(w->t, T / 2, last, 3)) return sq_tape_status(w->t);
     note(w, sq_unrolled_state(v, T - 2, 0), false);
     return sweep(w, last[2], x);

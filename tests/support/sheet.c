@@ -90,6 +90,7 @@ static const char *const weight_names[12] = { "lstm.W_i", "lstm.U_i", "lstm.b_i"
                                               "lstm.b_g", "lstm.W_o", "lstm.U_o", "lstm.b_o" };
 static const char *const gate_names[6] = { "i", "f", "g", "o", "h", "c" };
 static const char *const state_names[2] = { "h", "c" };
+static const char *const layer_names[2] = { "9.h", "10.h" };
 
 static const struct {
     const char *panel, *quantity, *row;
@@ -123,13 +124,16 @@ static const char *name_of(const char *panel, int32_t item)
 static bool plain_table(const sqi_sheet *s, int64_t i, sqi_table *t)
 {
     const made_sheet *m = (const made_sheet *)s;
-    size_t n = m->kind == SHEET_SMALL ? 2 : sizeof plain / sizeof *plain, k = 0;
+    size_t n = m->kind == SHEET_SMALL || m->kind == SHEET_STACK ? 2
+                                                                : sizeof plain / sizeof *plain,
+           k = 0;
     for (; k < n && i >= plain[k].items; k++) i -= plain[k].items;
     if (k == n) return false;
     char first = plain[k].panel[0];
     int64_t rows = first == 'u' || first == 'j' ? m->units : first == 'r' ? s->steps : 1;
     *t = (sqi_table){ .panel = plain[k].panel,
-                      .name = name_of(plain[k].panel, (int32_t)i),
+                      .name = m->kind == SHEET_STACK ? layer_names[i]
+                                                     : name_of(plain[k].panel, (int32_t)i),
                       .quantity = plain[k].quantity,
                       .rows = rows,
                       .cols = plain[k].over_time ? s->steps : 1,

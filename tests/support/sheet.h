@@ -7,8 +7,9 @@
 
 typedef enum sheet_kind {
     SHEET_PLAIN, /* an LSTM: h vanishes by .93 a step, c by .985; 64 units, 6 gates, 12 weights */
-    SHEET_WILD, /* explodes to infinity, then NaN; exact zeros; names with markup in them */
-    SHEET_SMALL /* states alone */
+    SHEET_WILD,  /* explodes to infinity, then NaN; exact zeros; names with markup in them */
+    SHEET_SMALL, /* states alone */
+    SHEET_STACK  /* such of two layers */
 } sheet_kind;
 
 typedef struct made_sheet {
