@@ -34,6 +34,7 @@
 #include "cells/attention.h"
 #include "cells/cells.h"
 #include "cells/init.h"
+#include "cells/layout.h"
 
 #include "graph/check.h"
 #include "graph/decode.h"

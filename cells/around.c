@@ -1,8 +1,5 @@
-/* around.c -- dropout and zoneout as cells around a cell.
- *
- * Each has the states of the cell within, and a step that calls the step within. Zoneout is
- * dropout of the change: with m of mean 1 - rate, s + m * (s' - s) = s + (1 - rate) *
- * dropout(s' - s), which is s to the bit wherever the change is dropped. */
+/* around.c -- dropout and zoneout as cells around a cell: each has the states of the cell within,
+ * and a step that calls the step within. */
 #include "cells/around.h"
 #include "core/tape_impl.h"
 #include "ops/ops.h"
@@ -32,14 +29,10 @@ static sq_var dropout_step(sq_tape *t, const void *self, sq_var x, sq_var *state
 
 sq_cell sq_dropout_cell(const sq_dropped *d) { return wrapped(d->cell, dropout_step, d); }
 
-/* s + m * (next - s) */
+/* m * s + (1 - m) * next, or its mean */
 static sq_var zoned(const sq_zoned *z, sq_var s, sq_var next, double rate)
 {
-    if (rate == 0) return next;
-    sq_var change = sq_sub(next, s);
-    /* The mean has no mask, but the same rates are refused. */
-    if (z->expected && rate > 0 && rate < 1) return sq_add(s, sq_mul_scalar(change, 1 - rate));
-    return sq_add(s, sq_mul_scalar(sq_dropout(change, rate, SQ_PER_STEP), 1 - rate));
+    return rate == 0 ? next : sq_zoneout(s, next, rate, !z->expected);
 }
 
 static sq_var zoneout_step(sq_tape *t, const void *self, sq_var x, sq_var *state)

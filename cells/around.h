@@ -36,10 +36,10 @@ typedef struct sq_dropped {
 } sq_dropped;
 SQ_API sq_cell sq_dropout_cell(const sq_dropped *d);
 
-/* Zoneout, Krueger et al. 2016: every unit keeps its old state by chance, m being 1 with
- * probability 1 - rate, else 0, new at every step:
- *     s' = s + m * (f(x, s) - s)              for training
- *     s' = s + (1 - rate) * (f(x, s) - s)     expected = true: the mean of that, for scoring
+/* Zoneout, Krueger et al. 2017: every unit keeps its old state by chance, m being 1 with
+ * probability rate, else 0, new at every step:
+ *     s' = m * s + (1 - m) * f(x, s)              for training
+ *     s' = rate * s + (1 - rate) * f(x, s)        expected = true: the mean of that, for scoring
  * with the rate `first` for state 0, h, and `others` for all others, an LSTM's c. Rates lie in
  * [0,1) (SQ_ERANGE); 0 leaves a state alone. Where the cell's output is one of its states, the
  * output is the state as it has become. A cell of more than SQ_ZONEOUT_STATES states is refused

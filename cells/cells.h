@@ -62,7 +62,7 @@ SQ_API sq_cell sq_lstm_cell(const sq_lstm *w);
  *     r = sigmoid(x W_r + b_r + h U_r)         z = sigmoid(x W_z + b_z + h U_z)
  *     reset before:  n = tanh(x W_n + b_n + (r * h) U_n)
  *     reset after:   n = tanh(x W_n + b_n + r * (h U_n + d_n))     (as cuDNN, PyTorch, oneDNN)
- *     reset between: n = tanh(x W_n + b_n + (r * (h U_n)) V_n)     (as Flux's GRUv3)
+ *     reset between: n = tanh(x W_n + b_n + (r * (h U_n)) V_n)     (as Flux documents its GRUv3)
  *     h' = n + z * (h - n)   =   (1 - z) * n + z * h
  * state h; output h'. Index 0..2 = r z n. d_n exists in the reset-after form only, V_n [H,H] in
  * the reset-between form only. */

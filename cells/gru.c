@@ -2,8 +2,9 @@
  *
  * They differ in where the reset gate acts: on the state before the recurrent product (the
  * paper's first version), on the product after it (cuDNN, PyTorch, oneDNN), which then needs
- * a bias d_n of its own inside the gate, or between two products (Flux's GRUv3). The update h' = n + z * (h - n) is a weighted mean of
- * the candidate n and the old state: z near 1 keeps the state and its gradient. */
+ * a bias d_n of its own inside the gate, or between two products (as
+ * Flux documents its GRUv3, whose code resets before). The update h' = n + z * (h - n) is a weighted
+ * mean of the candidate n and the old state: z near 1 keeps the state and its gradient. */
 #include "cells/cells.h"
 #include "cells/cells_impl.h"
 #include "ops/ops.h"

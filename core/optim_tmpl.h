@@ -7,8 +7,8 @@
 static void OF_REAL(sgd)(const rule *r, int64_t n, void *weights, const void *grads,
                          void *first, void *second)
 {
-    real *w = weights, *v = first;
-    const real *g = grads;
+    real *restrict w = weights, *restrict v = first;
+    const real *restrict g = grads;
     const real rate = (real)r->rate, decay = (real)r->decay, momentum = (real)r->momentum;
     (void)second;
     for (int64_t i = 0; i < n; i++) {
@@ -24,8 +24,8 @@ static void OF_REAL(sgd)(const rule *r, int64_t n, void *weights, const void *gr
 static void OF_REAL(rmsprop)(const rule *r, int64_t n, void *weights, const void *grads,
                              void *first, void *second)
 {
-    real *w = weights, *v = first, *s = second;
-    const real *g = grads;
+    real *restrict w = weights, *restrict v = first, *restrict s = second;
+    const real *restrict g = grads;
     const real rate = (real)r->rate, decay = (real)r->decay, momentum = (real)r->momentum;
     const real alpha = (real)r->alpha, rest = (real)(1.0 - r->alpha), eps = (real)r->eps;
     for (int64_t i = 0; i < n; i++) {
@@ -40,8 +40,8 @@ static void OF_REAL(rmsprop)(const rule *r, int64_t n, void *weights, const void
 static void OF_REAL(adagrad)(const rule *r, int64_t n, void *weights, const void *grads,
                              void *first, void *second)
 {
-    real *w = weights, *s = second;
-    const real *g = grads;
+    real *restrict w = weights, *restrict s = second;
+    const real *restrict g = grads;
     const real rate = (real)r->rate, decay = (real)r->decay, eps = (real)r->eps;
     (void)first;
     for (int64_t i = 0; i < n; i++) {
@@ -56,8 +56,8 @@ static void OF_REAL(adagrad)(const rule *r, int64_t n, void *weights, const void
 static void OF_REAL(adam)(const rule *r, int64_t n, void *weights, const void *grads,
                           void *first, void *second)
 {
-    real *w = weights, *m = first, *s = second;
-    const real *g = grads;
+    real *restrict w = weights, *restrict m = first, *restrict s = second;
+    const real *restrict g = grads;
     const real rate = (real)(r->rate / r->bias1), spread = (real)sqrt(r->bias2);
     const real decay = (real)r->decay, keep = (real)(1.0 - r->shrink), eps = (real)r->eps;
     const real b1 = (real)r->beta1, rest1 = (real)(1.0 - r->beta1);

@@ -175,7 +175,8 @@ static bool grad_of(sq_var v, const sqi_node *n, const void **at)
     if (n->op == &sqi_op_part) return grad_of_part(v, n, at);
     bool touched = slot->stamp == t->sweep[SQI_LANE_USER];
     bool tail = sqi_ordinal(v.id) == t->tail_ordinal;
-    if (!tail && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
+    bool kept = n->flags & SQI_KEEP && !(n->flags & SQI_SUMMED);
+    if (!tail && (!kept || (touched && !slot->owned)))
         return sq_post(
             t, SQ_EGRAD,
             "the gradient of this variable was not kept: mark it with sq_keep_grad before the "

@@ -461,7 +461,7 @@ sq_var sq_name(sq_var v, const char *name)
         return sqi_none(t);
     }
     n->name = strcpy(copy, name);
-    n->flags |= SQI_KEEP;
+    n->flags |= SQI_KEEP | SQI_ASKED;
     return v;
 }
 
@@ -480,6 +480,6 @@ sq_var sq_keep_grad(sq_var v)
                 "the variable comes from constants and was used before it was marked");
         return sqi_none(t);
     }
-    n->flags |= of_constants ? SQI_KEEP | SQI_NEEDS : SQI_KEEP;
+    n->flags |= SQI_KEEP | SQI_ASKED | (of_constants ? SQI_NEEDS : 0);
     return v;
 }

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-typedef struct sweep {
+typedef struct sqi_tangents {
     sq_tape *t;
     const sq_var *x, *y;
     double *const *dy;
@@ -116,10 +116,18 @@ static bool gather(sweep *s, const sqi_segment *g, const sqi_node *n, const void
     return any;
 }
 
-static bool push_node(sweep *s, const sqi_segment *g, sqi_node *n)
+/* Whether anything comes down to a node from its operands. */
+static bool moves(const sqi_node *n)
+{
+    return n->n && n->op != &sqi_op_detach && !(n->flags & SQI_DEAD);
+}
+
+/* kept: for what another segment imports. */
+static bool push_node(sweep *s, const sqi_segment *g, sqi_node *n, sqi_arena *kept,
+                      sqi_arena *scratch)
 {
     sq_tape *t = s->t;
-    const void **dx = take(t, &s->scratch, (size_t)n->n * sizeof *dx);
+    const void **dx = take(t, scratch, (size_t)n->n * sizeof *dx);
     if (!dx) return false;
     if (!gather(s, g, n, dx)) return true;
     if (!n->op->jvp)
@@ -134,18 +142,23 @@ static bool push_node(sweep *s, const sqi_segment *g, sqi_node *n)
                   .x = t->call_x,
                   .y = n->value,
                   .dx = dx,
-                  .dy = sqi_tangent_open(t, n->imported ? &s->kept : &s->scratch, n),
+                  .dy = sqi_tangent_open(t, n->imported ? kept : scratch, n),
                   .kern = t->kern };
     for (int32_t k = 0; c.dy && k < n->n; k++)
         if (dx[k]) n->op->jvp(&c, k);
     return c.dy != NULL;
 }
 
-static bool push_span(sweep *s, sqi_span *span)
+sqi_arena *sqi_tangents_kept(sqi_tangents *s) { return &s->kept; }
+
+bool sqi_tangents_aside(sqi_tangents *s, const sqi_segment *g, sqi_arena *memory)
 {
-    if (span->push) return span->push(span, s->t, &s->kept);
-    return sq_post(s->t, SQ_EGRAD,
-                   "an unroll under a byte budget cannot be differentiated forward");
+    for (uint32_t i = 1; i < g->n_nodes; i++) {
+        sqi_node *n = &g->nodes[i];
+        if (n->op == &sqi_op_use) move_use(s, n);
+        if (moves(n) && !push_node(s, g, n, memory, memory)) return false;
+    }
+    return true;
 }
 
 /* What was asked for in this segment. */
@@ -165,11 +178,10 @@ static bool push_segment(sweep *s, sqi_segment *g)
 {
     for (uint32_t i = 1; i < g->n_nodes; i++) {
         sqi_node *n = &g->nodes[i];
-        bool moves = n->n && n->op != &sqi_op_detach && !(n->flags & SQI_DEAD);
-        if (g->span && i == g->span->node) moves = false;
+        bool span = g->span && i == g->span->node;
         if (n->op == &sqi_op_use) move_use(s, n);
-        if (moves && !push_node(s, g, n)) return false;
-        if (g->span && i == g->span->node && !push_span(s, g->span)) return false;
+        if (span && !g->span->push(g->span, s->t, s)) return false;
+        if (!span && moves(n) && !push_node(s, g, n, &s->kept, &s->scratch)) return false;
     }
     read_out(s, g);
     sqi_arena_clear(&s->scratch, &s->t->pool);

@@ -22,10 +22,10 @@ SQ_BEGIN_DECLS
  * dy[j] is 0 where y[j] depends on no x. The adjoint of this is what sq_derive records.
  *
  * Through an unroll that ran as a plan it goes step by step: what a step computes is computed
- * again from its states, op by op.
+ * again from its states, op by op. Under a byte budget the steps are run once more on the way.
  *
  * Fails (posts, returns the status, dy undefined): SQ_EVAR; SQ_EVALUE an array is NULL; SQ_EGRAD an
- * op on the way has no jvp, or it leads through an unroll under a byte budget; SQ_ENOMEM.
+ * op on the way has no jvp; SQ_ENOMEM.
  * Cost: about the forward's arithmetic for the ops that some x reaches, from the oldest x to the
  * newest y; memory of one step's tangents and of those that later steps use. */
 SQ_API SQ_CHECKED sq_status sq_jvp(const sq_var *x, const double *const *dx, int32_t n,

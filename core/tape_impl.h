@@ -44,11 +44,13 @@
 enum { SQI_INDEX_BITS = 24, SQI_MAX_INDEX = (1 << SQI_INDEX_BITS) - 1 };
 
 enum {
-    SQI_NEEDS = 1, /* a leaf, an unfrozen weight or a marked variable reaches it */
-    SQI_KEEP = 2,  /* its gradient stays readable: leaf, state, named, marked */
-    SQI_STATE = 4, /* a state of an unroll: an immediate sweep stops here */
-    SQI_USED = 8,  /* an operand of something */
-    SQI_DEAD = 16  /* stands for nothing any more: handles to it are stale */
+    SQI_NEEDS = 1,  /* a leaf, an unfrozen weight or a marked variable reaches it */
+    SQI_KEEP = 2,   /* its gradient stays readable: leaf, state, named, marked */
+    SQI_STATE = 4,  /* a state of an unroll: an immediate sweep stops here */
+    SQI_USED = 8,   /* an operand of something */
+    SQI_DEAD = 16,  /* stands for nothing any more: handles to it are stale */
+    SQI_ASKED = 32, /* named or marked: its gradient may be read after any sweep */
+    SQI_SUMMED = 64 /* its gradient was summed up over rows that are equal: not to be read */
 };
 
 /* Two lanes of gradients: the user's sweeps, and probes that must not disturb them. */
@@ -80,6 +82,7 @@ typedef struct sqi_node {
  * reverse it. Its parts are told by a slot, its own numbering, and a step counted from the
  * segment's first; SQI_ALL_STEPS is the whole of a slot, [steps,...]. */
 enum { SQI_ALL_STEPS = -1 };
+struct sqi_tangents;
 typedef struct sqi_span {
     int64_t steps;
     int64_t low;   /* steps before it were cut */
@@ -107,8 +110,8 @@ typedef struct sqi_span {
     void (*release)(struct sqi_span *span, sq_tape *t);
     const char *unkept;
     /* Forward mode: from the tangents of the node's operands and of parts (core/tangent_impl.h) to
-     * those of all its parts; new ones in `memory`. NULL: there is none. False after posting. */
-    bool (*push)(struct sqi_span *span, sq_tape *t, sqi_arena *memory);
+     * those of all its parts. False after posting. */
+    bool (*push)(struct sqi_span *span, sq_tape *t, struct sqi_tangents *tangents);
 } sqi_span;
 
 typedef struct sqi_watch sqi_watch;

@@ -45,8 +45,8 @@ static bool gradient(const sq_tape *t, const sqi_segment *s, const sqi_node *n, 
                             &kept);
         return kept;
     }
-    if (s->ordinal != t->tail_ordinal && (!(n->flags & SQI_KEEP) || (touched && !slot->owned)))
-        return false;
+    bool marked = n->flags & SQI_KEEP && !(n->flags & SQI_SUMMED);
+    if (s->ordinal != t->tail_ordinal && (!marked || (touched && !slot->owned))) return false;
     if (touched) *at = slot->at;
     return true;
 }
@@ -61,11 +61,11 @@ static void put_size(drawing *d, const sqi_node *n, const void *x, const char *n
     sqi_put_number(&d->out, v);
 }
 
-static void put_numbers(drawing *d, const sqi_segment *s, const sqi_node *n)
+static void put_numbers(drawing *d, const sqi_segment *s, const sqi_node *n, const char *label)
 {
     const void *grad;
     if (n->op == &sqi_op_span) return; /* stands for many values */
-    sqi_put(&d->out, "label=\"");
+    sqi_putf(&d->out, "%s=\"", label);
     if (n->value) put_size(d, n, n->value, "y");
     if (gradient(d->t, s, n, &grad)) {
         if (n->value) sqi_put(&d->out, "\\n");
@@ -122,7 +122,9 @@ static bool shown_step(const drawing *d, int64_t step)
     return step < 0 ? d->all : step >= d->first && step <= d->last;
 }
 
-/* From operand `from` of the same segment, or from what it was imported from, to `to`. */
+/* From operand `from` of the same segment, or from what it was imported from, to `to`. Between steps
+ * that stand side by side both ends may be at one height; Graphviz has room there for an xlabel only, a
+ * label makes it give up. */
 static void put_edge(drawing *d, const sqi_segment *s, uint32_t from, uint32_t to)
 {
     uint64_t id =
@@ -136,9 +138,10 @@ static void put_edge(drawing *d, const sqi_segment *s, uint32_t from, uint32_t t
     sqi_put(&d->out, " -> ");
     put_id(d, sqi_id(s->ordinal, to));
     sqi_put(&d->out, " [");
-    put_numbers(d, home, n);
+    bool level = home != s && home->step >= 0 && s->step >= 0;
+    put_numbers(d, home, n, level ? "xlabel" : "label");
     if (home != s) sqi_put(&d->out, " style=bold");
-    if (home != s && home->step >= 0 && s->step >= 0) sqi_put(&d->out, ", constraint=false");
+    if (level) sqi_put(&d->out, ", constraint=false");
     sqi_put(&d->out, "];\n");
 }
 

@@ -41,8 +41,8 @@ SQ_API int64_t sq_jacobian_size(const sq_unrolled *u, int32_t state);
  * without states, NULL, a step that begins steps itself; SQ_EVAR a step that was cut; SQ_EGRAD an op
  * without vjp, a tape for inference; SQ_ENOMEM. SQ_EVAR for u = NULL.
  * Cost: per step that of a reverse step with n rows; planned, a forward step, too; under a byte
- * budget the steps from the nearest snapshot on are run again, and the states between steps, once
- * read, stay. */
+ * budget the steps from the nearest snapshot on are run again, and eagerly the states between
+ * steps, once read, stay. */
 SQ_API SQ_CHECKED sq_status sq_jacobian(const sq_unrolled *u, int64_t t, int64_t k, int64_t row,
                                         int32_t state, double *m, double *log_scale);
 
@@ -57,7 +57,7 @@ SQ_API SQ_CHECKED sq_status sq_jacobian_log_norms(const sq_unrolled *u, int64_t 
                                                   int32_t state, double *log_norm);
 
 /* log_sigma[S] = ln of the singular values of dh_t/dh_k, all states jointly, largest first; ln 0 =
- * -infinity. All of them, not only the leading ones, over thousands of steps: the product is kept as
+ * -infinity, and all NaN where a J_j holds what is infinite or no number. All of them, not only the leading ones, over thousands of steps: the product is kept as
  * Q times a triangle whose rows have scales of their own (QR at every step), and the triangle's
  * singular values come from one-sided Jacobi rotations of scaled rows.
  * What is approximate: each result is that of a product of factors J_j + E_j with |E_j| a few
@@ -120,7 +120,7 @@ SQ_API void sq_lyapunov_free(sq_lyapunov *l);
 SQ_API SQ_CHECKED sq_status sq_lyapunov_add(sq_lyapunov *l, const sq_unrolled *u, int64_t row);
 
 /* How many exponents; 0 before the first add. The estimates now, largest direction first; NaN
- * before anything was counted. -infinity where a J_t was singular. */
+ * before anything was counted, and from a J_t on that holds NaN. -infinity where a J_t was singular. */
 SQ_API int32_t sq_lyapunov_count(const sq_lyapunov *l);
 SQ_API double sq_lyapunov_exponent(const sq_lyapunov *l, int32_t i);
 

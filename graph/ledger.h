@@ -131,8 +131,9 @@ SQ_API double sq_ledger_reach(const sq_ledger *l, int64_t loss, int64_t step, in
 /* ---- Gates --------------------------------------------------------------------------------
  *
  * Every value that steps gave a name (sq_name), in the order in which they were recorded, then the
- * states by theirs. Of two of one name in a step the last counts; a plan leaves out what does not
- * vary with time. A value is saturated where |y| > .95 if it is a tanh, where y < .05 or y > .95 if it
+ * states by theirs. Of several of one name in a step each counts, "f", "f (2)" and so on in the order
+ * in which they were recorded: those of a stack are its layers. A plan leaves out what does not vary
+ * with time. A value is saturated where |y| > .95 if it is a tanh, where y < .05 or y > .95 if it
  * is a sigmoid; for others, and for what is computed from them, that means nothing. All NaN out of
  * range and in a step without a value of that name. */
 typedef struct sq_gate_statistics {

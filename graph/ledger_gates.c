@@ -13,11 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NO_ENTRY = -1 };
+
 /* One value of one step. */
 typedef struct sample {
     const sq_op *op; /* that it is the result of */
     const void *value, *gradient;
-    int64_t size;
+    int64_t size, gradient_size;
 } sample;
 
 /* ---- Statistics ---------------------------------------------------------------------------- */
@@ -52,32 +54,57 @@ static sq_gate_statistics statistics(const sq_tape *t, const sample *s)
         .mean = mean,
         .deviation = s->size ? sqrt(squares / n) : (double)NAN,
         .saturated = known && !broken ? (double)saturated / n : (double)NAN,
-        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->size, s->gradient) : 0
+        .gradient = s->gradient ? sqi_norm(t->kern, t->dtype, s->gradient_size, s->gradient) : 0
     };
 }
 
 /* ---- Which gates there are ----------------------------------------------------------------- */
 
-static int32_t find(const sqi_gates *g, const char *name)
+static int32_t find(const sqi_gates *g, const char *name, int32_t of_name)
 {
     for (int32_t i = 0; i < g->n; i++)
-        if (strncmp(g->label[i].name, name, SQI_LABEL - 1) == 0) return i;
+        if (g->gate[i].of_name == of_name && strncmp(g->gate[i].name, name, SQI_LABEL - 1) == 0)
+            return i;
     return -1;
 }
 
-/* The gate of that name, made at its first sight; false after posting. */
-static bool make(sq_ledger *l, sq_tape *t, const char *name)
+/* How many values of that name an entry had before this one. */
+static int32_t count(sqi_gates *g, const char *name, int64_t entry)
+{
+    int32_t first = find(g, name, 0);
+    sqi_gate *at = first < 0 ? NULL : &g->gate[first];
+    if (!at) return 0;
+    if (at->entry != entry) at->seen = 0;
+    at->entry = entry;
+    return at->seen++;
+}
+
+/* Before the steps are gone through once more. */
+static void count_anew(const sqi_gates *g)
+{
+    for (int32_t i = 0; i < g->n; i++) g->gate[i].entry = NO_ENTRY;
+}
+
+/* The gate of the value of that name which is looked at next in an entry, made at its first sight;
+ * false after posting. */
+static bool make(sq_ledger *l, sq_tape *t, const char *name, int64_t entry)
 {
     sqi_gates *g = &l->gates;
-    if (!name || !*name || find(g, name) >= 0) return true;
+    if (!name || !*name) return true;
+    int32_t of_name = count(g, name, entry);
+    if (find(g, name, of_name) >= 0) return true;
     if (g->n == g->room) {
         int32_t room = g->room ? 2 * g->room : 16;
-        sqi_label *grown = realloc(g->label, (size_t)room * sizeof *grown);
+        sqi_gate *grown = realloc(g->gate, (size_t)room * sizeof *grown);
         if (!grown) return sq_post(t, SQ_ENOMEM, "out of memory for %d gates", (int)room);
-        g->label = grown;
+        g->gate = grown;
         g->room = room;
     }
-    (void)snprintf(g->label[g->n++].name, SQI_LABEL, "%s", name);
+    sqi_gate *made = &g->gate[g->n++];
+    *made = (sqi_gate){ .of_name = of_name, .entry = entry, .seen = 1 };
+    (void)snprintf(made->name, sizeof made->name, "%s", name);
+    (void)snprintf(made->told, sizeof made->told, of_name ? "%s (%d)" : "%s", made->name,
+                   (int)of_name + 1);
     return true;
 }
 
@@ -91,10 +118,10 @@ static bool make_statistics(sq_ledger *l, sq_tape *t)
     return l->gates.of != NULL;
 }
 
-static void put(const sq_ledger *l, const sq_tape *t, const char *name, int64_t entry,
+static void put(sq_ledger *l, const sq_tape *t, const char *name, int64_t entry,
                 const sample *s)
 {
-    int32_t gate = name ? find(&l->gates, name) : -1;
+    int32_t gate = name && *name ? find(&l->gates, name, count(&l->gates, name, entry)) : -1;
     if (gate >= 0) l->gates.of[entry * l->gates.n + gate] = statistics(t, s);
 }
 
@@ -104,7 +131,8 @@ static sample of_node(sq_tape *t, const sqi_segment *g, uint32_t i)
 {
     const sqi_node *n = &g->nodes[i];
     sq_var v = { t, sqi_id(g->ordinal, i) };
-    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), sq_shape_size(n->shape) };
+    int64_t size = sq_shape_size(n->shape);
+    return (sample){ n->op, n->value, sqi_swept_grad(v, SQI_LANE_PROBE), size, size };
 }
 
 static bool is_gate(const sqi_node *n) { return n->n && n->name && !(n->flags & SQI_DEAD); }
@@ -120,24 +148,32 @@ static bool find_eager(sq_ledger *l, sq_tape *t)
 {
     for (uint32_t j = 0; j < t->n_live; j++) {
         const sqi_segment *g = t->live[j];
-        bool inside = entry_of(l, g) >= 0;
+        int64_t entry = entry_of(l, g);
+        bool inside = entry >= 0;
         if (inside && g->span)
             return sq_post(t, SQ_EVALUE,
                            "a step among the states is a plan's or under a budget: for gates "
                            "take the ledger of the unroll itself");
         for (uint32_t i = 1; inside && i < g->n_nodes; i++)
-            if (is_gate(&g->nodes[i]) && !make(l, t, g->nodes[i].name)) return false;
+            if (is_gate(&g->nodes[i]) && !make(l, t, g->nodes[i].name, entry)) return false;
     }
     return true;
 }
 
+/* Whether one of the first n gates, which are values, bears a state's name. */
+static bool is_taken(const sq_ledger *l, const char *name, int32_t n)
+{
+    int32_t gate = find(&l->gates, name, 0);
+    return gate >= 0 && gate < n;
+}
+
 /* States by the unroll's names where no value has taken them. */
-static void put_states(const sq_ledger *l, const sqi_subject *s, int32_t first)
+static void put_states(sq_ledger *l, const sqi_subject *s, int32_t first)
 {
     for (int64_t i = 0; i < l->steps * l->n_states; i++) {
         const char *name = l->label[i % l->n_states].name;
         const sqi_segment *g = sqi_segment_find(s->t, sqi_ordinal(s->states[i].id));
-        if (!*name || find(&l->gates, name) < first) continue;
+        if (is_taken(l, name, first)) continue;
         sample x = of_node(s->t, g, sqi_index(s->states[i].id));
         if (g->span) {
             const sqi_planned *u = (const sqi_planned *)g->span;
@@ -147,7 +183,7 @@ static void put_states(const sq_ledger *l, const sqi_subject *s, int32_t first)
     }
 }
 
-static void read_eager(const sq_ledger *l, sq_tape *t)
+static void read_eager(sq_ledger *l, sq_tape *t)
 {
     for (uint32_t j = 0; j < t->n_live; j++) {
         const sqi_segment *g = t->live[j];
@@ -162,30 +198,34 @@ static void read_eager(const sq_ledger *l, sq_tape *t)
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-static sample of_part(sq_tape *t, const sqi_planned *u, int32_t slot, int64_t step)
+/* Of a value that rows no longer have, those of the others. */
+static sample of_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     int32_t v = sqi_slot_value(u->plan, slot);
     const sqi_value *x = &u->plan->values[v];
     bool kept;
-    size_t at = (size_t)step + (x->state >= 0);
     int32_t from = x->state >= 0 ? x->state : slot;
     const void *g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, from, step, &kept);
-    return (sample){ x->op, u->kept[v] + at * sqi_value_bytes(u->plan, v), g, x->size };
+    if (!u->shrunk || x->state >= 0)
+        return (sample){ x->op, sqi_planned_value(t, u, from, step), g, x->size, x->size };
+    int64_t rows = sqi_active(u->shrunk, step);
+    return (sample){ x->op, sqi_shrunk_at(u, v, step, 0), g, x->size / u->plan->batch * rows,
+                     x->size };
 }
 
-static void read_planned(const sq_ledger *l, sq_tape *t, const sqi_planned *u)
+static void read_planned(sq_ledger *l, sq_tape *t, sqi_planned *u)
 {
     for (int64_t i = 0; i < l->steps; i++)
         for (int32_t j = 0; j < u->plan->n_named; j++) {
             sample x = of_part(t, u, sqi_slot_named(u->plan, j), i);
-            put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
+            if (x.value) put(l, t, u->plan->values[u->plan->named[j]].name, i, &x);
         }
 }
 
 static bool find_planned(sq_ledger *l, sq_tape *t, const sqi_planned *u)
 {
     for (int32_t j = 0; j < u->plan->n_named; j++)
-        if (!make(l, t, u->plan->values[u->plan->named[j]].name)) return false;
+        if (!make(l, t, u->plan->values[u->plan->named[j]].name, 0)) return false;
     return true;
 }
 
@@ -221,12 +261,14 @@ bool sqi_gates_sweep(const sqi_subject *s, sqi_parts *parts)
 
 bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
 {
-    const sqi_planned *u = planned_of(s);
+    sqi_planned *u = planned_of(s);
     if (!(u ? find_planned(l, s->t, u) : find_eager(l, s->t))) return false;
     int32_t named = l->gates.n;
     for (int32_t k = 0; k < l->n_states; k++)
-        if (!make(l, s->t, l->label[k].name)) return false;
+        if (!is_taken(l, l->label[k].name, named) && !make(l, s->t, l->label[k].name, 0))
+            return false;
     if (!make_statistics(l, s->t)) return false;
+    count_anew(&l->gates);
     if (u) read_planned(l, s->t, u);
     else read_eager(l, s->t);
     put_states(l, s, named);
@@ -235,7 +277,7 @@ bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
 
 void sqi_gates_free(sqi_gates *g)
 {
-    free(g->label);
+    free(g->gate);
     free(g->of);
 }
 
@@ -245,7 +287,7 @@ int32_t sq_ledger_n_gates(const sq_ledger *l) { return l ? l->gates.n : 0; }
 
 const char *sq_ledger_gate_name(const sq_ledger *l, int32_t gate)
 {
-    return l && gate >= 0 && gate < l->gates.n ? l->gates.label[gate].name : "";
+    return l && gate >= 0 && gate < l->gates.n ? l->gates.gate[gate].told : "";
 }
 
 sq_gate_statistics sq_ledger_gate(const sq_ledger *l, int64_t step, int32_t gate)

@@ -44,9 +44,17 @@ typedef struct sqi_by_step {
     double *values, *sum, *far; /* [entries + 1][size]; [size] */
 } sqi_by_step;
 
+/* What one name stands for in every step: the first value that bears it, or the one after. */
+typedef struct sqi_gate {
+    char name[SQI_LABEL], told[SQI_LABEL + 16]; /* told: "f", "f (2)" */
+    int32_t of_name;                            /* values of the name before it in a step */
+    int64_t entry; /* of the first: which step was looked at last, and how many of the name */
+    int32_t seen;  /* were there */
+} sqi_gate;
+
 typedef struct sqi_gates {
     int32_t n, room;
-    sqi_label *label;
+    sqi_gate *gate;
     sq_gate_statistics *of; /* [steps][n] */
 } sqi_gates;
 

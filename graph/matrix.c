@@ -22,10 +22,13 @@ static void add(int64_t n, double factor, const double *x, double *y)
     for (int64_t i = 0; i < n; i++) y[i] += factor * x[i];
 }
 
+/* Not fmax, which passes over what is no number. */
+static double larger(double a, double b) { return isnan(b) || b > a ? b : a; }
+
 static double largest(int64_t n, const double *x)
 {
     double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
+    for (int64_t i = 0; i < n; i++) most = larger(most, fabs(x[i]));
     return most;
 }
 
@@ -107,7 +110,7 @@ void sqi_orthonormalise(int64_t n, int64_t m, double *a, double *r)
 static void normalise_row(int64_t m, double *v, double *scale)
 {
     double most = largest(m, v);
-    *scale = most > 0 ? *scale + log(most) : -(double)INFINITY;
+    *scale = most == 0 && !isnan(*scale) ? -(double)INFINITY : *scale + log(most);
     for (int64_t j = 0; j < m && most > 0; j++) v[j] /= most;
 }
 
@@ -118,7 +121,7 @@ void sqi_scaled_multiply(const double *t, sqi_scaled *a, double *work)
         const double *row = t + i * a->n;
         double top = -(double)INFINITY;
         for (int64_t k = 0; k < a->n; k++)
-            if (row[k] != 0) top = fmax(top, a->scale[k] + log(fabs(row[k])));
+            if (row[k] != 0) top = larger(top, a->scale[k] + log(fabs(row[k])));
         memset(v + i * a->m, 0, (size_t)a->m * sizeof *v);
         for (int64_t k = 0; k < a->n && top > -(double)INFINITY; k++)
             if (row[k] != 0) /* each factor at most 1 */
@@ -159,10 +162,21 @@ static double log_length(const sqi_scaled *a, int64_t i)
     return a->scale[i] + log(sqrt(sqi_dot(a->m, x, x)));
 }
 
+/* Whether something is infinite or no number. */
+static bool broken(const sqi_scaled *a)
+{
+    bool bad = false;
+    for (int64_t i = 0; i < a->n; i++)
+        bad |= isnan(a->scale[i]) || a->scale[i] == (double)INFINITY;
+    return bad;
+}
+
 void sqi_scaled_singular(sqi_scaled *a, double *out)
 {
     enum { MOST_SWEEPS = 60 };
     bool turned = true;
+    for (int64_t i = 0; i < a->n; i++) out[i] = (double)NAN;
+    if (broken(a)) return;
     for (int sweep = 0; turned && sweep < MOST_SWEEPS; sweep++) {
         turned = false;
         for (int64_t p = 0; p < a->n; p++)

@@ -164,13 +164,14 @@ static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
     size_t bytes = sqi_value_bytes(u->plan, leaf);
     if (!m->step) return operand_value(u, u->first_state + k);
     const sqi_stretches *b = u->stretch;
-    if (b && b->origin <= m->step && m->step < b->at) { /* run again for another, it may go */
-        void *copy = sqi_moment_take(m, 1, bytes);
-        const char *at = u->kept[leaf] + (size_t)(m->step - b->origin) * bytes;
-        return copy && bytes ? memcpy(copy, at, bytes) : copy;
-    }
-    if (u->span.value) return u->span.value(&u->span, m->t, k, m->step - 1);
-    return u->kept[leaf] + (size_t)m->step * bytes;
+    if (!b && !u->shrunk) return u->kept[leaf] + (size_t)m->step * bytes;
+    char *copy = sqi_moment_take(m, 1, bytes); /* other rows, or steps run again for another */
+    if (!copy) return NULL;
+    if (b && (b->origin > m->step || m->step >= b->at))
+        return sqi_stretch_read(u, m->t, k, m->step - 1, copy) ? copy : NULL;
+    if (u->shrunk) return sqi_shrunk_value(u, k, m->step - 1, copy), copy;
+    if (bytes) memcpy(copy, u->kept[leaf] + (size_t)(m->step - b->origin) * bytes, bytes);
+    return copy;
 }
 
 /* The attributes of an op of the trace, random numbers being those of the step. */

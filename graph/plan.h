@@ -7,6 +7,11 @@
  *   fuse     elementwise operations: one pass over tiles that fit the first-level cache
  *   defer    weight gradients: one product per block of steps
  *   sink     what no later step needs: after the loop, over many steps at once
+ *   pick     where x is rows of a small table (sq_gather, sq_one_hot, reshaped or not): x W is read
+ *            from a product of the table's rows, and dW is summed up by row first. T B rows of
+ *            width I from a table of V: done where V I + 8 T B is at most half of T B I. The
+ *            gradient of x itself is then made only if x, or what it is a reshape of, was given
+ *            sq_keep_grad or a name before the sweep; reading it otherwise is an error.
  * Only what the reverse sweep reads is saved. The rewrite is found again by the trace itself, so
  * the next unroll of the same cell pays microseconds; T may change freely.
  *

@@ -359,7 +359,11 @@ static bool write_from(builder *b, int32_t v)
 /* d left_s += sum over the products of the task, dz W^T. */
 static bool write_left(builder *b, const sqi_task *k, const int32_t *v, int32_t n, int32_t s)
 {
-    sqi_task r = { .kind = SQI_DO_PRODUCT, .n = n, .rows = k->rows, .sharable = k->sharable };
+    sqi_task r = { .kind = SQI_DO_PRODUCT,
+                   .n = n,
+                   .rows = k->rows,
+                   .sharable = k->sharable,
+                   .of_rows = k->of_rows };
     const sqi_value *left = val(b, k->lefts[s]);
     if (!left->needs) return true;
     r.v = sqi_plan_take(b->t, b->p, (size_t)n, sizeof *r.v);
@@ -421,9 +425,9 @@ static bool join(builder *b, sqi_defer *a, const sqi_defer *d)
 
 static bool add_defer(builder *b, const sqi_defer *d)
 {
-    for (int32_t i = 0; i < b->b->n_defers; i++) {
+    for (int32_t i = 0; i < b->b->n_defers && !d->of_rows; i++) {
         sqi_defer *a = &b->b->defers[i];
-        bool sums_clash = false;
+        bool sums_clash = a->of_rows;
         for (int32_t j = 0; j < d->n_parts && j < a->n_parts; j++)
             sums_clash |= a->sums[j] >= 0 && d->sums[j] >= 0;
         if (same_parts(a, d) && !sums_clash) return join(b, a, d);
@@ -452,6 +456,7 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
     bool any = false;
     if (!defer_room(b, &d, k->n_lefts, n)) return false;
     d.rows = k->sharable ? k->rows * b->p->batch : k->rows;
+    d.of_rows = k->of_rows;
     for (int32_t s = 0; s < k->n_lefts; s++) d.lefts[s] = (sqi_array){ k->lefts[s], false };
     for (int32_t i = 0; i < n; i++) {
         int32_t bias = val(b, v[i])->bias;
@@ -470,6 +475,7 @@ static bool write_weights(builder *b, const sqi_task *k, const int32_t *v, int32
             e.parts[0] = d.lefts[s];
             e.to[0] = m->right;
             e.rows = d.rows;
+            e.of_rows = d.of_rows;
             if (!push_defer(b, &e)) return false;
         }
     }

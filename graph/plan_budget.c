@@ -111,8 +111,11 @@ static size_t scratch_bytes(const sqi_planned *u, const sqi_back *back, int64_t 
         forward += sqi_aligned(sqi_forward_room(p, v, steps));
         if (back) reverse += sqi_aligned(sqi_reverse_room(p, back, v, steps));
     }
-    if (back)
-        reverse += (size_t)b->threads * sqi_aligned(sqi_packed_bytes(p, back, steps, sizes));
+    if (back) {
+        int64_t units = sqi_units(u, steps);
+        reverse += sqi_sorted_room(u, back, units) +
+                   (size_t)b->threads * sqi_aligned(sqi_packed_bytes(u, back, units, sizes));
+    }
     return forward > reverse ? forward : reverse;
 }
 
@@ -213,7 +216,7 @@ static bool find_unit(sq_tape *t, sqi_planned *u)
     if (!all) return false;
     memset(all, 1, (size_t)p->n_named);
     const sqi_back *back = sqi_plan_back(t, p, all);
-    if (back) u->stretch->unit = sqi_divisible(p, back, u->block) ? 1 : u->block;
+    if (back) u->stretch->unit = sqi_divisible(u, back) ? 1 : u->block;
     return back != NULL;
 }
 
@@ -243,7 +246,8 @@ static bool make_beside(sq_tape *t, sqi_planned *u, const sqi_back *back, sq_out
     size_t T = (size_t)u->span.steps;
     size_t bytes = p->output < 0 ? 0 : sqi_value_bytes(p, p->output);
     bool all = how == SQ_OUTPUTS_ALL || how == SQ_OUTPUTS_SUM;
-    size_t partials = back && b->unit == 1 && u->block > 1 ? sqi_partial_bytes(p, back) : 0;
+    bool divides = back && b->unit == 1 && (u->block > 1 || u->shrunk);
+    size_t partials = divides ? sqi_partial_bytes(p, back) : 0;
     if (p->output >= 0 && all) b->outputs = sqi_planned_take(t, u, T, bytes, true);
     b->last_output = sqi_planned_take(t, u, 1, bytes, false);
     b->last = sqi_planned_take(t, u, 1, b->states, false);
@@ -316,9 +320,29 @@ static void walk_begin(walk *w, sq_tape *t, sqi_planned *u, int64_t *count)
     w->forward.room = w->b->scratch;
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+
 static size_t state_bytes(const sqi_plan *p, int32_t k)
 {
     return sqi_value_bytes(p, p->leaves[k]);
+}
+
+char *sqi_stretch_present(const sqi_planned *u, int32_t k)
+{
+    char *at = u->stretch->present;
+    for (int32_t j = 0; j < k; j++) at += sqi_aligned(state_bytes(u->plan, j));
+    return at;
+}
+
+/* Copies the value of a slot at a step, which the arrays hold. */
+static void copy_value(const sqi_planned *u, int32_t slot, int64_t step, char *to)
+{
+    int32_t v = sqi_slot_value(u->plan, slot);
+    size_t bytes = sqi_value_bytes(u->plan, v);
+    size_t i = (size_t)(step - u->stretch->origin) + (u->plan->values[v].state >= 0);
+    if (u->shrunk) sqi_shrunk_value(u, slot, step, to);
+    else if (bytes) memcpy(to, u->kept[v] + i * bytes, bytes);
 }
 
 /* Puts aside what was asked for of the steps from .. b->at - 1. */
@@ -326,24 +350,29 @@ static void put_aside(const walk *w, int64_t from)
 {
     const sqi_plan *p = w->u->plan;
     sqi_stretches *b = w->b;
+    int32_t slot = sqi_slot_output(p);
     bool end = b->at == w->u->span.steps;
-    if (end) memcpy(b->last, b->present, b->states);
+    char *last = b->last;
+    for (int32_t k = 0; end && k < p->n_states; k++) {
+        copy_value(w->u, k, b->at - 1, last);
+        last += sqi_aligned(state_bytes(p, k));
+    }
     if (p->output < 0) return;
-    size_t bytes = sqi_value_bytes(p, p->output), n = (size_t)(b->at - from);
-    const char *y = w->u->kept[p->output] + (p->values[p->output].state >= 0 ? bytes : 0);
-    if (b->outputs) memcpy(b->outputs + (size_t)from * bytes, y, n * bytes);
-    if (end) memcpy(b->last_output, y + (n - 1) * bytes, bytes);
+    size_t bytes = sqi_value_bytes(p, p->output);
+    for (int64_t s = from; b->outputs && s < b->at; s++)
+        copy_value(w->u, slot, s, b->outputs + (size_t)s * bytes);
+    if (end) copy_value(w->u, slot, b->at - 1, b->last_output);
 }
 
 /* Copies the present states into the arrays' begin, or those that enter `step` out of them. */
 static void copy_states(const walk *w, int64_t step, bool out)
 {
-    char *present = w->b->present;
     for (int32_t k = 0; k < w->u->plan->n_states; k++) {
         size_t bytes = state_bytes(w->u->plan, k);
         char *here = w->u->kept[w->u->plan->leaves[k]] + (size_t)(step - w->b->origin) * bytes;
-        memcpy(out ? present : here, out ? here : present, bytes);
-        present += sqi_aligned(bytes);
+        char *present = sqi_stretch_present(w->u, k);
+        if (w->u->shrunk) sqi_shrunk_states(w->u, k, step, out, present);
+        else memcpy(out ? present : here, out ? here : present, bytes);
     }
 }
 
@@ -373,9 +402,6 @@ static void run(walk *w, int64_t to)
     if (w->recording) put_aside(w, b->origin);
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* So many steps at once as have room beside the snapshots: one at least, since the stretch that
  * follows has as many of them beside it. */
 static int64_t piece_beside(const walk *w)
@@ -404,7 +430,8 @@ static void restore(const walk *w, int64_t step)
     char *to = b->present;
     b->origin = b->at = step;
     for (int32_t k = 0; step == 0 && k < u->plan->n_states; k++) {
-        memcpy(to, sqi_planned_operand(u, u->first_state + k), state_bytes(u->plan, k));
+        if (u->shrunk) sqi_shrunk_initial(u, k, to);
+        else memcpy(to, sqi_planned_operand(u, u->first_state + k), state_bytes(u->plan, k));
         to += sqi_aligned(state_bytes(u->plan, k));
     }
     for (int64_t i = 0; step && i < b->n_snapshots; i++)
@@ -436,7 +463,7 @@ static sqi_wake *wake_of(const walk *w) { return w->reverse.wake; }
 static char *window_at(const walk *w, int32_t k, int64_t first, int64_t step)
 {
     const sqi_place *g = &w->reverse.grad[w->u->plan->leaves[k]];
-    return w->reverse.grad[w->u->plan->enters[k]].base + (size_t)(step - first + 1) * g->step;
+    return g->base + (ptrdiff_t)g->unit * (step - first);
 }
 
 /* Brings what was seeded, and what the piece before sent back, to the window of steps first ..
@@ -485,14 +512,15 @@ static void close_piece(const walk *w, int64_t first, int64_t end)
 /* Reverses what the sweep sees of the stretch from .. to - 1, which is saved, block by block. */
 static void reverse(walk *w, int64_t from, int64_t to)
 {
-    int64_t low = greatest(from, w->low), block = w->u->block;
+    int64_t low = greatest(from, w->low);
+    bool apart = w->u->shrunk != NULL; /* then the run itself brings in and takes out */
     int64_t piece = sqi_parts_single(&w->reverse) ? 1 : w->b->piece;
     assert(w->b->origin <= low && w->b->at >= least(to, w->last));
     for (int64_t end = least(to, w->last), first; end > low; end = first) {
-        first = greatest(greatest(low, end - piece), (end - 1) / block * block);
-        open_piece(w, first, end);
+        first = greatest(greatest(low, end - piece), sqi_block_begin(w->u, end - 1));
+        if (!apart) open_piece(w, first, end);
         sqi_reverse_steps(&w->reverse, first, end);
-        close_piece(w, first, end);
+        if (!apart) close_piece(w, first, end);
     }
 }
 
@@ -631,23 +659,26 @@ static void reach(walk *w, int64_t step)
     while (b->at <= step) run(w, least(b->at + n, w->u->span.steps));
 }
 
-void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to)
 {
-    sqi_planned *u = (sqi_planned *)span;
     sqi_stretches *b = u->stretch;
     walk w;
     int64_t steps = 0;
-    int32_t v = sqi_slot_value(u->plan, slot);
-    size_t bytes = sqi_value_bytes(u->plan, v);
     bool there = b->origin <= step && step < b->at;
-    char *value = sqi_planned_take(t, u, 1, bytes, false);
-    if (!value) return NULL;
     walk_begin(&w, t, u, &steps);
     bool ok = there || sqi_forward_open(&w.forward);
     if (ok && !there) reach(&w, step);
     sqi_run_close(&w.forward);
-    size_t i = (size_t)(step - b->origin) + (u->plan->values[v].state >= 0);
-    return ok ? memcpy(value, u->kept[v] + i * bytes, bytes) : NULL;
+    if (ok) copy_value(u, slot, step, to);
+    return ok;
+}
+
+void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
+{
+    sqi_planned *u = (sqi_planned *)span;
+    size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
+    void *value = sqi_planned_take(t, u, 1, bytes, false);
+    return value && sqi_stretch_read(u, t, slot, step, value) ? value : NULL;
 }
 
 /* ---- Telling ------------------------------------------------------------------------------- */

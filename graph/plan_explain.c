@@ -23,14 +23,16 @@ static void say(text *s, const char *fmt, ...)
 }
 
 /* "[32,256] x [256,1024]" of the first summand, as it is run: rows of one step or of many. */
-static void say_product(text *s, const sqi_plan *p, const sqi_task *k)
+static void say_product(text *s, const sqi_planned *u, const sqi_task *k)
 {
+    const sqi_plan *p = u->plan;
     int64_t width = 0;
     for (int32_t i = 0; i < k->n; i++) width += k->packed.panels.width[i];
-    say(s, "product");
+    say(s, k->of_rows ? "rows of a product" : "product");
+    int64_t rows = k->of_rows ? u->rows->n : p->batch * k->rows;
     for (int32_t j = 0; j < k->n_lefts; j++)
-        say(s, "%s [%" PRId64 ",%" PRId64 "] x [%" PRId64 ",%" PRId64 "]", j ? " +" : "",
-            p->batch * k->rows, k->packed.panels.depth[j], k->packed.panels.depth[j], width);
+        say(s, "%s [%" PRId64 ",%" PRId64 "] x [%" PRId64 ",%" PRId64 "]", j ? " +" : "", rows,
+            k->packed.panels.depth[j], k->packed.panels.depth[j], width);
     if (k->n > 1) say(s, ", %d merged", (int)k->n);
 }
 
@@ -43,14 +45,15 @@ static void say_chain(text *s, const sqi_plan *p, const sqi_task *k)
     }
 }
 
-static void say_phase(text *s, const sqi_plan *p, const char *title, sqi_phase phase)
+static void say_phase(text *s, const sqi_planned *u, const char *title, sqi_phase phase)
 {
+    const sqi_plan *p = u->plan;
     const sqi_tasks *tasks = &p->tasks[phase];
     if (!tasks->n) say(s, "  %-9snothing\n", title);
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
         say(s, "  %-9s", i ? "" : title);
-        if (k->kind == SQI_DO_PRODUCT) say_product(s, p, k);
+        if (k->kind == SQI_DO_PRODUCT) say_product(s, u, k);
         else if (k->kind == SQI_DO_CHAIN) say_chain(s, p, k);
         else say(s, "call %s", p->values[k->v[0]].op->name);
         say(s, "\n");
@@ -85,9 +88,19 @@ size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n)
     }
     say(&s, "plan: %" PRId64 " rows, %" PRId64 " steps in blocks of %" PRId64 ", %s, %s\n",
         p->batch, u->span.steps, u->block, sq_dtype_name(p->dtype), p->kern->name);
-    say_phase(&s, p, "hoisted", SQI_HOIST);
-    say_phase(&s, p, "loop", SQI_LOOP);
-    say_phase(&s, p, "sunk", SQI_SINK);
+    if (u->shrunk)
+        say(&s,
+            "  rows     rows are left out when they have ended: %" PRId64 " of %" PRId64 "\n",
+            p->batch * u->span.steps - u->shrunk->before[u->shrunk->steps],
+            p->batch * u->span.steps);
+    if (u->rows)
+        say(&s,
+            "  x is rows of a table of %" PRId64 ": x W is read from a product of %" PRId64
+            " rows\n",
+            u->rows->of, u->rows->n);
+    say_phase(&s, u, "hoisted", SQI_HOIST);
+    say_phase(&s, u, "loop", SQI_LOOP);
+    say_phase(&s, u, "sunk", SQI_SINK);
     say(&s, "  deferred %d weight gradients, once per block\n", (int)count_deferred(p));
     say(&s, "  kept     %d values, %zu bytes per step\n", (int)kept, bytes);
     say(&s, "  products %" PRId64 " flops per step\n", p->flops);

@@ -111,6 +111,7 @@ static size_t print(const sqi_segment *s, const sqi_trace *r, unsigned char *to)
     put_number(&w, r->first);
     put_number(&w, r->x);
     put_number(&w, r->output);
+    put_number(&w, r->repeats != NULL);
     if (r->x) put_number(&w, s->nodes[r->x].flags & SQI_NEEDS);
     if (r->x) put_shape(&w, s->nodes[r->x].shape);
     for (int32_t k = 0; k < r->n_states; k++) {

@@ -32,6 +32,7 @@
 
 enum {
     SQI_TILE_BYTES = 1024,
+    SQI_ONE_CHAIN = 1024, /* rows; sqi_grad_product cuts more of them into several chains */
     SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
     SQI_NO_VALUE = -1
 };
@@ -71,6 +72,7 @@ typedef struct sqi_value {
     bool needs;     /* a gradient flows to it */
     bool by_row;    /* its first axis is the batch */
     bool of_weight; /* OUTER: a weight itself */
+    bool of_rows;   /* PRODUCT of x alone, whose rows repeat (plan_gather.c) */
     int32_t state;  /* ENTERS: which; of the value that leaves as state k: k; else -1 */
     bool
         lookout; /* under a watch it is looked at: who reads it may hide that it is not finite */
@@ -162,6 +164,7 @@ typedef struct sqi_task {
     sqi_packed packed;
     int32_t target;  /* reverse PRODUCT: whose gradient; CALL: which operand's */
     bool sharable;   /* may be run on some rows of the batch */
+    bool of_rows;    /* PRODUCT: of x alone, whose rows repeat; reverse: towards it */
     bool sets;       /* reverse: it is the first contribution to the target's gradient */
     int32_t crosses; /* as in sqi_micro */
     bool first, inner;
@@ -180,6 +183,7 @@ typedef struct sqi_defer {
     int64_t rows;  /* of one step */
     int32_t *to;   /* [n_lefts][n_parts] OUTER values, or -1 */
     int32_t *sums; /* [n_parts] OUTER values that take column sums, or -1 */
+    bool of_rows;  /* of x, whose rows repeat: taken once, at the end of a sweep */
 } sqi_defer;
 
 typedef struct sqi_tasks {
@@ -225,6 +229,7 @@ typedef struct sqi_plan {
     int32_t n_terms, term_room;
 
     int32_t x;               /* its value, or -1 */
+    bool x_repeats;          /* x is multiplied by its distinct rows (plan_gather.c) */
     int32_t *enters;         /* [n_states] */
     int32_t *leaves;         /* [n_states] */
     int32_t output;          /* or -1 */
@@ -262,6 +267,7 @@ typedef struct sqi_trace {
     const uint32_t *initial; /* [n_states] the imports that enter */
     const uint32_t *enters;  /* [n_states] */
     const uint32_t *leaves;
+    const struct sqi_source *repeats; /* NULL: the rows of x are not known to repeat often */
 } sqi_trace;
 
 /* plan_find.c: the plan of a trace, from the tape's cache or built anew; NULL after posting. */
@@ -283,9 +289,46 @@ void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c);
 /* plan_back.c: the reverse program that keeps the tapped gradients; built at its first need. */
 sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
 
+/* ---- Rows that repeat ----------------------------------------------------------------------- */
+
+/* Row i of x, all steps behind each other, is row ids[i] of a table of so many rows. */
+typedef struct sqi_source {
+    const int32_t *ids;
+    int64_t n, rows;
+} sqi_source;
+
+/* The rows of x that differ from each other, numbered as they come. */
+typedef struct sqi_distinct {
+    int64_t of;     /* rows of the table */
+    int64_t n;      /* of them that occur */
+    int32_t *row;   /* [steps * batch] the number of each row of x */
+    int64_t *first; /* [n] where it occurs first */
+} sqi_distinct;
+
+/* Where the rows of the input come from, when they repeat often enough: told from sizes alone. */
+bool sqi_rows_source(const sq_tape *t, const sqi_trace *trace, int64_t steps, sqi_source *s);
+
 /* ---- One unroll ----------------------------------------------------------------------------- */
 
 enum { SQI_NO_STEP = -1 };
+
+/* Rows that end at different steps (plan_rows.c), sorted by length, the longest first: rows 0 to
+ * sqi_active - 1 take part in a step. */
+typedef struct sqi_shrunk {
+    int64_t batch;
+    int64_t steps;   /* that any row takes part in */
+    int64_t *before; /* [-1 .. T + 1] rows of all steps before one; before[-1] = -batch */
+    int32_t *order;  /* [batch] the caller's number of each row */
+    int32_t *length; /* [batch] how many steps it takes part in */
+    int32_t *begin;  /* [steps] where the step's block begins */
+    int64_t most_rows, most_steps; /* of a block */
+    char *x;                       /* the input, sorted */
+} sqi_shrunk;
+
+static inline int64_t sqi_active(const sqi_shrunk *g, int64_t step)
+{
+    return g->before[step + 1] - g->before[step];
+}
 
 /* The gradients of a slot by index, which is the step; of a state the step + 1, that of the initial
  * state first. Pages of `run` of them are made when something of theirs is needed: one page of all,
@@ -314,13 +357,15 @@ typedef struct sqi_planned {
     sqi_span span; /* first: a span is one of these */
     sqi_plan *plan;
     sqi_segment *home;
-    int64_t block;    /* steps of a block */
-    uint64_t version; /* of the weights, counted from 1 */
-    uint64_t seed;    /* of random numbers, and the run they belong to */
+    int64_t block;      /* steps of a block */
+    sqi_shrunk *shrunk; /* NULL: every row takes part in every step */
+    uint64_t version;   /* of the weights, counted from 1 */
+    uint64_t seed;      /* of random numbers, and the run they belong to */
     sqi_chance run;
     void *x, **outer;                 /* where the operands' values lie; outer: [n_outer] */
     int32_t first_state, first_outer; /* among the operands of the span; x is 0 */
     char **kept;                      /* [n_values] arrays of KEPT values */
+    sqi_distinct *rows;               /* of x, where the plan multiplies them; or NULL */
     sqi_wake wake[SQI_N_LANES];
     bool *tapped; /* [n_named] somebody asked for its handle */
     uint64_t **
@@ -380,9 +425,14 @@ static inline size_t sqi_aligned(size_t bytes)
     return (bytes + SQI_ALIGN - 1) / SQI_ALIGN * SQI_ALIGN;
 }
 
-/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. */
+/* plan_span.c: records the span of a traced step and runs it forward; NULL after posting. With lengths
+ * the step is that of a masked cell, which hands on the states of rows that have ended and gives
+ * out 0: these may be left out. */
 sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
                              const sq_unroll_options *o);
+
+/* plan_gather.c: numbers the rows, in memory of the segment; NULL after posting. */
+sqi_distinct *sqi_rows_number(sq_tape *t, sqi_planned *u, const sqi_source *s);
 
 /* Memory of the segment that holds the span; `exact`: for what is large, without spare room. NULL
  * after posting. */
@@ -399,6 +449,44 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
 
 /* The slot of the last value that bears the name, or -1. */
 int32_t sqi_planned_named(const sqi_planned *u, const char *name);
+
+/* Where the value of a part lies; a copy where rows are sorted; NULL when it was dropped, or after
+ * posting. */
+void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step);
+
+/* ---- plan_rows.c ---- */
+
+/* Whether steps may be run on some of their rows. */
+bool sqi_plan_shrinks(const sqi_plan *p);
+
+/* Sorts the rows by length, in blocks of about so many rows or, where such a block could not be
+ * reversed in pieces, of u->block steps; false after posting. */
+bool sqi_shrunk_make(sq_tape *t, sqi_planned *u, const int32_t *lengths, int64_t rows);
+
+/* Brings the input into the rows' order, false after posting; and initial state k. */
+bool sqi_shrunk_enter(sq_tape *t, sqi_planned *u);
+void sqi_shrunk_initial(const sqi_planned *u, int32_t k, char *to);
+
+/* Under a budget: state k of all rows, as it enters `step`, moves out of the arrays or into them. One
+ * that has ended by then is as it was; one that ended before the arrays begin has no place there. */
+void sqi_shrunk_states(const sqi_planned *u, int32_t k, int64_t step, bool out, char *present);
+
+/* Sets rows that have ended, in the caller's order, to 0. */
+void sqi_shrunk_clear(const sqi_planned *u, int32_t slot, int64_t step, char *rows);
+
+/* Where a row of a KEPT array lies. */
+char *sqi_shrunk_at(const sqi_planned *u, int32_t v, int64_t step, int64_t row);
+
+/* Writes the value of a slot after a step for all rows in the caller's order: where a row has
+ * ended, its state as it was, or 0. */
+void sqi_shrunk_value(const sqi_planned *u, int32_t slot, int64_t step, char *to);
+
+/* Bytes of a step of value v, or of a row where rows are left out; and of a KEPT array. */
+static inline size_t sqi_unit_bytes(const sqi_planned *u, int32_t v)
+{
+    return sqi_value_bytes(u->plan, v) / (size_t)(u->shrunk ? u->plan->batch : 1);
+}
+size_t sqi_kept_bytes(const sqi_planned *u, int32_t v);
 
 /* plan_wake.c: the sqi_span functions. */
 void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t step,
@@ -429,14 +517,18 @@ bool sqi_stretch_forward(sq_tape *t, sqi_planned *u);
 bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
 
 /* The value of a part, where it is kept; otherwise NULL: sqi_stretch_value runs the steps up to it
- * again and keeps it. */
+ * again and keeps it, sqi_stretch_read writes it elsewhere; false after posting. */
 void *sqi_stretch_kept(const sqi_planned *u, int32_t slot, int64_t step);
+bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to);
 void *sqi_stretch_value(sqi_span *span, sq_tape *t, int32_t slot, int64_t step);
+
+/* Where the states lie that enter the next step to be run. */
+char *sqi_stretch_present(const sqi_planned *u, int32_t k);
 
 sq_unrolled_memory sqi_planned_memory(const sqi_planned *u);
 
 /* plan_push.c: forward mode, as sqi_span has it. */
-bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory);
+bool sqi_plan_push(sqi_span *span, sq_tape *t, struct sqi_tangents *tangents);
 
 /* plan_explain.c: as sq_plan_explain. */
 size_t sqi_plan_explain(const sqi_planned *u, char *buf, size_t n);

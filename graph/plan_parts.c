@@ -224,7 +224,8 @@ bool sqi_parts_open(sqi_run_of *r)
     if (!p || !gx) return false;
     *p = (sqi_run_parts){ .to = r->t->parts };
     p->of = sqi_run_take(r, (size_t)r->p->n_outer, sizeof *p->of);
-    p->norm = sqi_run_take(r, (size_t)(r->u->block * r->p->n_outer), sizeof *p->norm);
+    int64_t steps = r->u->shrunk ? r->u->shrunk->most_steps : r->u->block;
+    p->norm = sqi_run_take(r, (size_t)(steps * r->p->n_outer), sizeof *p->norm);
     if (!p->of || !p->norm || !find_reaches(r, p)) return false;
     if (n) memcpy(gx, r->gx, n * sizeof *gx);
     if (!find_outside(r, p, gx)) return false;
@@ -346,24 +347,25 @@ static void norms_of(const sqi_worker *w, const sqi_defer *d, int64_t step, doub
     const sqi_run_of *r = w->r;
     const sqi_run_parts *p = r->parts;
     size_t matrix = (size_t)(p->most * p->most) * r->real;
+    int64_t rows = sqi_defer_rows(r->u, d, step);
     char *room = p->gram[w->i], *copy = room + (size_t)(p->n_lefts + 1) * matrix;
     for (int32_t l0 = 0; l0 == 0 || l0 < d->n_lefts; l0 += MANY_LEFTS) {
         int32_t l1 = d->n_lefts < l0 + MANY_LEFTS ? d->n_lefts : l0 + MANY_LEFTS;
         gram left[MANY_LEFTS];
         for (int32_t s = l0; s < l1; s++)
             if (any_by_norm(r, d, s))
-                left[s - l0] = gram_of(w, d->lefts[s], step, d->rows,
-                                       room + (size_t)(s + 1) * matrix, copy);
+                left[s - l0] =
+                    gram_of(w, d->lefts[s], step, rows, room + (size_t)(s + 1) * matrix, copy);
         for (int32_t i = 0; i < d->n_parts; i++) {
             bool sums = l0 == 0 && told_by_norm(r, d->sums[i]), any = sums;
             for (int32_t s = l0; s < l1; s++) any |= told_by_norm(r, d->to[s * d->n_parts + i]);
             if (!any) continue;
-            gram part = gram_of(w, d->parts[i], step, d->rows, room, copy);
-            if (sums) norm[r->p->values[d->sums[i]].operand] = norm_of(r, NULL, &part, d->rows);
+            gram part = gram_of(w, d->parts[i], step, rows, room, copy);
+            if (sums) norm[r->p->values[d->sums[i]].operand] = norm_of(r, NULL, &part, rows);
             for (int32_t s = l0; s < l1; s++) {
                 int32_t to = d->to[s * d->n_parts + i];
                 if (told_by_norm(r, to))
-                    norm[r->p->values[to].operand] = norm_of(r, &left[s - l0], &part, d->rows);
+                    norm[r->p->values[to].operand] = norm_of(r, &left[s - l0], &part, rows);
             }
         }
     }

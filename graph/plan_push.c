@@ -193,6 +193,12 @@ static bool enter(push *f)
     return true;
 }
 
+/* A named value that leaves as a state. */
+static bool is_state(const sqi_plan *p, int32_t slot)
+{
+    return p->values[sqi_slot_value(p, slot)].state >= 0;
+}
+
 /* Writes the tangents of the parts of one slot. */
 static bool leave_slot(push *f, int32_t slot)
 {
@@ -202,6 +208,8 @@ static bool leave_slot(push *f, int32_t slot)
     if (!sum) return false;
     if (own) f->arith->axpy(size, 1, own, sum);
     if (slot == sqi_slot_output(f->p)) add_moved(f, slot, sum);
+    if (slot > sqi_slot_output(f->p) && f->u->shrunk && !is_state(f->p, slot))
+        sqi_shrunk_clear(f->u, slot, f->m.step, sum);
     for (uint32_t i = 0; i < f->n_parts; i++) {
         char *at = f->parts[i].slot == slot ? part_at(f, &f->parts[i]) : NULL;
         if (at && size) memcpy(at, sum, (size_t)size * sq_dtype_size(f->t->dtype));
@@ -259,11 +267,11 @@ static bool begin(push *f)
     return true;
 }
 
-bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_arena *memory)
+bool sqi_plan_push(sqi_span *span, sq_tape *t, sqi_tangents *tangents)
 {
     sqi_planned *u = (sqi_planned *)span;
     push f = { .t = t, .u = u, .p = u->plan, .arith = &t->kern->of[t->dtype] };
-    bool ok = find_parts(&f, memory) && (!anything_moves(&f) || begin(&f));
+    bool ok = find_parts(&f, sqi_tangents_kept(tangents)) && (!anything_moves(&f) || begin(&f));
     if (ok && f.state)
         for (int64_t step = span->low; ok && step < span->steps; step++)
             ok = one_step(&f, step);

@@ -136,6 +136,7 @@ static int64_t share(int64_t n, int32_t i, int32_t of) { return n * i / of; }
 sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 {
     int64_t n = w->last - w->first, rows = w->r->p->batch;
+    if (w->r->u->shrunk) return sqi_share_shrunk_steps(w);
     if (alone) return (sqi_window){ w->first, w->i ? 0 : n, 0, rows };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
     return (sqi_window){ w->first + from, to - from, 0, rows };
@@ -144,6 +145,7 @@ sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
 {
     int64_t n = w->r->p->batch;
+    if (w->r->u->shrunk) return sqi_share_shrunk_rows(w);
     if (alone) return (sqi_window){ w->first, 1, 0, w->i ? 0 : n };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
     return (sqi_window){ w->first, 1, from, to - from };
@@ -171,7 +173,9 @@ static void pack(const sqi_run_of *r, sqi_task *k)
 static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t rows = k->sharable ? at.n_rows : 1;
+    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
+    int64_t rows = sqi_rows_in(r, looked);
+    if (rows == 0) return;
     for (int32_t s = 0; s < k->n_lefts; s++) {
         int32_t v = k->lefts[s];
         w->a[s] = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
@@ -185,12 +189,14 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
         w->out[i] = (sqi_out){ .c = c, .c_row = width };
         if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
         if (z->from < 0) continue;
-        w->out[i].from =
-            sqi_at_step(w, &r->value[z->from], at.step) + sqi_row_offset(w, z->from, at.row);
         w->out[i].from_row = width;
+        if (r->p->values[z->from].of_rows) sqi_rows_add_to(w, z->from, at, &w->out[i]);
+        else
+            w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
+                             sqi_row_offset(w, z->from, at.row);
     }
     r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
-                                            .m = at.n_steps * rows * k->rows,
+                                            .m = rows * k->rows,
                                             .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
                                                       r->p->batch * k->rows == 1,
                                             .a = w->a,
@@ -199,7 +205,7 @@ static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
                                             .last = k->packed.n_panels });
     for (int32_t i = 0; i < k->n; i++)
         if (r->p->values[k->v[i]].lookout)
-            sqi_look(w, k->v[i], rows * k->rows * w->out[i].c_row, at, w->out[i].c);
+            sqi_look(w, k->v[i], k->rows * w->out[i].c_row, looked, w->out[i].c);
 }
 
 /* ---- Chains -------------------------------------------------------------------------------- */
@@ -277,9 +283,10 @@ void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool c
 {
     int64_t row = k->sharable ? k->chain.size / w->r->p->batch : 0;
     int64_t from = k->sharable ? at.row * row : 0;
-    int64_t to = k->sharable ? (at.row + at.n_rows) * row : k->chain.size;
-    for (int64_t s = at.step; s < at.step + at.n_steps; s++)
-        run_tiles(w, &k->chain, s, from, to, cross, adds);
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++) {
+        int64_t to = from + sqi_rows_at(w->r, at, s) * row;
+        run_tiles(w, &k->chain, s, from, k->sharable ? to : k->chain.size, cross, adds);
+    }
 }
 
 /* ---- Calls --------------------------------------------------------------------------------- */
@@ -309,6 +316,19 @@ static const sq_attr *attr_at(const sqi_worker *w, const sqi_value *v, int64_t s
     return w->drawn;
 }
 
+/* Random numbers belong to the caller's rows. */
+static int64_t caller_row(const sqi_run_of *r, int64_t row)
+{
+    return r->u->shrunk ? r->u->shrunk->order[row] : row;
+}
+
+sqi_window sqi_call_rows(const sqi_worker *w, int32_t v, sqi_window at, int64_t done)
+{
+    bool one = w->r->u->shrunk && w->r->p->values[v].op->flags & SQ_RANDOM;
+    int64_t left = sqi_rows_at(w->r, at, at.step) - done;
+    return (sqi_window){ at.step, 1, at.row + done, one && left > 1 ? 1 : left };
+}
+
 sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at)
 {
     const sqi_run_of *r = w->r;
@@ -326,19 +346,26 @@ sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at)
                       .attr = attr_at(w, z, at.step),
                       .x = w->a,
                       .y = rows_at(w, v, at),
-                      .row = z->by_row ? at.row : 0,
+                      .row = z->by_row ? caller_row(r, at.row) : 0,
                       .kern = r->p->kern };
+}
+
+static void run_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
+{
+    sq_call c = sqi_call_of(w, k->v[0], at);
+    c.op->forward(&c);
+    if (w->r->p->values[k->v[0]].lookout)
+        sqi_look(w, k->v[0], sq_shape_size(c.ys), sqi_whole_step(at.step), c.y);
 }
 
 static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
-    sqi_window one = { at.step, 1, at.row, at.n_rows };
-    for (; one.step < at.step + at.n_steps; one.step++) {
-        sq_call c = sqi_call_of(w, k->v[0], one);
-        c.op->forward(&c);
-        if (w->r->p->values[k->v[0]].lookout)
-            sqi_look(w, k->v[0], sq_shape_size(c.ys), one, c.y);
-    }
+    for (int64_t end = at.step + at.n_steps; at.step < end; at.step++)
+        for (int64_t done = 0; done < sqi_rows_at(w->r, at, at.step);) {
+            sqi_window piece = sqi_call_rows(w, k->v[0], at, done);
+            run_call_step(w, k, piece);
+            done += piece.n_rows;
+        }
 }
 
 /* ---- Phases -------------------------------------------------------------------------------- */
@@ -347,7 +374,8 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
+        if (k->of_rows) sqi_rows_copy(w, k, at);
+        else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
         else run_call(w, k, at);
     }
@@ -366,18 +394,29 @@ static void over_rows(const sqi_worker *w)
 {
     const sqi_plan *p = w->r->p;
     sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
-    for (; at.n_rows && at.step < w->last; at.step++) run_tasks(w, &p->tasks[SQI_LOOP], at);
-    if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n) sqi_workers_meet(w->others);
+    for (; at.step < w->last; at.step++) {
+        at.n_rows = sqi_rows_at(w->r, at, at.step);
+        if (at.n_rows <= 0) break;
+        run_tasks(w, &p->tasks[SQI_LOOP], at);
+    }
+    bool dealt_anew = w->r->u->shrunk != NULL;
+    if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n || dealt_anew)
+        sqi_workers_meet(w->others);
 }
 
 static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
 {
     sqi_worker *w = (sqi_worker *)context + i;
-    int64_t block = w->r->u->stretch ? w->r->u->stretch->piece : w->r->u->block;
+    const sqi_planned *u = w->r->u;
     w->others = others;
     w->n = n;
+    if (w->r->table && !w->r->multiplied) {
+        sqi_rows_multiply(w);
+        sqi_workers_meet(w->others);
+    }
     for (int64_t at = w->r->from; at < w->r->to; at = w->last) {
-        sqi_enter_block(w, at, at + block < w->r->to ? at + block : w->r->to);
+        int64_t end = u->stretch ? at + u->stretch->piece : sqi_block_end(u, at);
+        sqi_enter_block(w, at, end < w->r->to ? end : w->r->to);
         over_steps(w, SQI_HOIST);
         over_rows(w);
         over_steps(w, SQI_SINK);
@@ -389,14 +428,14 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
 static void find_place(sqi_run_of *r, int32_t v)
 {
     const sqi_value *x = &r->p->values[v];
-    size_t bytes = sqi_value_bytes(r->p, v);
+    int32_t from = x->kind == SQI_ENTERS ? r->p->leaves[x->state] : v;
     sqi_place *at = &r->value[v];
-    *at = (sqi_place){ .base = NULL, .step = bytes, .origin = SQI_OF_STRETCH };
-    if (x->kind == SQI_X) *at = (sqi_place){ r->u->x, bytes, SQI_OF_ALL };
-    else if (x->kind == SQI_ENTERS) at->base = r->u->kept[r->p->leaves[x->state]];
-    else if (x->kind == SQI_OUTER) *at = (sqi_place){ r->u->outer[x->operand], 0, SQI_OF_ALL };
-    else if (x->room == SQI_KEPT && r->u->kept[v])
-        at->base = r->u->kept[v] + (x->state >= 0 ? bytes : 0);
+    *at = (sqi_place){ .unit = sqi_unit_bytes(r->u, v), .origin = SQI_OF_STRETCH };
+    if (x->kind == SQI_X) at->base = r->u->x, at->origin = SQI_OF_ALL;
+    else if (x->kind == SQI_OUTER) *at = (sqi_place){ .base = r->u->outer[x->operand] };
+    else if (x->kind == SQI_ENTERS || (x->room == SQI_KEPT && r->u->kept[v]))
+        at->base = r->u->kept[from] + (x->state >= 0 ? sqi_value_bytes(r->p, v) : 0);
+    at->lag = x->kind == SQI_ENTERS;
 }
 
 bool sqi_run_places(sqi_run_of *r)
@@ -427,21 +466,21 @@ size_t sqi_forward_room(const sqi_plan *p, int32_t v, int64_t steps)
 /* Scratch for values that outlive a pass but not a step or a block. */
 static bool scratch_places(sqi_run_of *r)
 {
-    int64_t steps = r->u->stretch ? r->u->stretch->piece : r->u->block;
+    size_t units = (size_t)sqi_block_units(r->u);
     for (int32_t v = 0; v < r->p->n_values; v++) {
         const sqi_value *x = &r->p->values[v];
         bool block = x->room == SQI_BLOCK, wanted = block || x->room == SQI_STEP;
         if (!sqi_is_operation(x) || !wanted) continue;
         sqi_place *at = &r->value[v];
-        at->base = sqi_run_room(r, sqi_forward_room(r->p, v, steps));
-        if (!block) at->step = 0;
+        at->base = sqi_run_room(r, block ? units * at->unit : sqi_value_bytes(r->p, v));
+        if (!block) at->unit = 0;
         at->origin = SQI_OF_BLOCK;
         if (!at->base) return false;
     }
     return true;
 }
 
-/* How many of the tape's threads so many steps are worth. */
+/* How many of the tape's threads steps are worth. */
 static int32_t threads_for(const sqi_run_of *r, int64_t steps)
 {
     enum { WORTH_A_THREAD = 1000000 }; /* flops: waking a thread costs about as much */
@@ -475,16 +514,18 @@ void sqi_run_steps(sqi_run_of *r, sqi_job *run, int64_t from, int64_t to)
 
 bool sqi_forward_open(sqi_run_of *r)
 {
-    int64_t steps = r->u->span.steps;
-    return sqi_run_places(r) && scratch_places(r) && sqi_run_workers(r, steps) &&
-           sqi_watch_open(r);
+    int64_t steps = r->u->shrunk ? r->u->shrunk->steps : r->u->span.steps;
+    return sqi_run_places(r) && scratch_places(r) && sqi_rows_open(r) &&
+           sqi_run_workers(r, steps) && sqi_watch_open(r);
 }
 
 void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to)
 {
     for (int32_t i = 0; i < r->n_workers; i++)
-        r->workers[i].origin[SQI_OF_STRETCH] = r->u->stretch ? r->u->stretch->origin : 0;
+        r->workers[i].origin[SQI_OF_STRETCH] =
+            r->u->stretch ? sqi_units_before(r->u, r->u->stretch->origin) : 0;
     sqi_run_steps(r, job, from, to);
+    r->multiplied = true;
     sqi_watch_forward(r);
 }
 
@@ -492,7 +533,7 @@ bool sqi_plan_forward(sq_tape *t, sqi_planned *u)
 {
     sqi_run_of r = sqi_run_new(t, u);
     bool ok = sqi_forward_open(&r);
-    if (ok) sqi_forward_steps(&r, 0, u->span.steps);
+    if (ok) sqi_forward_steps(&r, 0, u->shrunk ? u->shrunk->steps : u->span.steps);
     sqi_run_close(&r);
     return !t->error.status;
 }

@@ -7,11 +7,13 @@
 /* The step that an array begins with: the unroll's first, that of the KEPT arrays, the block's. */
 typedef enum sqi_origin { SQI_OF_ALL, SQI_OF_STRETCH, SQI_OF_BLOCK, SQI_N_ORIGINS } sqi_origin;
 
-/* Step t of an array lies at base + (t - origin) * step. base NULL: not wanted. */
+/* Step t of an array lies `unit` times begin(t - lag) - begin(origin) behind its base, where begin
+ * counts steps or, where rows are left out that have ended, rows (sqi_units_before). base NULL: not wanted. */
 typedef struct sqi_place {
     char *base;
-    size_t step;
+    size_t unit;
     sqi_origin origin;
+    int32_t lag; /* 1: what enters a step has left the one before; else 0 */
 } sqi_place;
 
 /* What a thread under watch found first: a step, and a value of it or whose derivative it was. */
@@ -37,6 +39,12 @@ typedef struct sqi_run_of {
 
     sqi_watch *watch; /* or NULL */
 
+    /* Where the rows of x repeat (plan_gather.c), [n_values] or NULL. Of x: the rows that differ; of a
+     * product of it: theirs; in reverse, of gradients of such products: sums over equal rows. */
+    char **table;
+    bool multiplied; /* forward: the products are there */
+    char *row_grads; /* reverse: room for gradients of the rows; NULL: each row has its own */
+
     const sqi_back *back; /* reverse: the rest */
     int lane;
     sqi_wake *wake;
@@ -48,6 +56,7 @@ typedef struct sqi_run_of {
     char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
     double *norms;   /* under watch: [last - low][n_states] of states' gradients */
     bool divided;    /* the steps of this run are not all of their block */
+    struct sqi_sorted *sorted;   /* plan_rows.c, or NULL: every row takes part in every step */
     struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
 
@@ -56,9 +65,9 @@ typedef struct sqi_worker {
     const sqi_run_of *r;
     sqi_workers *others;
     int32_t i, n;
-    int64_t first, last; /* steps of the block */
-    int64_t origin[SQI_N_ORIGINS];
-    const sqi_place *grad; /* the run's, or what the SINK sees */
+    int64_t first, last;           /* steps of the block */
+    int64_t origin[SQI_N_ORIGINS]; /* as sqi_units_before counts */
+    const sqi_place *grad;         /* the run's, or what the SINK sees */
     char *tiles;
     const void **a; /* operands of a product or call */
     int64_t *a_row;
@@ -74,22 +83,65 @@ typedef struct sqi_worker {
     bool *adds;      /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
 
-/* What a task is run over: steps, and rows of the batch in each. With several steps all rows. */
+/* What a task is run over: steps, and rows of the batch in each, as far as they take part. With
+ * several steps all rows. */
 typedef struct sqi_window {
     int64_t step, n_steps, row, n_rows;
 } sqi_window;
 
+/* Where a step begins in an array of all steps: how many units lie before it. */
+static inline int64_t sqi_units_before(const sqi_planned *u, int64_t step)
+{
+    return u->shrunk ? u->shrunk->before[step] : step;
+}
+
+/* Units of so many steps, at most; and of those that are run at once. */
+static inline int64_t sqi_units(const sqi_planned *u, int64_t steps)
+{
+    return u->shrunk ? steps * u->plan->batch : steps;
+}
+
+static inline int64_t sqi_block_units(const sqi_planned *u)
+{
+    return u->stretch  ? sqi_units(u, u->stretch->piece)
+           : u->shrunk ? u->shrunk->most_rows
+                       : u->block;
+}
+
 static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t step)
 {
-    return p->base ? p->base + (size_t)(step - w->origin[p->origin]) * p->step : NULL;
+    if (!p->base || !p->unit) return p->base;
+    int64_t n = sqi_units_before(w->r->u, step - p->lag) - w->origin[p->origin];
+    return p->base + (ptrdiff_t)p->unit * n;
+}
+
+/* Rows of the window that take part in one of its steps. */
+static inline int64_t sqi_rows_at(const sqi_run_of *r, sqi_window at, int64_t step)
+{
+    if (!r->u->shrunk) return at.n_rows;
+    int64_t left = sqi_active(r->u->shrunk, step) - at.row;
+    return left < 0 ? 0 : left < at.n_rows ? left : at.n_rows;
+}
+
+/* And in all of them together. */
+static inline int64_t sqi_rows_in(const sqi_run_of *r, sqi_window at)
+{
+    int64_t n = 0;
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++) n += sqi_rows_at(r, at, s);
+    return n;
 }
 
 /* Puts a worker at the steps first to last - 1, which are run together. */
 static inline void sqi_enter_block(sqi_worker *w, int64_t first, int64_t last)
 {
-    w->first = w->origin[SQI_OF_BLOCK] = first;
+    w->first = first;
     w->last = last;
+    w->origin[SQI_OF_BLOCK] = sqi_units_before(w->r->u, first);
 }
+
+/* The block that holds a step. */
+int64_t sqi_block_begin(const sqi_planned *u, int64_t step);
+int64_t sqi_block_end(const sqi_planned *u, int64_t step);
 
 /* Byte offset of a row of the batch in value v. */
 static inline size_t sqi_row_offset(const sqi_worker *w, int32_t v, int64_t row)
@@ -130,8 +182,65 @@ bool sqi_reverse_divide(sqi_run_of *r, char *partials);
 /* The weight gradients of the steps w->first to w->last - 1 of one deferred product. */
 void sqi_run_defer(const sqi_worker *w, int32_t number);
 
+/* The weight gradients of the rows that differ: deferred products of x, at the end of a sweep. */
+void sqi_run_defer_rows(const sqi_worker *w, int32_t number);
+
+/* plan_gather.c. Opened when places are known; both are false after posting and do nothing where no
+ * row repeats. */
+bool sqi_rows_open(sqi_run_of *r);
+bool sqi_rows_open_reverse(sqi_run_of *r);
+
+/* Forward: the products of the rows that differ, once; the rows of a window, picked from them: by
+ * a product that adds to value v, or copied for others. */
+void sqi_rows_multiply(const sqi_worker *w);
+void sqi_rows_add_to(const sqi_worker *w, int32_t v, sqi_window at, sqi_out *out);
+void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at);
+
+/* Reverse: adds the gradients of a block to the sums; what follows from them at the end. */
+void sqi_rows_add(const sqi_worker *w);
+void sqi_rows_end(const sqi_worker *w);
+
 /* How many tasks add to an outside value by themselves. */
 int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
+
+/* ---- plan_rows.c ---- */
+
+/* What a reverse run over rows that end has beside the rest. A window holds the sorted rows of a
+ * block's steps, and before them those of the step before the block. */
+typedef struct sqi_sorted {
+    char *
+        *window;  /* [n_slots] seeds, and gradients of named values, or NULL; NULL for states */
+    bool **there; /* [n_slots][steps] something is there before the sweep comes to a step */
+    char **tail;  /* [n_states] what was sent to rows past their end */
+    char **carry; /* [n_states] gradients of the states that entered the block before */
+    char *
+        *entered; /* [n_states] the states that enter a block's steps, without gaps; or NULL */
+    char *x;      /* gradients of the input, or NULL */
+} sqi_sorted;
+
+/* Steps and rows of the block that fall to this worker. */
+sqi_window sqi_share_shrunk_steps(const sqi_worker *w);
+sqi_window sqi_share_shrunk_rows(const sqi_worker *w);
+
+/* What it takes of the room of a block of so many units. */
+size_t sqi_sorted_room(const sqi_planned *u, const sqi_back *b, int64_t units);
+
+/* Memory for it; false after posting. When gradients have their places, sqi_sorted_begin looks at steps
+ * that no row takes part in. Both do nothing where all rows take part. */
+bool sqi_sorted_open(sqi_run_of *r);
+void sqi_sorted_begin(sqi_run_of *r);
+
+/* Brings a block's seeds and input gradients into the rows' order, and takes out what was asked for.
+ * Workers meet at the end. */
+void sqi_sorted_in(const sqi_worker *w);
+void sqi_sorted_out(const sqi_worker *w);
+
+/* The gradient of state k after a step of the block that was run last, in the caller's order, where
+ * `to` is room for it. Of rows past their end it is known only where it was asked for. */
+const char *sqi_sorted_total(const sqi_run_of *r, int32_t k, int64_t step, char *to);
+
+/* Adds what reached the initial state k to where it goes. */
+void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to);
 
 /* plan_parts.c: where a probe collects the parts of weights, r->gx is replaced so that they stay
  * apart, and sqi_parts_block takes the place of the deferred products of a block, which has one step
@@ -150,16 +259,19 @@ void sqi_reverse_end(const sqi_run_of *r);
 size_t sqi_forward_room(const sqi_plan *p, int32_t v, int64_t steps);
 size_t sqi_reverse_room(const sqi_plan *p, const sqi_back *b, int32_t v, int64_t steps);
 
-/* What each worker takes for copies of left operands where the weight gradients of so many steps are
+/* What each worker takes for copies of left operands where the weight gradients of so many units are
  * added up at once; sizes: sqi_defer_width of room. */
-size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int64_t *sizes);
+size_t sqi_packed_bytes(const sqi_planned *u, const sqi_back *b, int64_t units, int64_t *sizes);
+
+/* Rows of a deferred product in a step. */
+int64_t sqi_defer_rows(const sqi_planned *u, const sqi_defer *d, int64_t step);
 size_t sqi_defer_width(const sqi_back *b);
 
 /* Bytes of all partial sums of weight gradients. */
 size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
 
-/* Whether a block of so many steps can be reversed in pieces with the same bits. */
-bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block);
+/* Whether blocks can be reversed in pieces with the same bits. */
+bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
 
 /* Runs one elementwise pass. In reverse, without `cross` only what an immediate sweep needs is run, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
@@ -174,8 +286,14 @@ bool sqi_watch_open(sqi_run_of *r);
 /* Notes that value v is not finite at a step. */
 void sqi_note(const sqi_worker *w, int32_t v, int64_t step);
 
-/* Looks at what was just written, n numbers of each step of the window. */
+/* One step, in which something is taken as a single row. */
+static inline sqi_window sqi_whole_step(int64_t step) { return (sqi_window){ step, 1, 0, 1 }; }
+
+/* Looks at what was just written, n numbers of each row of the window's steps. */
 void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const char *written);
+
+/* Rows past their end have so much, squared, of the norm of state k's gradient at a step. */
+void sqi_note_past(const sqi_run_of *r, int32_t k, int64_t step, double squared);
 
 /* The norms of the states' gradients of this worker's steps of the block, which are complete. */
 void sqi_note_norms(const sqi_worker *w);
@@ -193,6 +311,9 @@ bool sqi_run_places(sqi_run_of *r);
 /* Steps of the block that fall to this worker, and rows of the batch. */
 sqi_window sqi_share_steps(const sqi_worker *w, bool alone);
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone);
+
+/* The rows of a step that a call takes at once, `done` of the window's having been taken. */
+sqi_window sqi_call_rows(const sqi_worker *w, int32_t v, sqi_window at, int64_t done);
 
 /* Fills in the call of value v over a window, values only; its shapes have the window's rows. */
 sq_call sqi_call_of(const sqi_worker *w, int32_t v, sqi_window at);

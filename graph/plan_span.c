@@ -78,15 +78,20 @@ static bool find_operands(recording *c)
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 
-/* Steps of a block: about 256 rows where the weights fit the cache beside them, longer where
- * reading them again for every block would cost more; in equal parts. */
-static int64_t block_of(const sqi_plan *p, int64_t steps)
+/* Steps of a block that all rows take part in: about 256 rows where the weights fit the cache beside
+ * them, longer where reading them again for every block would cost more. */
+static int64_t most_steps(const sqi_plan *p)
 {
     enum { FEW_ROWS = 256, MANY_ROWS = 768 };
     int64_t rows = p->weight_bytes <= SQI_WEIGHTS_IN_CACHE ? FEW_ROWS : MANY_ROWS;
     if (p->dtype == SQ_F64) rows /= 2; /* the same bytes */
-    int64_t most = rows / p->batch > 1 ? rows / p->batch : 1;
-    int64_t blocks = (steps + most - 1) / most;
+    return rows / p->batch > 1 ? rows / p->batch : 1;
+}
+
+/* Blocks in equal parts. */
+static int64_t block_of(const sqi_plan *p, int64_t steps)
+{
+    int64_t blocks = (steps + most_steps(p) - 1) / most_steps(p);
     return (steps + blocks - 1) / blocks;
 }
 
@@ -117,7 +122,7 @@ static bool make_kept(sq_tape *t, sqi_planned *u)
         if (!sqi_is_operation(x) || x->room != SQI_KEPT) continue;
         if (bytes && steps > SIZE_MAX / 2 / bytes)
             return sq_post(t, SQ_ENOMEM, "out of memory for %zu steps", steps);
-        u->kept[v] = sqi_tape_alloc(t, bytes * steps);
+        u->kept[v] = sqi_tape_alloc(t, sqi_kept_bytes(u, v));
         if (!u->kept[v]) return false;
     }
     return true;
@@ -129,7 +134,17 @@ static bool drops_steps(const sq_tape *t, const sq_unroll_options *o)
     return t->inference || o->budget_bytes || o->every;
 }
 
-static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll_options *o)
+/* Rows that end are left out, if there are any. */
+static bool leaves_out(const sqi_plan *p, int64_t steps, const sq_unroll_options *o)
+{
+    bool ends = false;
+    for (int64_t b = 0; o->lengths && !o->keep_padding && b < p->batch; b++)
+        ends |= o->lengths[b] < steps;
+    return ends && sqi_plan_shrinks(p);
+}
+
+static sqi_planned *make(sq_tape *t, sqi_plan *p, const sqi_trace *trace, int64_t steps,
+                         const sq_unroll_options *o)
 {
     static const char unkept[] =
         "under a budget take what is named before the sweep, mark a state "
@@ -150,7 +165,7 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll
                           .grad = sqi_wake_grad,
                           .reached = sqi_wake_reached,
                           .reverse = drops ? sqi_stretch_reverse : sqi_plan_reverse,
-                          .push = drops ? NULL : sqi_plan_push };
+                          .push = sqi_plan_push };
     u->first_state = p->x >= 0;
     u->first_outer = u->first_state + p->n_states;
     u->outer = zeroed(t, (size_t)p->n_outer, sizeof *u->outer);
@@ -158,6 +173,9 @@ static sqi_planned *make(sq_tape *t, sqi_plan *p, int64_t steps, const sq_unroll
     u->handles = zeroed(t, (size_t)sqi_n_slots(p), sizeof *u->handles);
     u->kept = zeroed(t, (size_t)p->n_values, sizeof *u->kept);
     if (!u->outer || !u->tapped || !u->handles || !u->kept) return NULL;
+    if (leaves_out(p, steps, o) && !sqi_shrunk_make(t, u, o->lengths, most_steps(p) * p->batch))
+        return NULL;
+    if (p->x_repeats && !(u->rows = sqi_rows_number(t, u, trace->repeats))) return NULL;
     return (drops ? sqi_stretch_make(t, u, o) : make_kept(t, u)) ? u : NULL;
 }
 
@@ -170,7 +188,7 @@ void *sqi_planned_operand(const sqi_planned *u, int32_t k)
 void sqi_planned_bind(sqi_planned *u)
 {
     const sqi_plan *p = u->plan;
-    if (p->x >= 0) u->x = sqi_planned_operand(u, 0);
+    if (p->x >= 0) u->x = u->shrunk ? u->shrunk->x : sqi_planned_operand(u, 0);
     for (int32_t j = 0; j < p->n_outer; j++)
         u->outer[j] = sqi_planned_operand(u, u->first_outer + j);
 }
@@ -181,22 +199,28 @@ static void enter_states(const sqi_planned *u)
     const sqi_plan *p = u->plan;
     for (int32_t k = 0; k < p->n_states; k++) {
         size_t bytes = sqi_value_bytes(p, p->leaves[k]);
-        if (bytes)
+        if (u->shrunk) sqi_shrunk_initial(u, k, u->kept[p->leaves[k]]);
+        else if (bytes)
             memcpy(u->kept[p->leaves[k]], sqi_planned_operand(u, u->first_state + k), bytes);
     }
 }
 
-sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *trace, int64_t steps,
+sqi_planned *sqi_plan_unroll(sq_tape *t, const sqi_trace *told, int64_t steps,
                              const sq_unroll_options *o)
 {
+    sqi_source source;
+    sqi_trace whole = *told, *trace = &whole;
+    if (sqi_rows_source(t, told, steps, &source)) whole.repeats = &source;
     recording c = { .t = t, .trace = trace, .p = sqi_plan_of(t, trace) };
     if (!c.p) return NULL;
-    sqi_planned *u = find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, steps, o) : NULL;
+    sqi_planned *u =
+        find_operands(&c) && sqi_watch_settle(t) ? make(t, c.p, trace, steps, o) : NULL;
     if (u && !sqi_span_record(t, &u->span, c.keep, c.operands, c.n)) u = NULL;
     if (u) {
         sqi_planned_bind(u);
         if (!u->stretch) enter_states(u);
-        if (!(u->stretch ? sqi_stretch_forward : sqi_plan_forward)(t, u)) u = NULL;
+        bool ok = !u->shrunk || sqi_shrunk_enter(t, u);
+        if (!ok || !(u->stretch ? sqi_stretch_forward : sqi_plan_forward)(t, u)) u = NULL;
     }
     sqi_arena_clear(&c.memory, &t->pool);
     return u;
@@ -245,11 +269,23 @@ static uint64_t *handle_at(sq_tape *t, sqi_planned *u, int32_t slot, int64_t ste
     return *page + i % RUN;
 }
 
-/* Where the value of a part lies, or NULL when it was dropped. */
-static void *value_at(const sqi_planned *u, int32_t slot, int64_t step)
+/* Of one step, or of all behind each other. */
+static void *in_callers_order(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
+{
+    bool all = step == SQI_ALL_STEPS;
+    int64_t n = all ? u->span.steps : 1;
+    size_t bytes = sqi_value_bytes(u->plan, sqi_slot_value(u->plan, slot));
+    char *copy = sqi_planned_take(t, u, (size_t)n, bytes, all);
+    for (int64_t i = 0; copy && i < n; i++)
+        sqi_shrunk_value(u, slot, all ? i : step, copy + (size_t)i * bytes);
+    return copy;
+}
+
+void *sqi_planned_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
     int32_t v = sqi_slot_value(u->plan, slot);
     if (u->stretch) return sqi_stretch_kept(u, slot, step);
+    if (u->shrunk) return in_callers_order(t, u, slot, step);
     size_t i = (size_t)(step == SQI_ALL_STEPS ? 0 : step) + (u->plan->values[v].state >= 0);
     return u->kept[v] + i * sqi_value_bytes(u->plan, v);
 }
@@ -275,8 +311,10 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
     sq_shape shape = p->values[v].shape;
     if (step == SQI_ALL_STEPS && !all_steps(t, u->span.steps, &shape)) return sqi_none(t);
     const char *name = slot == p->n_states ? NULL : p->values[v].name;
-    sq_var part = sqi_span_part(t, u->home->ordinal, slot, step, shape, value_at(u, slot, step),
-                                name, flags_of(u, slot));
+    void *value = sqi_planned_value(t, u, slot, step);
+    if (t->error.status) return sqi_none(t);
+    sq_var part =
+        sqi_span_part(t, u->home->ordinal, slot, step, shape, value, name, flags_of(u, slot));
     *id = part.id;
     return part;
 }

@@ -17,12 +17,18 @@
 
 static bool seeded(const sqi_worker *w, int32_t slot, int64_t step)
 {
-    return sqi_wake_marked(w->r->wake, slot, step, SQI_SEEDED);
+    const sqi_sorted *s = w->r->sorted;
+    return s ? s->there[slot][step] : sqi_wake_marked(w->r->wake, slot, step, SQI_SEEDED);
 }
 
 static char *seed_at(const sqi_worker *w, int32_t slot, int64_t step)
 {
-    return seeded(w, slot, step) ? sqi_wake_at(w->r->u, w->r->lane, slot, step) : NULL;
+    const sqi_run_of *r = w->r;
+    if (!seeded(w, slot, step)) return NULL;
+    if (!r->sorted) return sqi_wake_at(r->u, r->lane, slot, step);
+    size_t unit = sqi_unit_bytes(r->u, sqi_slot_value(r->p, slot));
+    sqi_place window = { r->sorted->window[slot], unit, SQI_OF_BLOCK, 0 };
+    return sqi_at_step(w, &window, step);
 }
 
 static bool output_is(const sqi_run_of *r, int32_t k)
@@ -53,6 +59,13 @@ static char *state_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *
            sqi_row_offset(w, v, at.row);
 }
 
+/* And as it leaves it. */
+static char *leaving_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *n)
+{
+    at.step++;
+    return state_grad(w, k, at, n);
+}
+
 /* Something is there already when step at.step begins to send back into state k. */
 static bool has_content(const sqi_worker *w, int32_t k, int64_t step)
 {
@@ -73,12 +86,17 @@ static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
     return y || there;
 }
 
-/* What the steps after at.step send into state k is there; of the last step nothing was. */
-static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at, char *g, int64_t n)
+/* What the steps after at.step send into state k is there; nothing was sent to the last step, nor to
+ * rows that end here. */
+static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    if (crosses(r, k) && at.step + 1 < r->last) return;
-    char *y = output_seed(w, k, at.step, at);
+    int64_t n,
+        sent = crosses(r, k) && at.step + 1 < r->last ? sqi_rows_at(r, at, at.step + 1) : 0;
+    at.row += sent;
+    at.n_rows -= sent;
+    if (at.n_rows <= 0) return;
+    char *g = leaving_grad(w, k, at, &n), *y = output_seed(w, k, at.step, at);
     bool there = seeded(w, k, at.step);
     if (y && there) r->arith->axpy(n, 1, y, g);
     else if (y) memcpy(g, y, (size_t)n * r->real);
@@ -91,10 +109,9 @@ static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     int32_t v = r->p->leaves[k];
-    sqi_window next = { at.step + 1, 1, at.row, at.n_rows };
     int64_t n;
-    char *g = state_grad(w, k, next, &n);
-    open_leaving(w, k, at, g, n);
+    char *g = leaving_grad(w, k, at, &n);
+    open_leaving(w, k, at);
     if (!r->sinks || !r->back->sunk[k]) return;
     const char *sunk = sqi_at_step(w, &r->sunk[v], at.step) + sqi_row_offset(w, v, at.row);
     r->arith->axpy(n, 1, sunk, g);
@@ -126,7 +143,9 @@ static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
 static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t rows = k->sharable ? at.n_rows : 1;
+    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
+    int64_t rows = sqi_rows_in(r, looked);
+    if (rows == 0) return;
     w->out[0] = left_out(w, k, at);
     if (!w->out[0].c) return;
     for (int32_t i = 0; i < k->n; i++) {
@@ -135,14 +154,14 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
         w->a_row[i] = k->packed.panels.depth[i];
     }
     r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
-                                            .m = at.n_steps * rows * k->rows,
+                                            .m = rows * k->rows,
                                             .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
                                                       r->p->batch * k->rows == 1,
                                             .a = w->a,
                                             .a_row = w->a_row,
                                             .out = w->out,
                                             .last = k->packed.n_panels });
-    sqi_look(w, k->v[0], rows * k->rows * w->out[0].c_row, at, w->out[0].c);
+    sqi_look(w, k->v[0], k->rows * w->out[0].c_row, looked, w->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -160,14 +179,20 @@ static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window
     if (zero) memset(w->c[k->target], 0, (size_t)sq_shape_size(c.xs[k->target]) * r->real);
     c.op->vjp(&c, k->target);
     if (r->p->values[u].kind != SQI_OUTER)
-        sqi_look(w, k->v[0], sq_shape_size(c.xs[k->target]), at, w->c[k->target]);
+        sqi_look(w, k->v[0], sq_shape_size(c.xs[k->target]), sqi_whole_step(at.step),
+                 w->c[k->target]);
 }
 
 /* Steps descend: what is added to outside values is one sum over all of them. */
 static void reverse_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 {
     sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
-    while (one.step-- > at.step) reverse_call_step(w, k, one);
+    while (one.step-- > at.step)
+        for (int64_t done = 0; done < sqi_rows_at(w->r, one, one.step);) {
+            sqi_window piece = sqi_call_rows(w, k->v[0], one, done);
+            reverse_call_step(w, k, piece);
+            done += piece.n_rows;
+        }
 }
 
 static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross)
@@ -185,7 +210,7 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
     bool cross = !w->r->immediate || at.step == 0;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (!cross && !k->inner) continue;
+        if ((!cross && !k->inner) || (k->of_rows && w->r->row_grads)) continue;
         if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at);
         else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross);
         else reverse_call(w, k, at);
@@ -198,14 +223,22 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
 static void begin_value(const sqi_worker *w, int32_t v, int64_t step)
 {
     const sqi_run_of *r = w->r;
-    size_t bytes = sqi_value_bytes(r->p, v);
+    int64_t units = sqi_units_before(r->u, step + 1) - sqi_units_before(r->u, step);
+    size_t bytes = (size_t)units * sqi_unit_bytes(r->u, v);
     char *g = sqi_at_step(w, &r->grad[v], step);
     const char *y = v == r->p->output ? seed_at(w, sqi_slot_output(r->p), step) : NULL;
     const char *own = r->back->tapped[v] ? seed_at(w, r->tap[v], step) : NULL;
     const char *first = own ? own : y;
     if (!first) memset(g, 0, bytes);
     else if (first != g) memcpy(g, first, bytes);
-    if (own && y) r->arith->axpy(r->p->values[v].size, 1, y, g);
+    if (own && y) r->arith->axpy((int64_t)(bytes / r->real), 1, y, g);
+}
+
+static void begin_sunk(const sqi_worker *w, int32_t v, int64_t step)
+{
+    const sqi_planned *u = w->r->u;
+    int64_t units = sqi_units_before(u, step + 1) - sqi_units_before(u, step);
+    memset(sqi_at_step(w, &w->r->sunk[v], step), 0, (size_t)units * sqi_unit_bytes(u, v));
 }
 
 static void begin_block(const sqi_worker *w)
@@ -215,9 +248,7 @@ static void begin_block(const sqi_worker *w)
     for (int64_t s = at.step; s < at.step + at.n_steps; s++) {
         for (int32_t i = 0; i < r->back->n_begun; i++) begin_value(w, r->back->begun[i], s);
         for (int32_t k = 0; r->sinks && k < r->p->n_states; k++)
-            if (r->back->sunk[k])
-                memset(sqi_at_step(w, &r->sunk[r->p->leaves[k]], s), 0,
-                       sqi_value_bytes(r->p, r->p->leaves[k]));
+            if (r->back->sunk[k]) begin_sunk(w, r->p->leaves[k], s);
     }
     if (r->back->n_begun || r->sinks) sqi_workers_meet(w->others);
 }
@@ -237,20 +268,28 @@ static void over_rows(sqi_worker *w)
     const sqi_back *b = w->r->back;
     w->grad = w->r->grad;
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
-    for (at.step = w->last - 1; at.n_rows && at.step >= w->first; at.step--) {
-        for (int32_t k = 0; k < w->r->p->n_states; k++) settle_leaving(w, k, at);
-        reverse_tasks(w, &b->tasks[SQI_LOOP], at);
+    for (int64_t s = w->last - 1; s >= w->first; s--) {
+        sqi_window one = { s, 1, at.row, sqi_rows_at(w->r, at, s) };
+        for (int32_t k = 0; one.n_rows && k < w->r->p->n_states; k++) settle_leaving(w, k, one);
+        if (one.n_rows) reverse_tasks(w, &b->tasks[SQI_LOOP], one);
     }
     sqi_workers_meet(w->others);
 }
 
 /* ---- Weight gradients ---------------------------------------------------------------------- */
 
-static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int64_t rows)
+/* The last of so many rows: those of the block, or those of x that differ. */
+static const void *last_row(const sqi_worker *w, sqi_array a, int64_t width, int64_t rows,
+                            bool of_rows)
 {
     const sqi_run_of *r = w->r;
     const sqi_place *p = &(a.gradient ? r->grad : r->value)[a.value];
-    return sqi_at_step(w, p, w->first) + (size_t)((rows - 1) * width) * r->real;
+    const sqi_value *v = &r->p->values[a.value];
+    bool gaps = r->sorted && v->kind == SQI_ENTERS && !a.gradient;
+    sqi_place dense = { gaps ? r->sorted->entered[v->state] : NULL, p->unit, SQI_OF_BLOCK, 0 };
+    const char *first =
+        of_rows ? r->table[a.value] : sqi_at_step(w, gaps ? &dense : p, w->first);
+    return first + (size_t)((rows - 1) * width) * r->real;
 }
 
 static int64_t last_dim(const sqi_value *v) { return v->shape.dim[v->shape.rank - 1]; }
@@ -267,7 +306,7 @@ static bool find_targets(const sqi_worker *w, int32_t number)
 {
     const sqi_run_of *r = w->r;
     const sqi_defer *d = &r->back->defers[number];
-    char *partial = r->divided ? r->partials[number] : NULL;
+    char *partial = r->divided && !d->of_rows ? r->partials[number] : NULL;
     bool wanted = false;
     for (int32_t s = 0; s <= d->n_lefts; s++)
         for (int32_t i = 0; i < d->n_parts; i++) {
@@ -305,22 +344,21 @@ static sqi_grad_product product_of(const sqi_plan *p, const sqi_defer *d, int64_
                                .last = p->kern->of[p->dtype].panels(d->n_parts, width) };
 }
 
-/* One block's share of the gradients of weights: rows from the last to the first. */
-void sqi_run_defer(const sqi_worker *w, int32_t number)
+/* A share of the gradients of weights: rows from the last to the first. */
+static void run_defer(const sqi_worker *w, int32_t number, int64_t rows, bool of_rows)
 {
     const sqi_run_of *r = w->r;
     const sqi_defer *d = &r->back->defers[number];
     int32_t l = d->n_lefts, n = d->n_parts;
     int64_t *a_row = w->a_row, *g_row = a_row + l, *width = g_row + n;
-    int64_t rows = (w->last - w->first) * d->rows;
     if (rows == 0 || !find_targets(w, number)) return;
     sqi_grad_product p = product_of(r->p, d, rows, width);
     for (int32_t i = 0; i < n; i++) {
-        w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows);
+        w->a[l + i] = last_row(w, d->parts[i], p.n[i], rows, of_rows);
         g_row[i] = -p.n[i];
     }
     for (int32_t s = 0; s < l; s++) {
-        w->a[s] = last_row(w, d->lefts[s], p.m[s], rows);
+        w->a[s] = last_row(w, d->lefts[s], p.m[s], rows, of_rows);
         a_row[s] = -p.m[s];
     }
     p.a = w->a;
@@ -329,11 +367,29 @@ void sqi_run_defer(const sqi_worker *w, int32_t number)
     p.g_row = g_row;
     p.c = w->c;
     p.sums = w->c + l * n;
-    p.resume = r->divided;
+    p.resume = r->divided && !of_rows;
     p.first = p.last * w->i / w->n;
     p.last = p.last * (w->i + 1) / w->n;
-    if (r->arith->grad_scratch(&p)) p.scratch = w->packed;
+    if (!of_rows && r->arith->grad_scratch(&p)) p.scratch = w->packed;
     r->arith->grad_product(&p);
+}
+
+void sqi_run_defer(const sqi_worker *w, int32_t number)
+{
+    int64_t rows = 0;
+    for (int64_t s = w->first; s < w->last; s++)
+        rows += sqi_defer_rows(w->r->u, &w->r->back->defers[number], s);
+    run_defer(w, number, rows, false);
+}
+
+void sqi_run_defer_rows(const sqi_worker *w, int32_t number)
+{
+    run_defer(w, number, w->r->u->rows->n, true);
+}
+
+int64_t sqi_defer_rows(const sqi_planned *u, const sqi_defer *d, int64_t step)
+{
+    return u->shrunk ? d->rows / u->plan->batch * sqi_active(u->shrunk, step) : d->rows;
 }
 
 size_t sqi_defer_width(const sqi_back *b)
@@ -346,11 +402,13 @@ size_t sqi_defer_width(const sqi_back *b)
     return most;
 }
 
-size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int64_t *sizes)
+size_t sqi_packed_bytes(const sqi_planned *u, const sqi_back *b, int64_t units, int64_t *sizes)
 {
+    const sqi_plan *p = u->plan;
     size_t most = 0;
     for (int32_t j = 0; j < b->n_defers; j++) {
-        sqi_grad_product q = product_of(p, &b->defers[j], steps * b->defers[j].rows, sizes);
+        int64_t rows = b->defers[j].rows / (u->shrunk ? p->batch : 1) * units;
+        sqi_grad_product q = product_of(p, &b->defers[j], rows, sizes);
         size_t bytes = p->kern->of[p->dtype].grad_scratch(&q);
         if (bytes > most) most = bytes;
     }
@@ -360,7 +418,7 @@ size_t sqi_packed_bytes(const sqi_plan *p, const sqi_back *b, int64_t steps, int
 /* The block that holds a step, or what the sweep sees of it. */
 static int64_t block_begin(const sqi_run_of *r, int64_t step)
 {
-    int64_t first = step / r->u->block * r->u->block, low = r->u->span.low;
+    int64_t first = sqi_block_begin(r->u, step), low = r->u->span.low;
     if (sqi_parts_single(r)) return step;
     return first < low ? low : first;
 }
@@ -374,17 +432,22 @@ static void job(void *context, sqi_workers *others, int32_t i, int32_t n)
     for (int64_t end = r->to; end > r->from; end = w->first) {
         int64_t first = block_begin(r, end - 1);
         sqi_enter_block(w, first < r->from ? r->from : first, end);
+        if (r->sorted) sqi_sorted_in(w);
         begin_block(w);
         if (r->sinks) over_steps(w, SQI_SINK);
         over_rows(w);
         if (r->norms) sqi_note_norms(w);
         over_steps(w, SQI_HOIST);
+        if (r->sorted) sqi_sorted_out(w);
+        if (r->table) sqi_rows_add(w);
         if (r->parts) sqi_parts_block(w);
         for (int32_t d = 0; !sqi_parts_apart(r) && d < r->back->n_defers; d++) {
+            if (r->back->defers[d].of_rows) continue;
             sqi_run_defer(w, d); /* two of them may add to one weight */
             sqi_workers_meet(w->others);
         }
     }
+    if (r->table && r->from == r->u->span.low) sqi_rows_end(w);
 }
 
 /* ---- Where gradients lie ------------------------------------------------------------------- */
@@ -416,17 +479,25 @@ static bool place_state(sqi_run_of *r, int32_t v)
 {
     int32_t k = r->p->values[v].state, in = r->p->enters[k];
     const sqi_stretches *b = r->u->stretch;
-    size_t bytes = sqi_value_bytes(r->p, v);
-    int64_t steps = b ? b->piece : r->u->block;
-    char *g = b ? sqi_run_room(r, ((size_t)steps + 1) * bytes)
-                : sqi_wake_at(r->u, r->lane, k, SQI_NO_STEP);
+    size_t bytes = sqi_value_bytes(r->p, v), unit = sqi_unit_bytes(r->u, v);
+    size_t units = (size_t)sqi_block_units(r->u);
+    bool apart = b || r->sorted;
+    char *g = apart ? sqi_run_room(r, units * unit + bytes)
+                    : sqi_wake_at(r->u, r->lane, k, SQI_NO_STEP);
     if (!g) return false;
-    r->grad[v] = (sqi_place){ g + bytes, bytes, b ? SQI_OF_BLOCK : SQI_OF_ALL };
-    r->grad[in] = (sqi_place){ g, bytes, r->grad[v].origin };
+    r->grad[v] = (sqi_place){ g + bytes, unit, apart ? SQI_OF_BLOCK : SQI_OF_ALL, 0 };
+    r->grad[in] = r->grad[v];
+    r->grad[in].lag = 1;
     r->sunk[v] = r->sunk[in] = r->grad[v];
     if (!r->back->sunk[k]) return true;
-    r->sunk[v] = (sqi_place){ sqi_run_room(r, (size_t)steps * bytes), bytes, SQI_OF_BLOCK };
+    r->sunk[v] = (sqi_place){ sqi_run_room(r, units * unit), unit, SQI_OF_BLOCK, 0 };
     return r->sunk[v].base != NULL;
+}
+
+/* Of a KEPT gradient. */
+static int32_t slot_of(const sqi_run_of *r, int32_t v)
+{
+    return r->back->tapped[v] ? r->tap[v] : sqi_slot_output(r->p);
 }
 
 static bool place_value(sqi_run_of *r, int32_t v)
@@ -436,20 +507,21 @@ static bool place_value(sqi_run_of *r, int32_t v)
     const sqi_stretches *b = r->u->stretch;
     sqi_room room = room_of(p, r->back, v);
     sqi_place *at = &r->grad[v];
-    *at = (sqi_place){ .step = sqi_value_bytes(p, v) };
-    if (x->kind == SQI_X) at->base = r->gx[0];
-    else if (x->kind == SQI_OUTER)
-        *at =
-            (sqi_place){ x->room == SQI_OUTSIDE ? r->gx[r->u->first_outer + x->operand] : NULL,
-                         0, SQI_OF_ALL };
-    else if (room == SQI_KEPT && !b)
-        at->base =
-            sqi_wake_at(r->u, r->lane, r->back->tapped[v] ? r->tap[v] : sqi_slot_output(p), 0);
+    *at = (sqi_place){ .unit = sqi_unit_bytes(r->u, v) };
+    if (x->kind == SQI_X && r->sorted)
+        *at = (sqi_place){ r->sorted->x, at->unit, SQI_OF_BLOCK, 0 };
+    else if (x->kind == SQI_X) at->base = r->gx[0];
+    else if (x->kind == SQI_OUTER) {
+        at->unit = 0;
+        if (x->room == SQI_OUTSIDE) at->base = r->gx[r->u->first_outer + x->operand];
+    } else if (room == SQI_KEPT && r->sorted)
+        *at = (sqi_place){ r->sorted->window[slot_of(r, v)], at->unit, SQI_OF_BLOCK, 0 };
+    else if (room == SQI_KEPT && !b) at->base = sqi_wake_at(r->u, r->lane, slot_of(r, v), 0);
     else if (room == SQI_STEP || room == SQI_BLOCK || room == SQI_KEPT) {
-        int64_t steps = b ? b->piece : r->u->block;
+        size_t units = (size_t)sqi_block_units(r->u);
         at->origin = SQI_OF_BLOCK;
-        at->base = sqi_run_room(r, (room == SQI_STEP ? 1 : (size_t)steps) * at->step);
-        if (room == SQI_STEP) at->step = 0;
+        at->base = sqi_run_room(r, room == SQI_STEP ? sqi_value_bytes(p, v) : units * at->unit);
+        if (room == SQI_STEP) at->unit = 0;
         if (!at->base) return false;
     }
     r->sunk[v] = *at;
@@ -479,7 +551,7 @@ size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b)
 {
     size_t bytes = 0;
     for (int32_t j = 0; j < b->n_defers; j++)
-        for (int32_t s = 0; s <= b->defers[j].n_lefts; s++)
+        for (int32_t s = 0; !b->defers[j].of_rows && s <= b->defers[j].n_lefts; s++)
             for (int32_t i = 0; i < b->defers[j].n_parts; i++) {
                 int32_t to = target_of(&b->defers[j], s, i);
                 if (to >= 0) bytes += sqi_aligned(sqi_value_bytes(p, to));
@@ -511,11 +583,13 @@ int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer)
     return adders;
 }
 
-bool sqi_divisible(const sqi_plan *p, const sqi_back *b, int64_t block)
+bool sqi_divisible(const sqi_planned *u, const sqi_back *b)
 {
-    enum { ONE_CHAIN = 1024 }; /* rows; sqi_grad_product cuts more of them into several */
+    const sqi_plan *p = u->plan;
+    int64_t units = u->shrunk ? u->shrunk->most_rows : u->block;
     for (int32_t d = 0; d < b->n_defers; d++)
-        if (b->defers[d].rows > ONE_CHAIN / block) return false;
+        if (b->defers[d].rows / (u->shrunk ? p->batch : 1) * units > SQI_ONE_CHAIN)
+            return false;
     for (int32_t j = 0; j < p->n_outer; j++)
         if (sqi_plan_adders(p, b, p->outer[j]) > 1) return false;
     return true;
@@ -527,7 +601,7 @@ static void add_partials(const sqi_run_of *r)
     const sqi_worker *w = r->workers;
     for (int32_t j = 0; j < r->back->n_defers; j++) {
         const sqi_defer *d = &r->back->defers[j];
-        if (!find_targets(w, j)) continue;
+        if (d->of_rows || !find_targets(w, j)) continue;
         for (int32_t s = 0; s <= d->n_lefts; s++)
             for (int32_t i = 0; i < d->n_parts; i++) {
                 int32_t to = target_of(d, s, i);
@@ -557,7 +631,7 @@ static bool make_packed(sqi_run_of *r)
     size_t n = sqi_defer_width(r->back);
     int64_t *sizes = sqi_run_take(r, n, sizeof *sizes);
     if (!sizes) return false;
-    size_t bytes = sqi_packed_bytes(r->p, r->back, b ? b->piece : r->u->block, sizes);
+    size_t bytes = sqi_packed_bytes(r->u, r->back, sqi_block_units(r->u), sizes);
     for (int32_t i = 0; bytes && i < r->n_workers && (!b || i < b->threads); i++) {
         r->workers[i].packed = sqi_run_room(r, bytes);
         if (!r->workers[i].packed) return false;
@@ -568,20 +642,24 @@ static bool make_packed(sqi_run_of *r)
 bool sqi_reverse_open(sqi_run_of *r)
 {
     const sqi_stretches *b = r->u->stretch;
+    const sqi_shrunk *g = r->u->shrunk;
     r->last = r->wake->top + 1;
+    if (g && r->last > g->steps) r->last = g->steps;
     if (r->lane != SQI_LANE_USER) r->watch = NULL;
     r->sinks = r->back->tasks[SQI_SINK].n > 0;
-    return sqi_parts_open(r) && sqi_run_places(r) && find_places(r) &&
-           sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
-           sqi_parts_ready(r) && sqi_watch_open(r);
+    bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) && sqi_rows_open_reverse(r) &&
+              sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
+              sqi_parts_ready(r) && sqi_watch_open(r);
+    if (ok) sqi_sorted_begin(r);
+    return ok;
 }
 
 void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
 {
     const sqi_stretches *b = r->u->stretch;
     for (int32_t i = 0; i < r->n_workers; i++)
-        r->workers[i].origin[SQI_OF_STRETCH] = b ? b->origin : 0;
-    int64_t end = b ? (from / r->u->block + 1) * r->u->block : to;
+        r->workers[i].origin[SQI_OF_STRETCH] = b ? sqi_units_before(r->u, b->origin) : 0;
+    int64_t end = b ? sqi_block_end(r->u, from) : to;
     bool begins = to == (end < r->last ? end : r->last), ends = from == block_begin(r, from);
     r->divided = b && r->partials && !r->parts && !(begins && ends);
     if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
@@ -612,8 +690,10 @@ void sqi_reverse_end(const sqi_run_of *r)
 {
     for (int32_t k = 0; k < r->p->n_states && r->u->span.low == 0; k++) {
         void *to = r->gx[r->u->first_state + k];
-        if (to && r->back->crossed[k])
-            r->arith->axpy(r->p->values[r->p->leaves[k]].size, 1, r->grad[r->p->enters[k]].base,
+        int32_t v = r->p->leaves[k];
+        if (to && r->sorted) sqi_sorted_initial(r, k, to);
+        else if (to && r->back->crossed[k])
+            r->arith->axpy(r->p->values[v].size, 1, r->grad[v].base - sqi_value_bytes(r->p, v),
                            to);
     }
 }

@@ -27,7 +27,7 @@ static bool product_ready(const order *o, const sqi_value *v)
 
 static bool same_lefts(const sqi_plan *p, const sqi_value *a, const sqi_value *b)
 {
-    bool same = a->n == b->n && a->by_row == b->by_row;
+    bool same = a->n == b->n && a->by_row == b->by_row && a->of_rows == b->of_rows;
     for (int32_t i = 0; same && i < a->n; i++)
         same = p->terms[a->first + i].left == p->terms[b->first + i].left;
     return same;
@@ -95,6 +95,7 @@ static bool emit_product(order *o, sqi_tasks *to, int32_t first, sqi_phase phase
     k.rows = 1;
     for (int32_t i = lead->by_row; i + 1 < lead->shape.rank; i++) k.rows *= lead->shape.dim[i];
     k.sharable = lead->by_row;
+    k.of_rows = lead->of_rows;
     return pack_forward(o->t, p, &k) && sqi_task_push(o->t, p, to, &k);
 }
 
@@ -107,6 +108,20 @@ static bool operands_ready(const order *o, const sqi_value *v)
     return true;
 }
 
+/* Ops that keep rows apart as long as they work along another axis, attr->k[0], than the rows'; and a
+ * reshape where operand and result have rows. */
+static bool keeps_rows(const sqi_plan *p, const sqi_value *v)
+{
+    static const sq_op *const along[] = { &sq_op_pad, &sq_op_concat, &sq_op_softmax,
+                                          &sq_op_log_softmax, &sq_op_sum_axis };
+    bool keeps = v->op == &sq_op_reshape;
+    for (size_t i = 0; i < sizeof along / sizeof *along; i++)
+        keeps |= v->op == along[i] &&
+                 sqi_axis(p->values[p->operands[v->first]].shape, v->attr->k[0]) > 0;
+    for (int32_t k = 0; k < v->n; k++) keeps &= p->values[p->operands[v->first + k]].by_row;
+    return keeps && v->by_row;
+}
+
 /* Rows may be dealt out when row b of the result comes from row b of what has rows. What comes
  * from outside must be the same for all rows: of a [B,..] it is not known whether it is. All of
  * the right operand of a product belongs to every row. */
@@ -115,6 +130,7 @@ static bool call_sharable(const sqi_plan *p, const sqi_value *v)
     bool product =
         v->op == &sq_op_matmul || v->op == &sq_op_matmul_nt || v->op == &sq_op_affine;
     bool sharable = v->by_row && v->shape.rank >= 2 && v->op->flags & SQ_ROWWISE;
+    if (keeps_rows(p, v)) return true;
     for (int32_t k = 0; k < v->n; k++) {
         const sqi_value *x = &p->values[p->operands[v->first + k]];
         bool same_rank = x->shape.rank == v->shape.rank;
@@ -268,10 +284,12 @@ static void find_rooms(order *o)
                     w->kind == SQI_PRODUCT ? p->terms[w->first + k].left
                                            : p->operands[w->first + k],
                     w->phase, o->task[v]);
-        if (w->kind == SQI_PRODUCT && w->from >= 0) read_by(o, w->from, w->phase, o->task[v]);
+        /* a product picks its rows itself where they repeat */
+        if (w->kind == SQI_PRODUCT && w->from >= 0 && !p->values[w->from].of_rows)
+            read_by(o, w->from, w->phase, o->task[v]);
     }
     for (int32_t v = 0; v < p->n_values; v++) /* what nobody reads must lie somewhere, too */
-        if (sqi_is_operation(&p->values[v]) && !p->values[v].room)
+        if (sqi_is_operation(&p->values[v]) && !p->values[v].room && !p->values[v].of_rows)
             p->values[v].room = p->values[v].kind == SQI_MAP ? SQI_TILE : SQI_BLOCK;
 }
 
@@ -288,7 +306,7 @@ static void count_work(sqi_plan *p)
 {
     for (int32_t i = 0; i < p->n_values; i++) {
         const sqi_value *v = &p->values[i];
-        for (int32_t k = 0; v->kind == SQI_PRODUCT && k < v->n; k++) {
+        for (int32_t k = 0; v->kind == SQI_PRODUCT && !v->of_rows && k < v->n; k++) {
             const sqi_term *m = &p->terms[v->first + k];
             p->flops += 2 * v->size * term_depth(p, m);
         }

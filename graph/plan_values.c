@@ -257,7 +257,15 @@ typedef struct sum {
     sqi_term *terms;
     int32_t *vectors, *rest, *parts; /* parts: values that dissolve in it */
     int32_t n_terms, n_vectors, n_rest, n_parts;
+    bool pays; /* hoisting */
 } sum;
+
+/* Whether term i is taken ahead of the phase that the sum is in. */
+static bool goes_ahead(const sqi_plan *p, const sum *s, int32_t i)
+{
+    int32_t left = s->terms[i].left;
+    return p->values[left].phase == SQI_HOIST && (s->pays || (p->x_repeats && left == p->x));
+}
 
 static bool sum_room(sq_tape *t, sqi_plan *p, sum *s)
 {
@@ -314,14 +322,13 @@ static int32_t add_vectors(sq_tape *t, sqi_plan *p, const sum *s)
     return all;
 }
 
-/* Makes v the product of the terms whose left operand is hoisted (or is not, or all: `which`). */
+/* Makes v the product of the terms that go ahead (or do not, or all: `which`). */
 enum { HOISTED, NOT_HOISTED, ALL_TERMS };
 static bool set_product(sq_tape *t, sqi_plan *p, int32_t v, const sum *s, int which)
 {
     int32_t first = p->n_terms;
     for (int32_t i = 0; i < s->n_terms; i++) {
-        bool hoisted = p->values[s->terms[i].left].phase == SQI_HOIST;
-        if (which != ALL_TERMS && hoisted != (which == HOISTED)) continue;
+        if (which != ALL_TERMS && goes_ahead(p, s, i) != (which == HOISTED)) continue;
         if (!push_term(t, p, s->terms[i])) return false;
     }
     p->values[v].kind = SQI_PRODUCT;
@@ -374,12 +381,13 @@ static bool hoisting_pays(const sqi_plan *p)
 }
 
 /* Rewrites the sum whose root is v. */
-static bool rewrite(sq_tape *t, sqi_plan *p, int32_t v, const sum *s)
+static bool rewrite(sq_tape *t, sqi_plan *p, int32_t v, sum *s)
 {
     int32_t hoisted = 0, from = SQI_NO_VALUE, n_rest = s->n_rest;
-    bool loop = p->values[v].phase == SQI_LOOP && hoisting_pays(p);
+    sqi_phase phase = p->values[v].phase;
+    s->pays = phase == SQI_LOOP && hoisting_pays(p);
     for (int32_t i = 0; i < s->n_terms; i++)
-        hoisted += loop && p->values[s->terms[i].left].phase == SQI_HOIST;
+        hoisted += phase != SQI_HOIST && goes_ahead(p, s, i);
     if (hoisted == s->n_terms && !n_rest) hoisted = 0; /* a state that is all of it */
     int32_t bias = add_vectors(t, p, s);
     if (s->n_vectors && bias < 0) return false;
@@ -426,6 +434,20 @@ static bool find_sums(sq_tape *t, sqi_plan *p)
         if (s.n_terms && !rewrite(t, p, v, &s)) return false;
     }
     return true;
+}
+
+/* Products of x alone, whose rows repeat. */
+static void find_rows(sqi_plan *p)
+{
+    bool any = false;
+    for (int32_t i = 0; p->x_repeats && i < p->n_values; i++) {
+        sqi_value *v = &p->values[i];
+        if (v->kind != SQI_PRODUCT || v->phase != SQI_HOIST || v->from >= 0) continue;
+        v->of_rows = true;
+        for (int32_t k = 0; k < v->n; k++) v->of_rows &= p->terms[v->first + k].left == p->x;
+        any |= v->of_rows;
+    }
+    p->x_repeats = any;
 }
 
 /* ---- What a chain can run ------------------------------------------------------------------ */
@@ -482,9 +504,11 @@ bool sqi_plan_read(sq_tape *t, sqi_plan *p, const sqi_trace *r)
 {
     p->batch = r->batch;
     p->n_states = r->n_states;
+    p->x_repeats = r->repeats != NULL;
     if (!read_nodes(t, p, r) || !read_ends(t, p, r) || !find_phases(t, p)) return false;
     count_uses(p);
     if (!find_sums(t, p)) return false;
+    find_rows(p);
     find_maps(p);
     return find_outer(t, p);
 }

@@ -61,10 +61,12 @@ void sqi_note(const sqi_worker *w, int32_t v, int64_t step)
 void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const char *written)
 {
     const sqi_run_of *r = w->r;
-    if (!w->found || r->arith->finite(at.n_steps * n, written)) return;
-    for (int64_t i = 0; i < at.n_steps; i++)
-        if (!r->arith->finite(n, written + (size_t)(i * n) * r->real))
-            sqi_note(w, v, at.step + i);
+    if (!w->found || r->arith->finite(sqi_rows_in(r, at) * n, written)) return;
+    for (int64_t s = at.step; s < at.step + at.n_steps; s++) {
+        int64_t here = sqi_rows_at(r, at, s) * n;
+        if (!r->arith->finite(here, written)) sqi_note(w, v, s);
+        written += (size_t)here * r->real;
+    }
 }
 
 /* ---- A run under watch --------------------------------------------------------------------- */
@@ -73,8 +75,10 @@ void sqi_look(const sqi_worker *w, int32_t v, int64_t n, sqi_window at, const ch
  * gradients do not stay. */
 static bool make_norms(sqi_run_of *r)
 {
-    size_t n = (size_t)(r->last - r->u->span.low);
-    r->norms = sqi_run_take(r, n, (size_t)r->p->n_states * sizeof *r->norms);
+    size_t n = r->last > r->u->span.low ? (size_t)(r->last - r->u->span.low) : 0;
+    n *= (size_t)r->p->n_states;
+    r->norms = sqi_run_take(r, n, sizeof *r->norms);
+    for (size_t i = 0; r->norms && i < n; i++) r->norms[i] = 0;
     return r->norms != NULL;
 }
 
@@ -87,7 +91,8 @@ bool sqi_watch_open(sqi_run_of *r)
     memset(found, 0, (size_t)r->n_workers * sizeof *found);
     for (int32_t i = 0; i < r->n_workers; i++)
         r->workers[i].found = w->ask.nonfinite ? &found[i] : NULL;
-    bool all_along = w->ask.limit > 0 || w->ask.growth > 0 || r->u->stretch;
+    bool thresholds = w->ask.limit > 0 || w->ask.growth > 0;
+    bool all_along = thresholds || r->u->stretch || r->u->shrunk;
     return !r->back || !all_along || make_norms(r);
 }
 
@@ -97,13 +102,20 @@ static double *norms_at(const sqi_run_of *r, int64_t step)
     return r->norms + (step - r->u->span.low) * r->p->n_states;
 }
 
+void sqi_note_past(const sqi_run_of *r, int32_t k, int64_t step, double squared)
+{
+    if (r->norms && step >= r->u->span.low && step < r->last) norms_at(r, step)[k] += squared;
+}
+
 static void note_step(const sqi_worker *w, int64_t step)
 {
     const sqi_run_of *r = w->r;
+    int64_t units = sqi_units_before(r->u, step + 1) - sqi_units_before(r->u, step);
     for (int32_t k = 0; k < r->p->n_states; k++) {
         int32_t v = r->p->leaves[k];
-        const char *g = sqi_at_step(w, &r->grad[v], step);
-        norms_at(r, step)[k] = sqrt(r->arith->sumsq(r->p->values[v].size, g));
+        int64_t n = (int64_t)(sqi_unit_bytes(r->u, v) / r->real) * units;
+        double *norm = &norms_at(r, step)[k];
+        *norm = sqrt(*norm + r->arith->sumsq(n, sqi_at_step(w, &r->grad[v], step)));
     }
 }
 
@@ -185,9 +197,12 @@ static sqi_norms norms_before(sqi_moment *m, const sqi_run_of *r)
     for (int64_t j = 0; to && j < n; j++)
         for (int32_t k = 0; k < of; k++) {
             int32_t leaf = r->p->leaves[k];
-            const char *at =
-                r->u->kept[leaf] + (size_t)(m->step - j - origin) * sqi_value_bytes(r->p, leaf);
-            to[j * of + k] = sqrt(r->arith->sumsq(r->p->values[leaf].size, at));
+            size_t bytes = sqi_value_bytes(r->p, leaf);
+            char *copy = r->u->shrunk ? sqi_moment_take(m, 1, bytes) : NULL;
+            if (r->u->shrunk && !copy) return (sqi_norms){ .at = NULL };
+            if (copy) sqi_shrunk_value(r->u, k, m->step - 1 - j, copy);
+            const char *at = r->u->kept[leaf] + (size_t)(m->step - j - origin) * bytes;
+            to[j * of + k] = sqrt(r->arith->sumsq(r->p->values[leaf].size, copy ? copy : at));
         }
     return (sqi_norms){ to, of, to ? n : 0, of };
 }
@@ -216,6 +231,16 @@ typedef struct rewind {
     void **g; /* [n] gradients by node */
 } rewind;
 
+/* The gradient of state k after a step. */
+static const char *total_of(const rewind *b, int32_t k, int64_t step)
+{
+    const sqi_run_of *r = b->r;
+    int32_t v = r->p->leaves[k];
+    if (!r->sorted) return sqi_at_step(r->workers, &r->grad[v], step);
+    char *copy = sqi_moment_take(b->m, 1, sqi_value_bytes(r->p, v));
+    return copy ? sqi_sorted_total(r, k, step, copy) : NULL;
+}
+
 /* The gradient of a value as the run left it; `whole`: with what its own step sent. NULL: none. */
 static const char *left_behind(const rewind *b, uint32_t i, bool *whole)
 {
@@ -224,7 +249,7 @@ static const char *left_behind(const rewind *b, uint32_t i, bool *whole)
     int64_t step = b->m->step;
     *whole = true;
     for (int32_t k = 0; k < p->n_states; k++)
-        if (b->m->leaves[k] == i) return sqi_at_step(r->workers, &r->grad[p->leaves[k]], step);
+        if (b->m->leaves[k] == i) return total_of(b, k, step);
     for (int32_t slot = p->n_states; slot < sqi_n_slots(p); slot++) {
         int32_t v = sqi_slot_value(p, slot);
         if (v < 0 || sqi_trace_node(p, v) != i || p->values[v].state >= 0) continue;
@@ -318,8 +343,8 @@ static void tell_before(const rewind *b)
     before.step--;
     for (int32_t k = 0; k < p->n_states; k++) {
         const sqi_value *v = &p->values[p->leaves[k]];
-        const char *g = sqi_at_step(r->workers, &r->grad[p->enters[k]], b->m->step);
-        if (before.step < r->u->span.low || sqi_all_finite(r->t, &v->shape, g)) continue;
+        const char *g = before.step < r->u->span.low ? NULL : total_of(b, k, before.step);
+        if (!g || sqi_all_finite(r->t, &v->shape, g)) continue;
         sqi_watch_tell_gradient(r->t, &before, b->m->leaves[k], -1, g, NULL);
     }
 }

@@ -36,8 +36,8 @@ typedef struct sq_unroll_options {
 
     /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, and the sums of
-     * their gradients over one block of steps), outputs, input gradients and gradients asked for
+     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, the sums of
+     * their gradients over one block of steps, and products with the rows of a table), outputs, input gradients and gradients asked for
      * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
      * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
      * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
@@ -88,8 +88,14 @@ typedef struct sq_unroll_options {
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
      * for a step (sq_unrolled_output, _state, _named, SQ_OUTPUTS_LAST) counts in the order they ran. */
     bool reverse;
-    /* lengths run on all B rows in every step, as a mask does. Otherwise a plan may sort the rows
-     * by length and leave out those that have ended: the same bits, without their work. */
+    /* lengths run on all B rows in every step, as a mask does. Otherwise a plan sorts the rows by length
+     * and leaves out those that have ended, without their work, if the step keeps rows apart (ops with
+     * SQ_ROWWISE and their like, nothing with B rows from outside). All that goes with rows has the same
+     * bits (a gradient that is 0 may have the other sign); weight gradients are added up in blocks
+     * of other lengths, so they agree to rounding. In both, whatever the threads and the budget, the
+     * bits are the same. A named value of a row that has ended is then 0, and a gradient sent to it goes
+     * nowhere; statistics of gates are of the other rows. A budget leaves out the sorted copy of x
+     * and the gradients that wait for a row's last step. */
     bool keep_padding;
 } sq_unroll_options;
 

@@ -422,6 +422,7 @@ sqi_budget *sqi_budget_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const s
                           .grad = sqi_budget_grad,
                           .reached = sqi_budget_reached,
                           .reverse = sqi_budget_reverse,
+                          .push = sqi_budget_push,
                           .value = value_of,
                           .release = release,
                           .unkept = "unroll with options.state_grads, or mark it with "

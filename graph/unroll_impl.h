@@ -3,6 +3,7 @@
  *     unroll_aside    one step, called aside (core/rerun.c), and the states between two steps
  *     unroll_budget   what it takes, the schedule, the way forward, parts and their values
  *     unroll_back     the sweep: stretch after stretch, as the schedule says
+ *     unroll_push     forward mode
  *
  * A *slot* names what others may ask of a step: states 0 .. n-1, the output n, named values after
  * it. What somebody asked for has an entry by slot and step; only it has memory of its own.
@@ -201,5 +202,9 @@ const void *sqi_budget_grad(const sqi_span *span, const sq_tape *t, int lane, in
                             int64_t step, bool *kept);
 bool sqi_budget_reached(const sqi_span *span, const sq_tape *t, int lane);
 bool sqi_budget_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
+
+/* ---- unroll_push.c ---- */
+
+bool sqi_budget_push(sqi_span *span, sq_tape *t, struct sqi_tangents *tangents);
 
 #endif

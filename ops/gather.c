@@ -198,6 +198,20 @@ sq_var sq_scatter_add(sq_var x, const int32_t *ids, int64_t n, int64_t rows)
 
 /* ---- one_hot ---------------------------------------------------------------------------- */
 
+/* A copy of the ids in the constant's attributes: its rows are those of the unit matrix, which a
+ * plan makes use of. False after posting. */
+static bool keep_ids(sq_tape *t, sqi_node *n, const sq_attr *ids)
+{
+    size_t bytes = (size_t)ids->n_ids * sizeof *ids->ids;
+    sq_attr *own = sqi_tape_alloc(t, sizeof *own);
+    int32_t *copy = own ? sqi_tape_alloc(t, bytes) : NULL;
+    if (!copy) return false;
+    if (bytes) memcpy(copy, ids->ids, bytes);
+    *own = (sq_attr){ .ids = copy, .n_ids = ids->n_ids };
+    n->attr = own;
+    return true;
+}
+
 /* The constant is written in place: a training loop that uses it allocates nothing. */
 sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes)
 {
@@ -207,7 +221,9 @@ sq_var sqi_one_hot(sq_tape *t, const sq_attr *ids, int64_t classes)
         return (sq_var){ 0 };
     sq_var v = sq_zeros(t, shape);
     if (!sq_ok(v)) return v;
-    char *values = sqi_node_find(t, v.id)->value;
+    sqi_node *n = sqi_node_find(t, v.id);
+    if (!ids->mask && !keep_ids(t, n, ids)) return (sq_var){ 0 };
+    char *values = n->value;
     for (int64_t i = 0; i < ids->n_ids; i++) {
         if (ids->mask && !ids->mask[i]) continue;
         size_t at = (size_t)(i * classes + ids->ids[i]) * sq_dtype_size(t->dtype);

@@ -72,12 +72,13 @@ typedef struct sqi_panels {
 } sqi_panels;
 
 /* Where the columns of one part go: c = from + product. from may be c, or NULL for zeros; its rows
- * are from_row apart, 0 for a bias. */
+ * are from_row apart, 0 for a bias. Row i of the product takes row i of it, or row pick[i]. */
 typedef struct sqi_out {
     void *c;
     int64_t c_row;
     const void *from;
     int64_t from_row;
+    const int32_t *pick; /* [m] or NULL */
 } sqi_out;
 
 /* C_p[i,j] = From_p[i,j] + sum_s sum_k A_s[i,k] B_(s,p)[k,j] for i < m and the panels first to

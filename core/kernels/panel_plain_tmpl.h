@@ -61,9 +61,10 @@ static void OF_REAL(product)(const sqi_panel_product *p)
         for (int64_t i = 0; i < p->m; i++) {
             real sum[STRIP] = { 0 }, *c = (real *)o->c + i * o->c_row + s.at;
             (p->single ? OF_REAL(sum_row_by_four) : OF_REAL(sum_row))(p, i, b, sum);
+            int64_t at = o->pick ? o->pick[i] : i;
             if (o->from)
                 for (int64_t j = 0; j < s.width; j++)
-                    sum[j] += ((const real *)o->from)[i * o->from_row + s.at + j];
+                    sum[j] += ((const real *)o->from)[at * o->from_row + s.at + j];
             for (int64_t j = 0; j < s.width; j++) c[j] = sum[j];
         }
     }

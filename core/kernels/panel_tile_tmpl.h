@@ -8,12 +8,13 @@
  *
  * Which tile computes an element changes nothing in its sum. */
 
-/* Where one vector of a tile goes: c = from + sum, in `lanes` columns; from may be NULL. */
+/* Where one vector of a tile goes: c = from + sum, in `lanes` columns; from and pick may be NULL. */
 typedef struct OF_REAL(target) {
     real *c;
     int64_t c_row;
     const real *from;
     int64_t from_row, lanes;
+    const int32_t *pick;
 } OF_REAL(target);
 
 /* Rows `row` and following of A times the panels at b, which lie `panel` elements apart; A has
@@ -76,7 +77,8 @@ static void OF_REAL(store_edge)(const OF_REAL(target) * to, int64_t row, const i
 {
     for (int64_t i = 0; i < mr; i++) {
         vec s = sum[i];
-        if (to->from) s += OF_REAL(load_lanes)(to->from + (row + i) * to->from_row, to->lanes);
+        int64_t at = to->pick ? to->pick[row + i] : row + i;
+        if (to->from) s += OF_REAL(load_lanes)(to->from + at * to->from_row, to->lanes);
         OF_REAL(store_lanes)(to->c + (row + i) * to->c_row, s, to->lanes);
     }
 }
@@ -105,7 +107,11 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, const int mr, const int nv, 
         }
         real *c = to->c + t->row * to->c_row;
         const real *from = to->from;
-        if (from) {
+        if (to->pick) {
+            UNROLL
+            for (int i = 0; i < mr; i++)
+                s[i] += *(const vec *)(from + to->pick[t->row + i] * to->from_row);
+        } else if (from) {
             from += t->row * to->from_row;
             UNROLL
             for (int i = 0; i < mr; i++) s[i] += *(const vec *)(from + i * to->from_row);

@@ -133,7 +133,8 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
             if (i + j > start) OF_REAL(next_piece)(b->width, &s);
             const sqi_out *o = &p->out[s.part];
             const real *add = o->from ? (const real *)o->from + s.at : NULL;
-            t.to[j] = (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width };
+            t.to[j] =
+                (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width, o->pick };
         }
         t.b = (const real *)b->data + i / 2 * t.panel;
         t.ahead = (const char *)(t.b + (i + nv < end ? (nv + 1) / 2 * t.panel : 0));
@@ -167,7 +168,7 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
             if (i + j > start) OF_REAL(next_piece)(b->width, &s);
             const sqi_out *o = &p->out[s.part];
             const real *from = o->from;
-            if (from) from += row * o->from_row + s.at;
+            if (from) from += (o->pick ? o->pick[row] : row) * o->from_row + s.at;
             real *c = (real *)o->c + row * o->c_row + s.at;
             if (s.width == VL) {
                 vec v = sum[j];
@@ -259,10 +260,10 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
     for (int64_t j = 0; j < nv; j++) {
         piece s = piece_at(p->n, VL, i + j);
         real *c = p->c[(int64_t)left * p->n_parts + s.part];
-        t.to[j] = (target){ nowhere, 0, NULL, 0, 0 };
+        t.to[j] = (target){ nowhere, 0, NULL, 0, 0, NULL };
         if (!c) continue;
         const real *from = p->resume ? NULL : c + s.at;
-        t.to[j] = (target){ c + s.at, p->n[s.part], from, p->n[s.part], s.width };
+        t.to[j] = (target){ c + s.at, p->n[s.part], from, p->n[s.part], s.width, NULL };
         wanted++;
     }
     if (wanted && p->m[left] > 0)

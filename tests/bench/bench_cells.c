@@ -5,7 +5,8 @@
  * of the input and of the initial states. Its products are 6 B T (I + H) G H flops, G gates.
  * `user` is the LSTM as a newcomer would write it: eight products, biases added, no hints.
  * With --check nothing is timed: every gradient is compared with the same step run eagerly in
- * double. With --steps-growth the time of one time step is told for T = 10^3, 10^4, 10^5. */
+ * double. With --steps-growth the time of one time step is told for T = 10^3, 10^4, 10^5. With
+ * --ragged rows of lengths 1 to 100 take turns with the same rows, all of length 100. */
 #define _POSIX_C_SOURCE 200809L
 #include <seqgrad/seqgrad.h>
 
@@ -32,6 +33,8 @@ static const char *const usage =
     "  --csv                   library,mode,threads,cell,shape,median_ms,min_ms,gflops; a mode in\n"
     "                          double reads plan-f64\n"
     "  --check                 no timing: compare every gradient with eager double\n"
+    "  --ragged                LSTM, B = 64, T = 100, I = 128, H = 256: lengths uniform 1..100\n"
+    "                          against all lengths 100\n"
     "  --steps-growth          LSTM, I = 1, H = 128, B = 1: us per time step as T grows\n"
     "  --help                  this text\n";
 
@@ -158,7 +161,7 @@ typedef struct options {
     sq_dtype dtype;
     int32_t threads;
     double secs;
-    bool csv, check, growth, watch;
+    bool csv, check, growth, ragged, watch;
 } options;
 
 static int fail(const char *what, const char *why)
@@ -176,6 +179,7 @@ typedef struct task {
     sq_params *params;
     sq_cell cell;
     float *x, *r, *state[MAX_STATES];
+    const int32_t *lengths; /* or NULL */
     bool watch;
 } task;
 
@@ -219,7 +223,9 @@ static bool task_init(task *k, const options *o, const kind *which, const shape 
 static sq_status train(sq_tape *t, const task *k, sq_mode mode, leaves *l, sq_mode *ran)
 {
     const shape *s = k->s;
-    const sq_unroll_options o = { .mode = mode, .watch_nonfinite = k->watch };
+    const sq_unroll_options o = { .mode = mode,
+                                  .watch_nonfinite = k->watch,
+                                  .lengths = k->lengths };
     sq_tape_reset(t);
     sq_zero_grads(t);
     l->x = sq_leaf_f32(t, sq_shape3(s->T, s->B, s->I), k->x);
@@ -349,6 +355,84 @@ static int growth(const options *o)
     }
     qsort(ratio, TURNS, sizeof *ratio, by_size);
     printf("ratio of the last to the first: %.3f\n", ratio[TURNS / 2]);
+    return 0;
+}
+
+/* ---- Rows of their own lengths ------------------------------------------------------------- */
+
+enum { ROWS = 64, LONGEST = 100 };
+
+typedef enum batch { RAGGED, ALL_LONG, NO_LENGTHS, N_BATCHES } batch;
+
+/* Uniform in 1..LONGEST; returns the share of all steps that rows take. */
+static double draw_lengths(int32_t ragged[ROWS], int32_t all[ROWS])
+{
+    sq_random r = sq_random_stream(10, 0, 0, 0);
+    double sum = 0;
+    for (int b = 0; b < ROWS; b++) {
+        ragged[b] = 1 + (int32_t)(sq_random_uniform(r, (uint64_t)b, 0) * LONGEST);
+        all[b] = LONGEST;
+        sum += ragged[b];
+    }
+    return sum / (ROWS * LONGEST);
+}
+
+/* The batches take turns, so that all meet the same weather. */
+static int time_batches(const options *o, const kind *which, task *k,
+                        const int32_t *const lengths[N_BATCHES],
+                        double times[N_BATCHES][MAX_ROUNDS], int *rounds, sq_mode *ran)
+{
+    double end = 0;
+    int rc = 0;
+    leaves l;
+    sq_tape *t = new_tape(o->dtype, k->params, o->threads);
+    for (int i = -2; !rc && i < MAX_ROUNDS && (i < 3 || now() < end); i++) {
+        for (int b = 0; !rc && b < N_BATCHES; b++) {
+            double from = now();
+            k->lengths = lengths[b];
+            rc = train(t, k, o->mode, &l, ran) != SQ_OK;
+            if (i >= 0) times[b][i] = now() - from;
+        }
+        if (i < 0) end = now() + o->secs;
+        *rounds = i + 1;
+    }
+    if (rc) fail(which->name, sq_message(t));
+    sq_tape_free(t);
+    return rc;
+}
+
+static int ragged(const options *o)
+{
+    static const shape s = { "ragged", ROWS, LONGEST, 128, 256 };
+    static const char *const names[N_BATCHES] = { "lengths 1..100", "lengths 100",
+                                                  "no lengths" };
+    static double times[N_BATCHES][MAX_ROUNDS], ratio[2][MAX_ROUNDS];
+    int32_t some[ROWS], all[ROWS];
+    const kind *which = o->kind ? o->kind : &kinds[1];
+    double part = draw_lengths(some, all);
+    sq_mode ran = SQ_AUTO;
+    int rounds = 0;
+    task k;
+    int rc = task_init(&k, o, which, &s)
+                 ? time_batches(o, which, &k, (const int32_t *[]){ some, all, NULL }, times,
+                                &rounds, &ran)
+                 : fail(s.name, "out of memory");
+    task_free(&k);
+    if (rc) return rc;
+    printf("%s, B = 64, T = 100, I = 128, H = 256, %s, %d thread%s; rows take %.4f of all "
+           "steps\n",
+           which->name, mode_name(ran), (int)o->threads, o->threads > 1 ? "s" : "", part);
+    for (int i = 0; i < rounds; i++)
+        for (int b = 0; b < 2; b++) ratio[b][i] = times[RAGGED][i] / times[b + 1][i] / part;
+    for (int b = 0; b < N_BATCHES; b++) {
+        qsort(times[b], (size_t)rounds, sizeof **times, by_size);
+        printf("%-16s %10.3f ms\n", names[b], times[b][rounds / 2] * 1e3);
+    }
+    for (int b = 0; b < 2; b++) {
+        qsort(ratio[b], (size_t)rounds, sizeof **ratio, by_size);
+        printf("time of a step that a row takes, against %s: %.3f\n", names[b + 1],
+               ratio[b][rounds / 2]);
+    }
     return 0;
 }
 
@@ -528,6 +612,7 @@ static int read_options(options *o, int argc, char **argv)
         else if (strcmp(argv[i], "--check") == 0) o->check = true;
         else if (strcmp(argv[i], "--watch") == 0) o->watch = true;
         else if (strcmp(argv[i], "--steps-growth") == 0) o->growth = true;
+        else if (strcmp(argv[i], "--ragged") == 0) o->ragged = true;
         else if (strcmp(argv[i], "--help") == 0) return -1;
         else return refuse(argv[i], NULL, "not an option; --help lists them");
         if (rc) return rc;
@@ -553,6 +638,7 @@ int main(int argc, char **argv)
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
     if (o.growth) return growth(&o);
+    if (o.ragged) return ragged(&o);
     if (o.csv && !o.check) puts("library,mode,threads,cell,shape,median_ms,min_ms,gflops");
     if (!o.csv && !o.check)
         printf("%-8s %-16s %-6s %12s %12s %10s\n", "cell", "shape", "mode", "median_ms",

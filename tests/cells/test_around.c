@@ -248,7 +248,8 @@ Test(dropout, mistakes)
             bool none =
                 sq_unroll(t, &cell, drawn_leaf(t, sq_shape3(2, B, IN), 1), NULL, NULL) == NULL;
             cr_expect(none);
-            EXPECT_CONTAINS(sq_message(t), "dropout: the rate must lie in [0,1), it is ");
+            EXPECT_CONTAINS(sq_message(t), kind ? "zoneout: the rate must lie in [0,1)"
+                                                : "dropout: the rate must lie in [0,1)");
             EXPECT_STATUS(t, SQ_ERANGE);
             sq_tape_free(t);
             sq_params_free(p);

@@ -123,6 +123,7 @@ typedef struct task {
     int64_t m, depth[SUMS], width[PARTS], a_row[SUMS];
     const void *a[SUMS];
     block a_block[SUMS], b[SUMS][PARTS], c[PARTS], from[PARTS], data;
+    int32_t *pick[PARTS];
     sqi_out out[PARTS];
     sqi_panels panels;
     sqi_panel_product p;
@@ -150,7 +151,7 @@ static void task_pack(task *t, rng *r)
         }
 }
 
-enum { FROM_NULL, FROM_BIAS, FROM_C, FROM_OTHER };
+enum { FROM_NULL, FROM_BIAS, FROM_C, FROM_OTHER, FROM_PICKED, N_FROM };
 
 static void task_out(task *t, int32_t p, int kind, rng *r)
 {
@@ -163,6 +164,14 @@ static void task_out(task *t, int32_t p, int kind, rng *r)
     if (kind == FROM_OTHER) {
         o->from_row = t->width[p] + rng_below(r, 3);
         t->from[p] = block_new(t->d, t->m ? (t->m - 1) * o->from_row + t->width[p] : 0, r);
+    }
+    if (kind == FROM_PICKED) { /* rows of a table of three, or of one */
+        int rows = 1 + 2 * rng_below(r, 2);
+        o->from_row = t->width[p] + rng_below(r, 3);
+        t->from[p] = block_new(t->d, (rows - 1) * o->from_row + t->width[p], r);
+        t->pick[p] = malloc(((size_t)t->m + 1) * sizeof *t->pick[p]);
+        for (int64_t i = 0; i < t->m; i++) t->pick[p][i] = rng_below(r, rows);
+        o->pick = t->pick[p];
     }
     if (t->from[p].x) o->from = t->from[p].x;
 }
@@ -182,7 +191,7 @@ static task *task_new(const sq_kernels *k, sq_dtype d, int64_t m, int n_sums, in
         for (int p = 0; p < n_parts; p++)
             t->b[s][p] = block_new(d, t->depth[s] * t->width[p], r);
     }
-    for (int32_t p = 0; p < n_parts; p++) task_out(t, p, rng_below(r, 4), r);
+    for (int32_t p = 0; p < n_parts; p++) task_out(t, p, rng_below(r, N_FROM), r);
     task_pack(t, r);
     t->p = (sqi_panel_product){ &t->panels, m, false, t->a, t->a_row, t->out, 0, 0 };
     t->p.last = t->k->panels(n_parts, t->width);
@@ -198,6 +207,7 @@ static void task_free(task *t)
     for (int p = 0; p < PARTS; p++) {
         block_free(&t->c[p]);
         block_free(&t->from[p]);
+        free(t->pick[p]);
     }
     block_free(&t->data);
     free(t);
@@ -214,6 +224,7 @@ static double from_of(const task *t, int p, int64_t i, int64_t j)
 {
     const sqi_out *o = &t->out[p];
     if (!o->from) return 0;
+    if (o->pick) i = o->pick[i];
     return get(t->d, o->from == o->c ? t->c[p].before : o->from, i * o->from_row + j);
 }
 
@@ -304,7 +315,7 @@ Test(product, many_parts)
         for (int p = 0; p < COUNT(width); p++) {
             for (int i = 0; i < 5 * 40; i++) b[i] = (float)((i + p) % 11 - 5);
             k->of[SQ_F32].pack(&panels, 0, p, b, width[p], 1);
-            out[p] = (sqi_out){ c[p], width[p], NULL, 0 };
+            out[p] = (sqi_out){ c[p], width[p], NULL, 0, NULL };
         }
         int64_t last = k->of[SQ_F32].panels(COUNT(width), width);
         k->of[SQ_F32].product(
@@ -406,7 +417,8 @@ static bool rows_same(task *t, int64_t i, int64_t m, int64_t split, void *const 
         block_restore(&t->c[p]);
         out[p] = t->out[p];
         out[p].c = at(t->d, out[p].c, i * out[p].c_row);
-        if (out[p].from) out[p].from = at(t->d, out[p].from, i * out[p].from_row);
+        if (out[p].pick) out[p].pick += i;
+        else if (out[p].from) out[p].from = at(t->d, out[p].from, i * out[p].from_row);
     }
     part.m = m, part.a = a, part.out = out, part.first = split;
     t->k->product(&part);

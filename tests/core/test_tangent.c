@@ -144,7 +144,15 @@ static void take_weights(run *r)
         r->w[r->n_w++] = sq_use(r->t, (sq_weight){ i });
 }
 
-static void run_new(run *r, sq_dtype dtype, sq_mode mode)
+/* How it is unrolled: all steps kept, and a snapshot every so many. */
+static const sq_unroll_options ways[] = {
+    { .mode = SQ_EAGER },
+    { .mode = SQ_PLAN },
+    { .mode = SQ_EAGER, .every = 2, .state_grads = true },
+    { .mode = SQ_PLAN, .every = 2, .state_grads = true },
+};
+
+static void run_new(run *r, sq_dtype dtype, const sq_unroll_options *way)
 {
     double x[T * B * I], h[2][B * H];
     net_new(&r->n, dtype, I, H, 5);
@@ -156,9 +164,9 @@ static void run_new(run *r, sq_dtype dtype, sq_mode mode)
         r->h0[k] = sq_leaf(r->t, sq_mat(B, H), h[k]);
     }
     take_weights(r);
-    r->u = sq_unroll(r->t, &r->n.cell, r->x, r->h0, &(sq_unroll_options){ .mode = mode });
+    r->u = sq_unroll(r->t, &r->n.cell, r->x, r->h0, way);
     ASSERT_HEALTHY(r->t);
-    cr_assert(sq_unroll_mode(r->u) == mode);
+    cr_assert(sq_unroll_mode(r->u) == way->mode);
 }
 
 static void run_free(run *r)
@@ -188,31 +196,33 @@ static int asked(const run *r, sq_var *y)
     return m;
 }
 
-static void check_unroll(sq_mode mode, sq_dtype dtype, double tol)
+static void check_unroll(const sq_unroll_options *way, sq_dtype dtype, double tol)
 {
     run r;
     sq_var x[16], y[32];
-    run_new(&r, dtype, mode);
+    run_new(&r, dtype, way);
     int n = movers(&r, x), m = asked(&r, y);
     expect_transposed(x, n, y, m, tol, "all at once");
     for (int i = 0; i < n; i++) expect_transposed(x + i, 1, y, m, tol, "one by one");
     run_free(&r);
 }
 
-Test(unroll, eager) { check_unroll(SQ_EAGER, SQ_F64, 1e-12); }
-Test(unroll, planned) { check_unroll(SQ_PLAN, SQ_F64, 1e-12); }
+Test(unroll, in_every_way)
+{
+    for (int i = 0; i < COUNT(ways); i++) check_unroll(&ways[i], SQ_F64, 1e-12);
+}
+
 Test(unroll, in_single_precision)
 {
-    check_unroll(SQ_EAGER, SQ_F32, 1e-4);
-    check_unroll(SQ_PLAN, SQ_F32, 1e-4);
+    for (int i = 0; i < COUNT(ways); i++) check_unroll(&ways[i], SQ_F32, 1e-4);
 }
 
 /* A state, an output and all outputs as what moves: their gradients are read after a sweep. */
-static void check_parts(sq_mode mode)
+static void check_parts(const sq_unroll_options *way)
 {
     run r;
     sq_var y[32];
-    run_new(&r, SQ_F64, mode);
+    run_new(&r, SQ_F64, way);
     int m = asked(&r, y);
     sq_var x[] = { sq_unrolled_state(r.u, 1, 0), sq_unrolled_state(r.u, 1, 1),
                    sq_unrolled_state(r.u, -1, 1), sq_unrolled_output(r.u, 2),
@@ -224,8 +234,7 @@ static void check_parts(sq_mode mode)
 
 Test(unroll, parts_move)
 {
-    check_parts(SQ_EAGER);
-    check_parts(SQ_PLAN);
+    for (int i = 0; i < COUNT(ways); i++) check_parts(&ways[i]);
 }
 
 /* A cell with names, a random mask, a value from outside and an output that is no state. */
@@ -243,7 +252,7 @@ static sq_var mixed_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
     return sq_mul(sq_name(sq_sigmoid(z), "gate"), *h);
 }
 
-static void check_mixed(sq_mode mode, double *forward)
+static void check_mixed(const sq_unroll_options *way, double *forward)
 {
     double x[T * B * H], w[H * H], o[B * H];
     mixed self;
@@ -255,7 +264,7 @@ static void check_mixed(sq_mode mode, double *forward)
     sq_var xs = sq_leaf(t, sq_shape3(T, B, H), x), leaf = sq_leaf(t, sq_mat(B, H), o);
     self.outside = sq_square(leaf);
     sq_cell cell = { "mixed", 1, (int64_t[]){ H }, NULL, mixed_step, &self };
-    const sq_unrolled *u = sq_unroll(t, &cell, xs, NULL, &(sq_unroll_options){ .mode = mode });
+    const sq_unrolled *u = sq_unroll(t, &cell, xs, NULL, way);
     ASSERT_HEALTHY(t);
     sq_var y[] = { sq_unrolled_outputs(u), sq_unrolled_named(u, 3, "z"),
                    sq_unrolled_named(u, 4, "gate"), sq_unrolled_state(u, 4, 0) };
@@ -276,18 +285,19 @@ static void check_mixed(sq_mode mode, double *forward)
 
 Test(unroll, names_masks_and_values_from_outside)
 {
-    double eager, planned;
-    check_mixed(SQ_EAGER, &eager);
-    check_mixed(SQ_PLAN, &planned);
-    EXPECT_NEAR(planned, eager, 1e-12, "eager and planned");
+    double forward[COUNT(ways)];
+    for (int i = 0; i < COUNT(ways); i++) {
+        check_mixed(&ways[i], &forward[i]);
+        EXPECT_NEAR(forward[i], forward[0], 1e-12, "eager and otherwise");
+    }
 }
 
 /* Windows recorded with other weights move along with every version; a cut is the end of it. */
-static void check_versions(sq_mode mode)
+static void check_versions(const sq_unroll_options *way)
 {
     run r;
     double first[B * H];
-    run_new(&r, SQ_F64, mode);
+    run_new(&r, SQ_F64, way);
     sq_var carry[2], y[1];
     sq_unrolled_last(r.u, carry);
     double *flat = sq_params_update(r.n.params);
@@ -295,7 +305,7 @@ static void check_versions(sq_mode mode)
     double x2[T * B * I];
     fill(x2, T * B * I, 61, -1, 1);
     sq_var more = sq_leaf(r.t, sq_shape3(T, B, I), x2);
-    r.u = sq_unroll(r.t, &r.n.cell, more, carry, &(sq_unroll_options){ .mode = mode });
+    r.u = sq_unroll(r.t, &r.n.cell, more, carry, way);
     take_weights(&r);
     y[0] = sq_unrolled_state(r.u, T - 1, 0);
     for (int i = 0; i < r.n_w; i++)
@@ -312,10 +322,10 @@ static void check_versions(sq_mode mode)
 }
 
 /* The initial state outlives the cut of the steps that it moved. */
-static void check_cut(sq_mode mode)
+static void check_cut(const sq_unroll_options *way)
 {
     run r;
-    run_new(&r, SQ_F64, mode);
+    run_new(&r, SQ_F64, way);
     sq_var y = sq_unrolled_state(r.u, T - 1, 0);
     cr_assert(sq_cut(r.t, 2, &y, 1) == SQ_OK);
     expect_transposed(&r.x, 1, &y, 1, 1e-12, "x of what is left");
@@ -331,10 +341,10 @@ static void check_cut(sq_mode mode)
 
 Test(unroll, versions_and_cuts)
 {
-    check_cut(SQ_EAGER);
-    check_cut(SQ_PLAN);
-    check_versions(SQ_EAGER);
-    check_versions(SQ_PLAN);
+    for (int i = 0; i < COUNT(ways); i++) {
+        check_cut(&ways[i]);
+        check_versions(&ways[i]);
+    }
 }
 
 /* ---- Random cells ------------------------------------------------------------------------- */
@@ -367,11 +377,13 @@ static bool is_transposed(const random_cell *c, char *why, size_t n)
             return true;
     }
     n_random += ok;
-    for (int mode = SQ_AUTO; ok && mode <= SQ_EAGER; mode++) {
+    for (int way = 0; ok && way < 4; way++) {
         rc_run r;
+        sq_mode mode = way % 2 ? SQ_EAGER : SQ_AUTO;
         rc_open(&r, c,
                 (rc_setup){ .dtype = SQ_F64,
-                            .mode = (sq_mode)mode,
+                            .mode = mode,
+                            .memory = { .every = way / 2 * 2, .state_grads = way > 1 },
                             .T = c->T,
                             .B = c->B,
                             .data = c->seed });
@@ -386,7 +398,7 @@ static bool is_transposed(const random_cell *c, char *why, size_t n)
         double largest = 1, f = n_x ? forward_side(x, n_x, y, m, &largest) : 0;
         double b = n_x ? reverse_side(x, n_x, y, m) : 0;
         ok = fabs(f - b) <= 1e-10 * fmax(largest, fabs(b)) && rc_is_well(&r, why, n);
-        if (!ok) snprintf(why, n, "mode %d: forward %.17g, reverse %.17g", mode, f, b);
+        if (!ok) snprintf(why, n, "way %d: forward %.17g, reverse %.17g", way, f, b);
         rc_close(&r);
     }
     return ok || !c->T;
@@ -402,10 +414,10 @@ Test(unroll, random_cells, .timeout = 120)
 
 Test(observing, changes_no_gradient)
 {
-    for (int mode = SQ_EAGER; mode <= SQ_PLAN; mode++) {
+    for (int way = 0; way < COUNT(ways); way++) {
         run r;
         double before[B * H], after[B * H], v[T * B * I] = { 1 }, out[B * H], *dy = out;
-        run_new(&r, SQ_F64, (sq_mode)mode);
+        run_new(&r, SQ_F64, &ways[way]);
         sq_var state = sq_unrolled_state(r.u, 2, 1), y = sq_unrolled_state(r.u, T - 1, 0);
         BACKWARD(sq_sum(sq_square(sq_unrolled_outputs(r.u))));
         double *grads = grads_copy(r.t);
@@ -427,24 +439,6 @@ Test(observing, changes_no_gradient)
         free(grads);
         run_free(&r);
     }
-}
-
-Test(mistakes, a_budget_has_no_forward_mode)
-{
-    net n;
-    double x[4 * B * I] = { 0 }, d[B * H], *dy = d;
-    const double *dx = x;
-    net_new(&n, SQ_F64, I, H, 5);
-    sq_tape *t = sq_tape_new(SQ_F64, n.params);
-    sq_var xs = sq_leaf(t, sq_shape3(4, B, I), x);
-    const sq_unrolled *u =
-        sq_unroll(t, &n.cell, xs, NULL, &(sq_unroll_options){ .mode = SQ_EAGER, .every = 2 });
-    sq_var y = sq_unrolled_state(u, 3, 0);
-    cr_expect(sq_jvp(&xs, &dx, 1, &y, &dy, 1) == SQ_EGRAD);
-    EXPECT_TEXT(sq_message(t),
-                "jvp: an unroll under a byte budget cannot be differentiated forward");
-    sq_tape_free(t);
-    net_free(&n);
 }
 
 /* ---- Mistakes ----------------------------------------------------------------------------- */

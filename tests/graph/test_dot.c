@@ -190,3 +190,25 @@ Test(dot, graphviz_renders_an_unroll_eager_and_planned)
         net_free(&n);
     }
 }
+
+/* The state of a step comes from the state before it at once, at the same height. */
+Test(dot, graphviz_renders_steps_of_equal_height)
+{
+    need_graphviz();
+    enum { T = 8, B = 2, I = 2, H = 3 };
+    static const int32_t lengths[B] = { T, T - 1 };
+    double x[T * B * I];
+    net n;
+    net_new(&n, SQ_F64, I, H, 1);
+    fill(x, COUNT(x), 3, -1, 1);
+    sq_tape *t = sq_tape_new(SQ_F64, n.params);
+    const sq_unrolled *u =
+        sq_unroll(t, &n.cell, sq_input(t, sq_shape3(T, B, I), x), NULL,
+                  &(sq_unroll_options){ .mode = SQ_EAGER, .lengths = lengths });
+    BACKWARD(sq_sum(sq_unrolled_outputs(u)));
+    char *text = drawn(t, 0, -1);
+    expect_rendered(text, (const char *const[]){ "step 0", "step 7", "lstm.U_f", NULL });
+    free(text);
+    sq_tape_free(t);
+    net_free(&n);
+}

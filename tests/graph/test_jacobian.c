@@ -489,6 +489,10 @@ static void check_budget(sq_mode mode)
         cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[2], NULL) == SQ_OK, "%s",
                   sq_message(t));
         EXPECT_SAME_BITS(m[2], m[0], sizeof m[0], "after a sweep");
+        int64_t beside = sq_unroll_memory(u).beside_bytes;
+        cr_assert(sq_jacobian(u, 11, 4, 2, SQ_JOINTLY, m[2], NULL) == SQ_OK);
+        cr_expect(sq_unroll_memory(u).beside_bytes == beside, "%lld bytes each time",
+                  (long long)(sq_unroll_memory(u).beside_bytes - beside));
         ASSERT_HEALTHY(t);
         sq_tape_free(t);
     }

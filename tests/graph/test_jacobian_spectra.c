@@ -94,3 +94,27 @@ Test(spectra, asked_wrongly)
     cr_expect(status == SQ_ERANGE, "%s", sq_message(r.t));
     run_free(&r);
 }
+
+/* A weight that is no number is not a gradient that vanishes; neither is one that is infinite. */
+Test(spectra, of_what_is_no_number)
+{
+    const double bad[] = { (double)NAN, (double)INFINITY };
+    const int64_t k[] = { 3, 2, -1 };
+    for (int i = 0; i < COUNT(bad) * 2; i++) {
+        run r;
+        double sigma[COUNT(k) * S], U[H * H] = { 0 };
+        run_new(&r, SQ_PLAN, 4);
+        sq_tape_free(r.t);
+        for (int j = 0; j < (i < COUNT(bad) ? 1 : H * H); j++) U[j] = bad[i % COUNT(bad)];
+        cr_assert(sq_weight_set(r.p, r.w.U[2], U) == SQ_OK);
+        sq_cell cell = sq_lstm_cell(&r.w);
+        r.t = sq_tape_new(SQ_F64, r.p);
+        double x[4 * 2 * IN] = { 0 };
+        r.u = sq_unroll(r.t, &cell, sq_input_f64(r.t, sq_shape3(4, 2, IN), x), NULL, NULL);
+        cr_assert(sq_jacobian_log_spectra(r.u, 3, k, COUNT(k), 0, sigma) == SQ_OK);
+        for (int j = 0; j < COUNT(k) * S; j++)
+            cr_expect(j < S ? sigma[j] == 0 : isnan(sigma[j]), "case %d, [%d]: %g", i, j,
+                      sigma[j]);
+        run_free(&r);
+    }
+}

@@ -216,3 +216,47 @@ Test(backward, of_a_loop_by_hand)
     free(grads);
     lstm_free(&m);
 }
+
+/* Characters by number: the weights' sums are made over equal rows, their norms step by step. */
+Test(backward, of_an_input_that_is_rows_of_a_table)
+{
+    enum { LONG = 40, ROWS = 4, CHARS = 24 };
+    int32_t ids[LONG * ROWS];
+    double *grads = NULL, norm[LONG];
+    rng r = { 3 };
+    sq_lstm w;
+    sq_params *p = sq_params_new(SQ_F64);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    cr_assert(sq_lstm_init(&w, p, "lstm", CHARS, H, 3) == SQ_OK);
+    sq_cell cell = sq_lstm_cell(&w);
+    for (int i = 0; i < COUNT(ids); i++) ids[i] = rng_below(&r, CHARS);
+    for (int pass = 0; pass < 2; pass++) {
+        sq_tape_reset(t);
+        sq_zero_grads(t);
+        sq_var x = sq_one_hot(t, ids, COUNT(ids), CHARS);
+        const sq_unrolled *u =
+            sq_unroll(t, &cell, sq_reshape(x, sq_shape3(LONG, ROWS, CHARS)), NULL, NULL);
+        char text[4096];
+        sq_plan_explain(u, text, sizeof text);
+        cr_assert(strstr(text, "rows of a table") != NULL, "%s", text);
+        sq_var loss = sq_sum(sq_square(sq_unrolled_outputs(u)));
+        if (pass == 0) BACKWARD(loss);
+        sq_ledger *l = sq_ledger_new(
+            u, loss, &(sq_ledger_options){ .weights = true, .backward = pass == 1 });
+        ASSERT_HEALTHY(t);
+        for (int i = 0; i < LONG; i++) {
+            double x_of = sq_ledger_weight(l, i, w.W[2]);
+            if (pass == 0) norm[i] = x_of;
+            cr_assert(x_of > 0 && fabs(x_of - norm[i]) <= 1e-12 * norm[i]);
+        }
+        if (pass == 0) {
+            grads = malloc(params_bytes(p));
+            memcpy(grads, sq_grads(t), params_bytes(p));
+        }
+        sq_ledger_free(l);
+    }
+    EXPECT_SAME_BITS(sq_grads(t), grads, params_bytes(p), "weight gradients");
+    free(grads);
+    sq_tape_free(t);
+    sq_params_free(p);
+}

@@ -134,7 +134,7 @@ Test(gates, are_saturated_beyond_the_bounds)
     sq_tape_free(t);
 }
 
-/* Of two of one name the last; a step that does not name it has none. */
+/* Of two of one name each; a step that does not name it has none. */
 Test(gates, that_are_missing_or_named_twice)
 {
     sq_tape *t = sq_tape_new(SQ_F64, NULL);
@@ -151,25 +151,60 @@ Test(gates, that_are_missing_or_named_twice)
     sq_end_step(t);
     sq_ledger *l = sq_ledger_of_states(hs, 3, 1, h, &(sq_ledger_options){ .gates = true });
     cr_assert(l != NULL, "%s", sq_message(t));
-    cr_expect(sq_ledger_n_gates(l) == 2);
-    int twice = find(l, "twice"), late = find(l, "late");
+    cr_expect(sq_ledger_n_gates(l) == 3);
+    int once = find(l, "twice"), twice = find(l, "twice (2)"), late = find(l, "late");
+    EXPECT_NEAR(sq_ledger_gate(l, 1, once).mean, 4, 0, "(2 * .5 + 1) * 2");
     EXPECT_NEAR(sq_ledger_gate(l, 1, twice).mean, 5, 0, "(2 * .5 + 1) * 2 + 1");
     EXPECT_NEAR(sq_ledger_gate(l, 1, twice).gradient, 2, 0, "of the last");
     EXPECT_NEAR(sq_ledger_gate(l, 2, late).deviation, 0, 0, "of one number");
     const sq_gate_statistics none[] = {
         sq_ledger_gate(l, 0, twice), sq_ledger_gate(l, 2, twice), sq_ledger_gate(l, 3, late),
-        sq_ledger_gate(l, -1, late), sq_ledger_gate(l, 2, 2),     sq_ledger_gate(l, 2, -1),
+        sq_ledger_gate(l, -1, late), sq_ledger_gate(l, 2, 3),     sq_ledger_gate(l, 2, -1),
         sq_ledger_gate(NULL, 0, 0)
     };
     for (int i = 0; i < COUNT(none); i++)
         cr_expect(isnan(none[i].mean) && isnan(none[i].deviation) && isnan(none[i].saturated) &&
                       isnan(none[i].gradient),
                   "%d", i);
-    EXPECT_TEXT(sq_ledger_gate_name(l, 2), "");
+    EXPECT_TEXT(sq_ledger_gate_name(l, 3), "");
     EXPECT_TEXT(sq_ledger_gate_name(NULL, 0), "");
     cr_expect(sq_ledger_n_gates(NULL) == 0);
     sq_ledger_free(l);
     sq_tape_free(t);
+}
+
+/* The layers of a stack name their gates alike: none hides another. Bias 9 opens the first's forget
+ * gate, -9 closes the second's. */
+Test(gates, of_every_layer_of_a_stack)
+{
+    for (int mode = SQ_EAGER; mode <= SQ_PLAN; mode++) {
+        double x[T * B * W];
+        sq_params *p = sq_params_new(SQ_F64);
+        sq_lstm w[2];
+        sq_lstm_init(&w[0], p, "0", W, W, 1);
+        sq_lstm_init(&w[1], p, "1", W, W, 2);
+        cr_assert(sq_lstm_set_forget_bias(&w[0], p, 9) == SQ_OK &&
+                  sq_lstm_set_forget_bias(&w[1], p, -9) == SQ_OK);
+        sq_cell layers[2] = { sq_lstm_cell(&w[0]), sq_lstm_cell(&w[1]) };
+        sq_stack_cells *stack = sq_stack_new(layers, 2);
+        sq_cell cell = sq_stack_cell(stack);
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        fill(x, COUNT(x), 17, -1, 1);
+        const sq_unrolled *u = sq_unroll(t, &cell, sq_input(t, sq_shape3(T, B, W), x), NULL,
+                                         &(sq_unroll_options){ .mode = (sq_mode)mode });
+        sq_ledger *l = sq_ledger_new(u, loss_of(u), &(sq_ledger_options){ .gates = true });
+        cr_assert(l != NULL, "%s", sq_message(t));
+        cr_expect(sq_ledger_n_gates(l) == 12, "%d", (int)sq_ledger_n_gates(l));
+        for (int i = 0; i < T; i++) {
+            cr_expect(sq_ledger_gate(l, i, find(l, "f")).mean > .99);
+            cr_expect(sq_ledger_gate(l, i, find(l, "f (2)")).mean < .01);
+        }
+        sq_ledger_free(l);
+        ASSERT_HEALTHY(t);
+        sq_tape_free(t);
+        sq_stack_free(stack);
+        sq_params_free(p);
+    }
 }
 
 /* What is not a number has no share that is saturated. */

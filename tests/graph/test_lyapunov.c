@@ -187,6 +187,24 @@ Test(known, a_dead_unit)
     world_free(&a);
 }
 
+/* What is no number neither grows nor shrinks. */
+Test(known, no_number)
+{
+    for (int n = 1; n <= 4; n += 3) { /* of the four numbers of U */
+        double h[2] = { 1, 1 }, U[4] = { .5, .5, .5, .5 };
+        world a;
+        for (int i = 0; i < n; i++) U[i] = (double)NAN;
+        world_new(&a, LINEAR, 2, U, NULL);
+        sq_lyapunov *l = sq_lyapunov_new(NULL);
+        go(&a, l, h, 5, 5);
+        cr_expect(isnan(sq_lyapunov_exponent(l, 0)) && isnan(sq_lyapunov_exponent(l, 1)),
+                  "%d numbers: %g, %g", n, sq_lyapunov_exponent(l, 0),
+                  sq_lyapunov_exponent(l, 1));
+        sq_lyapunov_free(l);
+        world_free(&a);
+    }
+}
+
 /* Rows that are nearly the same: a frame is upright all the same, and is what it was made of. */
 Test(frame, stays_upright)
 {

@@ -53,8 +53,8 @@ usage '--plain takes no value' --plain=yes
 usage '--dot and --html name the same file, new' --dot new --html new
 
 refuses 1 'cannot write nowhere/new: No such file or directory' --dot nowhere/new
-refuses 1 'cannot write .: Is a directory' --html .
-refuses 1 'cannot write .: Is a directory' --dot new --html .
+refuses 1 'cannot write .: it is a directory' --html .
+refuses 1 'cannot write .: it is a directory' --dot new --html .
 echo kept >old
 refuses 1 'cannot write nowhere/x: No such file or directory' --dot old --html nowhere/x
 [ "$(cat old)" = kept ] || { echo "FAILED: an old output was touched"; failed=1; }

@@ -71,15 +71,17 @@ cmp got told || fail "what may follow"
 
 # ---- The training -------------------------------------------------------------------------------
 
-# Untrained, no prediction is right. 4000 updates later most are; the memory of 1997 has grown in step
-# with the stream, ten times as long ten times as much, that with a forget gate has not.
+# Untrained, no prediction is right. 4000 updates later most are, with a forget gate; without one that
+# is a matter of luck, but the memory has grown in step with the stream, ten times as long ten times as
+# much.
 run none train --seeds 1 --updates 1 --rate 1e-9 --test 500 --quiet --csv none --svg none
 [ ! -s err ] || fail "--quiet is not quiet"
 awk '/%/ { if ($(NF - 5) != 0 || $(NF - 4) != "0/10" || $(NF - 3) != "0.000%") exit 1; n++ } END { exit n != 2 }' none ||
     fail "untrained networks are right"
 run trained train --seeds 1 --updates 4000 --test 5000 --streams 4
 [ "$(grep -c 's left$' err)" -ge 20 ] || fail "no progress"
-awk '/%/ { sub(/%/, "", $(NF - 3)); if ($(NF - 3) < 85) exit 1; n++ } END { exit n != 2 }' trained || fail "it learns nothing"
+awk '/%/ { sub(/%/, "", $(NF - 3)); if ($1 $2 == "LSTM1" && $(NF - 3) < 85) exit 1; n++ } END { exit n != 2 }' trained ||
+    fail "it learns nothing"
 awk -F, 'NR == 1 { if ($0 != "cell,seed,symbols,norm_c") exit 1 }
     { norm[$1, $3] = $4; last[$1] = $3 }
     END { old = norm["LSTM of 1997", 5000] / norm["LSTM of 1997", 500]

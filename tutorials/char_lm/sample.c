@@ -85,7 +85,8 @@ double sample(const model *m, const options *o, const vocabulary *known)
     for (int64_t i = 0; i < o->length; i++, seen++) {
         double u = sq_random_uniform(random, (uint64_t)i, 0);
         int32_t id = sq_choose(known->n, w.scores, o->temperature, u);
-        if (id < 0) die("the scores of the next character are no numbers: the weights are broken");
+        if (id < 0)
+            die("the scores of the next character are no numbers: the weights are broken");
         put(known->chars[id]);
         see(&w, id);
     }
