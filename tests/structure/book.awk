@@ -8,7 +8,7 @@
 #   files       `a/b.c`: is in the README's folder, in the root, or in that of the chapter's program
 #   commands    lines of blocks and `PROGRAM ...` in the text: the program exists, its --help knows every
 #               flag and subcommand; presets are in CMakePresets.json, scripts and benchmarks in tests/
-# `--flag` alone in the text belongs to the chapter's program, "## 3. NAME: ...".
+# `--flag` alone in the text belongs to the chapter's program, "## NAME: ...".
 
 function complain(what) { printf "%s:%d: %s\n", FILENAME, FNR, what; bad = 1 }
 function exists(path) { return system("test -e '" path "'") == 0 }
@@ -60,6 +60,11 @@ function is_program(name) { return name ~ /^[a-z][a-z_0-9]*$/ && exists(root "/t
 # The flags among words[from..n], and a subcommand in front of them.
 function check_flags(program, words, from, n,    i, flag)
 {
+    if (!index(help_of(program), " --help ")) {
+        if (!(program in silent)) complain(program " has no --help here: is it built?")
+        silent[program] = 1
+        return
+    }
     if (from <= n && words[from] ~ /^[a-z]+$/ && index(help_of(program), program " ") &&
         !index(help_of(program), " " program " " words[from] " "))
         complain(program " has no command " words[from])
@@ -133,11 +138,11 @@ function check_text(text,    parts, n, i, path)
         text = substr(text, RSTART + RLENGTH)
         links++
         if (path ~ /^https?:/) continue
-        if (path ~ /^#/) wanted[FILENAME ":" FNR] = FILENAME path
+        if (path ~ /^#/) { wanted[FILENAME ":" FNR] = FILENAME path; listed[FILENAME path] = 1 }
         else { sub(/#.*/, "", path); if (!exists(folder path)) complain("no file " path) }
     }
 }
-# "## 3. vanishing: two pictures" is #3-vanishing-two-pictures
+# "## vanishing: two pictures" is #vanishing-two-pictures
 function anchor(heading)
 {
     sub(/^#+ /, "", heading)
@@ -173,11 +178,11 @@ fence != ""          { next }
 /^    /              { if (/sq_[a-z_]+\(.*;/) complain("code belongs into a checked fragment"); check_commands($0); next }
 /^#/                 { there[FILENAME anchor($0)] = 1
                        chapter = ""
-                       if (/^## [0-9]+\. [a-z_0-9]+:/) {
-                           chapter = $3
+                       if (/^## [a-z_0-9]+:/) {
+                           chapter = $2
                            sub(/:.*/, "", chapter)
                            if (!is_program(chapter)) complain("no program " chapter)
-                           chapters[chapter] = 1
+                           chapters[chapter] = FILENAME anchor($0)
                        } }
                      { check_text($0) }
 END {
@@ -186,6 +191,7 @@ END {
     while ((command | getline name) > 0) {
         sub(/\/.*/, "", name)
         if (!(name in chapters)) { print "the book has no chapter " name; bad = 1 }
+        else if (!(chapters[name] in listed)) { print "the book's table has no line for " name; bad = 1 }
     }
     printf "%d fragments, %d links, %d files, %d commands, %d flags\n", fragments, links, files, commands, flags
     exit bad || !fragments || !links || !files || !commands || !flags
