@@ -27,6 +27,7 @@ typedef struct trainer {
 
 static sq_status clip(const row *r, sq_tape *t)
 {
+    if (r->clip == 0) return SQ_OK;
     return r->clip < 0 ? sq_clip_value(t, -r->clip) : sq_clip_norm(t, r->clip, NULL);
 }
 
@@ -102,8 +103,7 @@ static bool solved(trainer *w, result *out)
 static trainer trainer_new(const row *r, uint64_t seed, int32_t threads)
 {
     trainer w = { .r = r, .seed = seed, .b = batch_new(r->task, r->size, r->batch) };
-    w.m = model_new(r->cell, r->task, r->size, r->hidden, r->chrono ? (double)r->size + 20 : 0,
-                    seed);
+    w.m = model_new(r->cell, r->task, r->size, r->hidden, r->chrono, seed);
     w.tape = sq_tape_new(SQ_F32, w.m->params);
     w.tests = sq_tape_new(SQ_F32, w.m->params);
     if (!w.tape || !w.tests) die("out of memory");

@@ -69,6 +69,8 @@ model *model_new(cell_kind kind, const task *k, int64_t size, int64_t hidden, do
     m->V = sq_params_add(m->params, "readout.V", sq_mat(hidden, m->outputs));
     m->a = sq_params_add(m->params, "readout.a", sq_vec(m->outputs));
     sq_init_uniform_hidden(m->params, m->V, hidden, seed);
+    if (k->shortcut)
+        m->S = sq_params_add(m->params, "readout.S", sq_mat(m->inputs, m->outputs));
     if (sq_params_status(m->params)) die("%s", sq_params_message(m->params));
     return m;
 }
@@ -92,8 +94,10 @@ sq_var model_scores(const model *m, sq_tape *t, const batch *b)
 {
     sq_unroll_options o = { .outputs = b->asked == 1 ? SQ_OUTPUTS_LAST : SQ_OUTPUTS_ALL,
                             .lengths = b->lengths };
-    sq_var h = sq_unrolled_outputs(sq_unroll(t, &m->cell, inputs(m, t, b), NULL, &o));
+    sq_var x = inputs(m, t, b);
+    sq_var h = sq_unrolled_outputs(sq_unroll(t, &m->cell, x, NULL, &o));
     sq_var z = sq_affine(h, sq_use(t, m->V), sq_use(t, m->a));
+    if (m->S.id) z = sq_add(z, sq_matmul(x, sq_use(t, m->S)));
     return sq_reshape(z, sq_shape3(b->asked, b->rows, m->outputs));
 }
 

@@ -22,7 +22,7 @@ typedef struct model {
         sq_rnn rnn;
     } weights;
     sq_cell cell;
-    sq_weight V, a; /* z = h V + a */
+    sq_weight V, a, S; /* z = h V + a, with a shortcut + x S */
     int64_t inputs, outputs;
 } model;
 

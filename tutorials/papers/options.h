@@ -7,6 +7,7 @@
 typedef struct options {
     int64_t size, hidden, batch, updates, seeds; /* 0: as the row has it */
     double rate;                                 /* 0: as the row has it */
+    double chrono;                               /* -1: as the row has it */
     const char *cell;                            /* "": as the row has it */
     int64_t seed, threads, count;
     const char *csv, *svg;

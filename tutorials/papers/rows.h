@@ -14,8 +14,8 @@ typedef struct row {
     sq_optim_kind optim;
     double rate;
     int64_t halve;     /* > 0: the rate is halved after every so many updates */
-    double clip;       /* of the gradient's norm; negative: of each element */
-    bool chrono;       /* gates that remember for up to size + 20 steps at first */
+    double clip;       /* > 0: of the gradient's norm; < 0: of each element */
+    double chrono;     /* > 0: gates that remember for up to so many steps at first */
     int64_t tests;     /* solved: at most one of 2560 such sequences wrong, */
     int64_t test_size; /* of this size (0: the same); */
     bool by_loss; /* or: test loss below half of 10 ln 8 / (T + 20), what is reached without

@@ -20,9 +20,12 @@ void show_setup(const row *r)
            (long long)r->size, cell_names[r->cell], (long long)r->hidden, (long long)r->batch,
            r->batch == 1 ? "" : "s", optim_names[r->optim], r->rate);
     if (r->halve) printf(" halved every %lld", (long long)r->halve);
-    printf(",\n           %s clipped to %g, at most %lld updates%s\n",
-           r->clip < 0 ? "elements" : "norm", fabs(r->clip), (long long)r->updates,
-           r->chrono ? ", chrono initialisation" : "");
+    if (r->clip != 0)
+        printf(",\n           %s clipped to %g", r->clip < 0 ? "elements" : "norm",
+               fabs(r->clip));
+    printf(",\n           at most %lld updates", (long long)r->updates);
+    if (r->chrono > 0) printf("; gates that remember up to %g steps at first", r->chrono);
+    puts("");
     fflush(stdout);
 }
 

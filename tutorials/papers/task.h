@@ -29,7 +29,8 @@ typedef struct batch {
 
 typedef struct task {
     judgement judge;
-    bool at_end;          /* asked at the last step only */
+    bool at_end;   /* asked at the last step only */
+    bool shortcut; /* inputs also go to the outputs directly, as in the paper's network */
     const char *in, *out; /* a letter for each symbol; NULL: numbers */
     int64_t least;        /* the smallest size that makes sense */
     int64_t (*inputs)(int64_t size), (*outputs)(int64_t size), (*steps)(int64_t size);
