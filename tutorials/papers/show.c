@@ -16,27 +16,27 @@ void show_setup(const row *r)
 {
     printf("%s: %s\n", r->name, r->title);
     if (!r->task) return;
-    printf("  set-up   size %lld, %s, H = %lld; %lld sequence%s an update, %s %g",
-           (long long)r->size, cell_names[r->cell], (long long)r->hidden, (long long)r->batch,
-           r->batch == 1 ? "" : "s", optim_names[r->optim], r->rate);
+    printf("  set-up   size %lld, %s, H = %lld; at most %lld updates of %lld sequence%s by\n"
+           "           %s, rate %g",
+           (long long)r->size, cell_names[r->cell], (long long)r->hidden, (long long)r->updates,
+           (long long)r->batch, r->batch == 1 ? "" : "s", optim_names[r->optim], r->rate);
     if (r->halve) printf(" halved every %lld", (long long)r->halve);
     if (r->clip != 0)
-        printf(",\n           %s clipped to %g", r->clip < 0 ? "elements" : "norm",
-               fabs(r->clip));
-    printf(",\n           at most %lld updates", (long long)r->updates);
-    if (r->chrono > 0) printf("; gates that remember up to %g steps at first", r->chrono);
+        printf("; %s clipped to %g", r->clip < 0 ? "elements" : "norm", fabs(r->clip));
+    if (r->chrono > 0)
+        printf(";\n           gates that remember up to %g steps at first", r->chrono);
     puts("");
     fflush(stdout);
 }
 
 void show_training(int64_t seed, const result *x, const row *r)
 {
-    printf("  seed %-3lld %s after %6lld updates, %7lld sequences; %lld of %lld wrong",
-           (long long)seed, x->solved ? "solved " : "stopped", (long long)x->updates,
+    printf("  seed %-3lld %s after %lld updates, %lld sequences; %lld of %lld wrong;\n"
+           "           ",
+           (long long)seed, x->solved ? "solved" : "stopped", (long long)x->updates,
            (long long)x->sequences, (long long)x->wrong, (long long)x->tests);
-    if (r->test_size) printf(", right up to n = %lld", (long long)x->reach);
-    printf(";\n           loss %.3g; %.1f s, %.3g ms an update\n", x->loss, x->seconds,
-           1e3 * x->per_update);
+    if (r->test_size) printf("right up to n = %lld; ", (long long)x->reach);
+    printf("loss %.3g; %.1f s, %.3g ms an update\n", x->loss, x->seconds, 1e3 * x->per_update);
     fflush(stdout);
 }
 
@@ -68,7 +68,9 @@ void show_row(const record *d, const options *o)
     printf("; %lld weights; %.1f s in all\n", (long long)d->results[0].weights, s.seconds);
     printf("  paper    %s\n  differs  %s\n", d->r.paper, d->r.differs);
     if (*d->r.numpy)
-        printf("  NumPy    %s%s\n", d->r.numpy, o->quick ? " (not at this size)" : "");
+        printf("  NumPy    %s\n           %s %.3g ms an update, %.2g s a training\n",
+               d->r.numpy, o->quick || o->size ? "here, another size," : "here",
+               1e3 * s.per_update, s.seconds / (double)d->r.seeds);
     puts("");
     fflush(stdout);
 }
@@ -94,9 +96,8 @@ void show_balance(const record *d)
 
 void show_summary(const record *d, int n)
 {
-    printf("%-12s %8s %10s %10s %9s %10s\n%-12s %8s %10s %10s %9s %10s\n", "", "solved",
-           "sequences", "published", "seconds", "ms/update", "", "", "(median)", "", "in all",
-           "");
+    printf("%-12s %8s %10s %10s %9s %10s\n%-12s %8s %10s %10s %9s\n", "", "solved", "sequences",
+           "published", "seconds", "ms/update", "", "", "(median)", "", "in all");
     for (int i = 0; i < n; i++) {
         if (!d[i].results) continue;
         totals s = total(&d[i]);
