@@ -18,8 +18,8 @@ typedef struct row {
     double chrono;     /* > 0: gates that remember for up to so many steps at first */
     int64_t tests;     /* solved: at most one of 2560 such sequences wrong, */
     int64_t test_size; /* of this size (0: the same); */
-    bool by_loss; /* or: test loss below half of 10 ln 8 / (T + 20), what is reached without
-                          any memory */
+    bool
+        by_loss; /* or: test loss below 0.9 of 10 ln 8 / (T + 20), that of copying without memory */
     int64_t quick_size, quick_updates;
     double published;                    /* sequences until solved; 0: not told */
     const char *paper, *differs, *numpy; /* "": nothing quoted */

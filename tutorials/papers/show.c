@@ -36,7 +36,9 @@ void show_training(int64_t seed, const result *x, const row *r)
            (long long)seed, x->solved ? "solved" : "stopped", (long long)x->updates,
            (long long)x->sequences, (long long)x->wrong, (long long)x->tests);
     if (r->test_size) printf("right up to n = %lld; ", (long long)x->reach);
-    printf("loss %.3g; %.1f s, %.3g ms an update\n", x->loss, x->seconds, 1e3 * x->per_update);
+    printf("loss %.3g", x->loss);
+    if (r->by_loss) printf(" (%.3g without memory)", without_memory(r));
+    printf("; %.1f s, %.3g ms an update\n", x->seconds, 1e3 * x->per_update);
     fflush(stdout);
 }
 
@@ -77,10 +79,9 @@ void show_row(const record *d, const options *o)
 
 void show_balance(const record *d)
 {
-    printf(
-        "  set-up   23 linear units, 1 weight; a loss and an update of gradient descent, rate\n"
-        "           1e-4, at the end of every window; %lld updates from theta = 0.5\n",
-        (long long)d->r.updates);
+    printf("  set-up   23 linear units, 1 weight; a loss and an update of gradient descent,\n"
+           "           rate 1e-4, at the end of every window; %lld updates from theta = 0.5\n",
+           (long long)d->r.updates);
     for (int i = 0; i < N_WINDOWS; i++)
         printf("  window %3lld  theta = %-12.6g %s  %.2f s\n", (long long)d->windows[i].window,
                d->windows[i].theta,
