@@ -64,6 +64,12 @@ if command -v xmllint >/dev/null; then
     xmllint --noout papers.svg || fail "the picture is not well-formed"
 fi
 
+# --whole changes nothing about when a row is solved, and goes on from there to a smaller loss.
+run whole run order50 --quick --whole --quiet --svg none --csv whole.csv
+run stopped run order50 --quick --quiet --svg none --csv stopped.csv
+[ "$(field whole.csv order50 updates)" = "$(field stopped.csv order50 updates)" ] || fail "--whole"
+within "loss after --whole" "$(field whole.csv order50 loss)" 0 "$(field stopped.csv order50 loss)"
+
 # The same numbers again and on two threads, other ones for other seeds.
 same="run order50 --quick --updates 60 --seeds 2 --quiet --svg none"
 run out $same --csv one.csv
@@ -133,7 +139,7 @@ fi
 run rows list
 [ "$(wc -l <rows)" = 11 ] || fail "$(wc -l <rows) rows"
 run out --help
-for option in quick seeds seed updates size cell hidden batch rate chrono threads csv svg count quiet help; do
+for option in quick whole seeds seed updates size cell hidden batch rate chrono threads csv svg count quiet help; do
     grep -q -- "^  --$option " out || fail "--help is silent on --$option"
 done
 exit $failed

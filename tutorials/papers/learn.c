@@ -134,20 +134,22 @@ result learn(const row *r, uint64_t seed, int32_t threads, bool quiet)
     result out = { .weights = sq_params_size(w.m->params) };
     meter line = meter_begin(title, r->updates, quiet);
     double began = meter_clock(), training = 0;
-    while (!out.solved && out.updates < r->updates) {
-        double start = meter_clock(), loss = update(&w, out.updates++);
+    int64_t made = 0;
+    while ((!out.solved || r->whole) && made < r->updates) {
+        double start = meter_clock(), loss = update(&w, made++);
         training += meter_clock() - start;
-        if (out.updates % r->every == 0 || out.updates == r->updates)
+        if (!out.solved) out.updates = made;
+        if (!out.solved && (made % r->every == 0 || made == r->updates))
             out.solved = solved(&w, &out);
         snprintf(note, sizeof note, "loss %.5f", loss);
-        meter_step(&line, out.updates, note);
+        meter_step(&line, made, note);
     }
     meter_end(&line);
-    if (!out.solved && out.tests < r->tests)
+    if (out.tests < r->tests || made > out.updates)
         test(&w, r->test_size ? r->test_size : r->size, r->tests, TEST, &out);
     out.sequences = out.updates * r->batch;
     out.seconds = meter_clock() - began;
-    out.per_update = training / (double)out.updates;
+    out.per_update = training / (double)made;
     trainer_free(&w);
     return out;
 }

@@ -6,13 +6,13 @@
 
 typedef struct result {
     bool solved;
-    int64_t weights, updates, sequences; /* made until solved, or in all */
+    int64_t weights, updates, sequences; /* until solved, or all of them */
     int64_t wrong, tests;                /* of the last test */
     int64_t reach;                       /* sequences of it before the first wrong one */
     double loss, seconds, per_update;    /* of that test; in all; training alone, per update */
 } result;
 
-/* Trains until solved or until r->updates. Dies with the library's sentence. */
+/* Trains until solved or until r->updates; with r->whole all of these in any case. Dies with the library's sentence. */
 result learn(const row *r, uint64_t seed, int32_t threads, bool quiet);
 
 /* The loss of copying by naming blanks, and then any of eight symbols ten times. */

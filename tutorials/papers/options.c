@@ -14,6 +14,7 @@ static const flag table[] = {
     { "--seeds", "N", FLAG_COUNT, AT(seeds), 1, 1000, "trainings of a row" },
     { "--seed", "N", FLAG_COUNT, AT(seed), 0, 1e15, "of the first training [1]" },
     { "--updates", "N", FLAG_COUNT, AT(updates), 1, 1e9, "at most so many" },
+    { "--whole", NULL, FLAG_SWITCH, AT(whole), 0, 0, "all updates, also after it is solved" },
     { "--size", "N", FLAG_COUNT, AT(size), 1, 10000, "T, p or n of the paper" },
     { "--cell", "NAME", FLAG_TEXT, AT(cell), 0, 0, "lstm lstm97 peephole cifg gru rnn" },
     { "--hidden", "N", FLAG_COUNT, AT(hidden), 1, 4096, "units of the cell" },
@@ -63,6 +64,7 @@ row row_with(const row *base, const options *o)
     r.batch = chosen(o->batch, r.batch);
     if (o->rate > 0) r.rate = o->rate;
     if (o->chrono >= 0) r.chrono = o->chrono;
+    r.whole = o->whole;
     if (*o->cell) r.cell = cell_named(o->cell);
     if (o->quick && r.tests > 256) r.tests = 256;
     if (r.test_size && r.size != base->size) r.tests = r.test_size = 2 * r.size;

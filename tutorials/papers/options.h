@@ -11,7 +11,7 @@ typedef struct options {
     const char *cell;                            /* "": as the row has it */
     int64_t seed, threads, count;
     const char *csv, *svg;
-    bool quick, quiet, help;
+    bool quick, whole, quiet, help;
 } options;
 
 /* Reads argv[first ..] after the names; dies with status 2 on what it does not understand. */

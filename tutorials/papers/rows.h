@@ -20,6 +20,7 @@ typedef struct row {
     int64_t test_size; /* of this size (0: the same); */
     bool
         by_loss; /* or: test loss below 0.9 of 10 ln 8 / (T + 20), that of copying without memory */
+    bool whole; /* goes on to the last update after it is solved */
     int64_t quick_size, quick_updates;
     double published;                    /* sequences until solved; 0: not told */
     const char *paper, *differs, *numpy; /* "": nothing quoted */
