@@ -96,6 +96,7 @@ paste -d' ' want got | awk 'function abs(x) { return x < 0 ? -x : x }
     $1 != $3 || abs($2 - $4) > 1e-7 * abs($2) { bad = 1 } END { exit bad || NR != 6 }' ||
     { fail "influence balancing"; paste want got; }
 run balance run balance --quiet --svg none --csv balance.csv
+awk 'length > 79 && !/^ *wrote/ { bad = 1 } END { exit bad }' balance || fail "80 columns of balance"
 [ "$(grep -c arrives balance)" = 2 ] || fail "$(grep -c arrives balance) windows arrive"
 grep -q '^  window 100 .*arrives' balance || fail "the longest window does not arrive"
 

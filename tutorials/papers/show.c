@@ -87,9 +87,8 @@ void show_balance(const record *d)
                d->windows[i].theta,
                fabs(d->windows[i].theta + 1. / 6) < 1e-3 ? "arrives" : "       ",
                d->windows[i].seconds);
-    puts(
-        "  paper    the best theta is -1/6. By NumPy, 3000 updates: windows of 1: 3.26; of 10,\n"
-        "           20, 30 run away; of 50: -0.166540; of 100: -0.166653\n");
+    puts("  paper    the best theta is -1/6. By NumPy, 3000 updates: a window of 1: 3.26;\n"
+         "           10, 20, 30 run away; 50: -0.166540; 100: -0.166653\n");
     fflush(stdout);
 }
 
