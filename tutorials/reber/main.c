@@ -6,7 +6,7 @@
  *
  * To learn seqgrad, read model.c (a cell of one's own) and train.c (streaming truncated BPTT). */
 #include "compare.h"
-#include "grammar.h"
+#include "../common/grammar.h"
 #include "options.h"
 #include "../common/files.h"
 #include "../common/flags.h"

@@ -11,7 +11,7 @@
  * as in the library's cell, so that f is the only difference.) */
 #include "model.h"
 
-#include "grammar.h"
+#include "../common/grammar.h"
 #include "../common/say.h"
 
 #include <stdio.h>

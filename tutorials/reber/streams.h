@@ -2,7 +2,7 @@
 #ifndef STREAMS_H
 #define STREAMS_H
 
-#include "grammar.h"
+#include "../common/grammar.h"
 
 #include <seqgrad/seqgrad.h>
 
