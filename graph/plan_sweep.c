@@ -647,7 +647,8 @@ bool sqi_reverse_open(sqi_run_of *r)
     if (g && r->last > g->steps) r->last = g->steps;
     if (r->lane != SQI_LANE_USER) r->watch = NULL;
     r->sinks = r->back->tasks[SQI_SINK].n > 0;
-    bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) && sqi_rows_open_reverse(r) &&
+    bool ok = sqi_parts_open(r) && sqi_run_places(r) && sqi_sorted_open(r) && find_places(r) &&
+              sqi_rows_open_reverse(r) &&
               sqi_run_workers(r, b ? b->piece : r->last - r->u->span.low) && make_packed(r) &&
               sqi_parts_ready(r) && sqi_watch_open(r);
     if (ok) sqi_sorted_begin(r);

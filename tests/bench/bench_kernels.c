@@ -230,7 +230,8 @@ static product *product_new(const options *o, int64_t m, int n_sums, int64_t dep
     t->from = numbers(o->d, m * width);
     for (int s = 0; s < n_sums; s++) t->a[s] = numbers(o->d, m * depth), t->a_row[s] = depth;
     for (int p = 0; p < n_parts; p++)
-        t->out[p] = (sqi_out){ numbers(o->d, m * width), width, add ? t->from : NULL, width, NULL };
+        t->out[p] =
+            (sqi_out){ numbers(o->d, m * width), width, add ? t->from : NULL, width, NULL };
     t->b.data = numbers(o->d, (int64_t)(o->k->panels_bytes(&t->b) / sq_dtype_size(o->d)));
     t->weights = numbers(o->d, depth * width);
     t->row = width, t->col = 1;
