@@ -666,10 +666,9 @@ static void reach(walk *w, int64_t step)
 
 bool sqi_stretch_read(sqi_planned *u, sq_tape *t, int32_t slot, int64_t step, void *to)
 {
-    sqi_stretches *b = u->stretch;
     walk w;
     int64_t steps = 0;
-    bool there = b->origin <= step && step < b->at;
+    bool there = u->stretch->origin <= step && step < u->stretch->at;
     walk_begin(&w, t, u, &steps);
     bool ok = there || sqi_forward_open(&w.forward);
     if (ok && !there) reach(&w, step);
