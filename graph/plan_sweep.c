@@ -119,49 +119,45 @@ static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 
 /* ---- Tasks in reverse ---------------------------------------------------------------------- */
 
-/* Where the gradient of a product's left goes, and what is there before. */
-static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* The gradient of an entering state: what its first writer, a product, finds there. */
+static void aim_entering(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_out *o)
 {
-    const sqi_run_of *r = w->r;
-    int64_t width = k->packed.panels.width[0], n;
-    sqi_out o = { .c_row = width, .from_row = width };
-    const sqi_place *place =
-        &w->grad[k->target < r->back->n_roots ? r->back->root[k->target] : k->target];
-    if (!place->base) return o;
-    char *c = sqi_at_step(w, place, at.step) + sqi_row_offset(w, k->target, at.row);
-    o.c = c;
-    o.from = k->sets ? NULL : c;
-    if (!k->first) return o;
+    int64_t n;
+    char *c = state_grad(w, k->crosses, at, &n);
     bool there = has_content(w, k->crosses, at.step);
-    char *y = at.step > r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
-    state_grad(w, k->crosses, at, &n);
-    if (there && y) r->arith->axpy(n, 1, y, c);
-    o.from = there ? c : y;
-    return o;
+    char *y = at.step > w->r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
+    if (there && y) w->r->arith->axpy(n, 1, y, c);
+    o->from = there ? c : y;
 }
 
-static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* Where the gradient of a product's left goes, what is there before, and what it is a product of. */
+static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     const sqi_run_of *r = w->r;
-    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
-    int64_t rows = sqi_rows_in(r, looked);
-    if (rows == 0) return;
-    w->out[0] = left_out(w, k, at);
-    if (!w->out[0].c) return;
+    const int32_t *root = r->back->root;
+    int64_t width = k->packed.panels.width[0];
+    size_t row = sqi_row_offset(w, k->target, at.row);
+    const sqi_place *place = &w->grad[k->target < r->back->n_roots ? root[k->target] : k->target];
+    l->out[0] = (sqi_out){ .c_row = width, .from_row = width };
+    sqi_aim(w, &l->out[0].c, place, at.step, row);
+    if (!k->sets && !k->first) sqi_aim(w, &l->out[0].from, place, at.step, row);
     for (int32_t i = 0; i < k->n; i++) {
-        int32_t g = r->back->root[k->v[i]];
-        w->a[i] = sqi_at_step(w, &w->grad[g], at.step) + sqi_row_offset(w, k->v[i], at.row);
-        w->a_row[i] = k->packed.panels.depth[i];
+        size_t offset = sqi_row_offset(w, k->v[i], at.row);
+        sqi_aim(w, &l->a[i], &w->grad[root[k->v[i]]], at.step, offset);
+        l->a_row[i] = k->packed.panels.depth[i];
     }
-    r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
-                                            .m = rows * k->rows,
-                                            .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
-                                                      r->p->batch * k->rows == 1,
-                                            .a = w->a,
-                                            .a_row = w->a_row,
-                                            .out = w->out,
-                                            .last = k->packed.n_panels });
-    sqi_look(w, k->v[0], k->rows * w->out[0].c_row, looked, w->out[0].c);
+    sqi_lay_panels(w, k, at, l);
+}
+
+static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
+{
+    sqi_laid here = { .a = w->a, .a_row = w->a_row, .out = w->out };
+    if (sqi_product_rows(w, k, at) == 0) return;
+    if (!l) lay_product(w, k, at, &here), l = &here;
+    if (!l->out[0].c) return;
+    if (k->first) aim_entering(w, k, at, &l->out[0]);
+    w->r->arith->product(&l->product);
+    sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -195,24 +191,30 @@ static void reverse_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
         }
 }
 
-static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross)
+static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
+                          const sqi_laid *l)
 {
     sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
     for (int32_t i = 0; cross && i < k->chain.n_micros; i++) {
         const sqi_micro *m = &k->chain.micros[i];
         if (m->first) w->adds[m->crosses] = open_entering(w, m->crosses, at);
     }
-    while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
+    if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
+    else
+        while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
 }
 
-static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at)
+/* `laid`, or NULL: how the tasks lie for the window. */
+static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                          sqi_laid *laid)
 {
     bool cross = !w->r->immediate || at.step == 0;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
+        sqi_laid *l = laid ? &laid[i] : NULL;
         if ((!cross && !k->inner) || (k->of_rows && w->r->row_grads)) continue;
-        if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at);
-        else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross);
+        if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at, l);
+        else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross, l);
         else reverse_call(w, k, at);
     }
 }
@@ -259,7 +261,7 @@ static void over_steps(sqi_worker *w, sqi_phase phase)
     sqi_window at = sqi_share_steps(w, b->alone[phase]);
     if (!b->tasks[phase].n) return;
     w->grad = phase == SQI_SINK ? w->r->sunk : w->r->grad;
-    if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at);
+    if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at, NULL);
     sqi_workers_meet(w->others);
 }
 
@@ -267,11 +269,15 @@ static void over_rows(sqi_worker *w)
 {
     const sqi_back *b = w->r->back;
     w->grad = w->r->grad;
+    const sqi_tasks *loop = &b->tasks[SQI_LOOP];
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
+    at.step = w->last - 1;
+    sqi_laid *laid = sqi_loop_lay(w, loop, at, lay_product);
     for (int64_t s = w->last - 1; s >= w->first; s--) {
         sqi_window one = { s, 1, at.row, sqi_rows_at(w->r, at, s) };
         for (int32_t k = 0; one.n_rows && k < w->r->p->n_states; k++) settle_leaving(w, k, one);
-        if (one.n_rows) reverse_tasks(w, &b->tasks[SQI_LOOP], one);
+        if (one.n_rows) reverse_tasks(w, loop, one, laid);
+        if (laid) sqi_loop_move(w, -1);
     }
     sqi_workers_meet(w->others);
 }

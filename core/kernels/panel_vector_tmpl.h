@@ -144,11 +144,33 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
     }
 }
 
-static __attribute__((noinline)) void OF_REAL(store_ragged)(real *c, vec sum, const real *from,
-                                                            int64_t lanes)
+/* Where the columns of a part from `at` on go in one row, and what is added to them. */
+typedef struct OF_REAL(row_out) {
+    real *c;
+    const real *from;
+} OF_REAL(row_out);
+
+static inline __attribute__((always_inline)) OF_REAL(row_out)
+    OF_REAL(row_of)(const sqi_out *o, int64_t row, int64_t at)
 {
-    if (from) sum += OF_REAL(load_lanes)(from, lanes);
-    OF_REAL(store_lanes)(c, sum, lanes);
+    const real *from = o->from;
+    if (from) from += (o->pick ? o->pick[row] : row) * o->from_row + at;
+    return (OF_REAL(row_out)){ (real *)o->c + row * o->c_row + at, from };
+}
+
+/* Vectors that do not all lie within one part. */
+static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_product *p,
+                                                            int64_t row, piece s, int64_t nv,
+                                                            const vec *sum)
+{
+    for (int64_t j = 0; j < nv; j++) {
+        OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
+        vec v = sum[j];
+        if (y.from) v += OF_REAL(load_lanes)(y.from, s.width);
+        if (s.width == VL) *(vec *)y.c = v;
+        else OF_REAL(store_lanes)(y.c, v, s.width);
+        if (j + 1 < nv) OF_REAL(next_piece)(p->b->width, &s);
+    }
 }
 
 /* A row in four chains. It is the only one of its batch: nothing is set up that is not needed. */
@@ -164,18 +186,19 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
         vec sum[SINGLE_VECTORS];
         for (nv = SINGLE_VECTORS; nv > end - i;) nv /= 2;
         OF_REAL(run_single_tile)(p, row, (const real *)b->data + i / 2 * panel, panel, nv, sum);
-        for (int64_t j = 0; j < nv; j++) {
-            if (i + j > start) OF_REAL(next_piece)(b->width, &s);
-            const sqi_out *o = &p->out[s.part];
-            const real *from = o->from;
-            if (from) from += (o->pick ? o->pick[row] : row) * o->from_row + s.at;
-            real *c = (real *)o->c + row * o->c_row + s.at;
-            if (s.width == VL) {
-                vec v = sum[j];
-                if (from) v += *(const vec *)from;
-                *(vec *)c = v;
-            } else OF_REAL(store_ragged)(c, sum[j], from, s.width);
+        int64_t left = b->width[s.part] - s.at;
+        if (left < nv * VL) {
+            OF_REAL(store_pieces)(p, row, s, nv, sum);
+            s = piece_at(b->width, VL, i + nv < end ? i + nv : i);
+            continue;
         }
+        OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
+        for (int64_t j = 0; j < nv; j++) {
+            if (y.from) sum[j] += *(const vec *)(y.from + j * VL);
+            *(vec *)(y.c + j * VL) = sum[j];
+        }
+        s.at += nv * VL;
+        if (left == nv * VL) s = (piece){ s.part + 1, 0, 0 };
     }
 }
 
