@@ -173,7 +173,7 @@ static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_prod
     }
 }
 
-/* A row in four chains. It is the only one of its batch: nothing is set up that is not needed. */
+/* A row in two chains. It is the only one of its batch: nothing is set up that is not needed. */
 static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
 {
     const sqi_panels *b = p->b;
