@@ -224,15 +224,6 @@ TALL_TILES(DEFINE, 2)
 TALL_TILES(DEFINE, 1)
 TALL_TILES(DEFINE, 2)
 #undef DEFINE
-#define DEFINE(mr, nv)                                                            \
-    static void OF_REAL(run_single_##nv)(const sqi_panel_product *p, int64_t row, \
-                                         const real *b, int64_t panel, vec *out)  \
-    {                                                                             \
-        OF_REAL(run_single)(p, row, b, panel, nv, out);                           \
-    }
-SINGLE_TILES(DEFINE)
-#undef DEFINE
-
 /* Runs a tile of so many rows and vectors. */
 typedef void OF_REAL(runner)(const OF_REAL(tile) * t, int64_t mr, int64_t nv);
 
@@ -271,16 +262,5 @@ static void OF_REAL(pack_tile_of)(int64_t n, const real *x, int64_t row, real *y
         TALL_TILES(ENTRY, 1)
     }
 #undef ENTRY
-}
-
-static void OF_REAL(run_single_tile)(const sqi_panel_product *p, int64_t row, const real *b,
-                                     int64_t panel, int64_t nv, vec *out)
-{
-#define ENTRY(mr, nv) [nv] = OF_REAL(run_single_##nv),
-    static void (*const table[SINGLE_VECTORS + 1])(const sqi_panel_product *, int64_t,
-                                                   const real *, int64_t,
-                                                   vec *) = { SINGLE_TILES(ENTRY) };
-#undef ENTRY
-    table[nv](p, row, b, panel, out);
 }
 #undef INLINE

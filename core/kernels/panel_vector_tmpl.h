@@ -173,6 +173,27 @@ static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_prod
     }
 }
 
+/* nv vectors of a row from piece s on, which is a part's column s.at; all of them within the part, or
+ * piece by piece. */
+static inline __attribute__((always_inline)) void OF_REAL(single_tile)(
+    const sqi_panel_product *p, int64_t row, const real *b, int64_t panel, const int nv, piece s)
+{
+    vec sum[SINGLE_VECTORS];
+    OF_REAL(run_single)(p, row, b, panel, nv, sum);
+    if (p->b->width[s.part] - s.at < nv * VL) {
+        vec out[SINGLE_VECTORS]; /* a copy, for the sums stay in registers only without an address */
+        UNROLL
+        for (int j = 0; j < nv; j++) out[j] = sum[j];
+        OF_REAL(store_pieces)(p, row, s, nv, out);
+        return;
+    }
+    OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
+    if (y.from) UNROLL
+    for (int j = 0; j < nv; j++) sum[j] += *(const vec *)(y.from + j * VL);
+    UNROLL
+    for (int j = 0; j < nv; j++) *(vec *)(y.c + j * VL) = sum[j];
+}
+
 /* A row in two chains. It is the only one of its batch: nothing is set up that is not needed. */
 static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
 {
@@ -183,22 +204,16 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
     if (start >= end) return;
     piece s = piece_at(b->width, VL, start);
     for (int64_t i = start; i < end; i += nv) {
-        vec sum[SINGLE_VECTORS];
-        for (nv = SINGLE_VECTORS; nv > end - i;) nv /= 2;
-        OF_REAL(run_single_tile)(p, row, (const real *)b->data + i / 2 * panel, panel, nv, sum);
-        int64_t left = b->width[s.part] - s.at;
-        if (left < nv * VL) {
-            OF_REAL(store_pieces)(p, row, s, nv, sum);
-            s = piece_at(b->width, VL, i + nv < end ? i + nv : i);
-            continue;
-        }
-        OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
-        for (int64_t j = 0; j < nv; j++) {
-            if (y.from) sum[j] += *(const vec *)(y.from + j * VL);
-            *(vec *)(y.c + j * VL) = sum[j];
-        }
-        s.at += nv * VL;
-        if (left == nv * VL) s = (piece){ s.part + 1, 0, 0 };
+        const real *x = (const real *)b->data + i / 2 * panel;
+        nv = end - i < 2 ? 1 : end - i < 4 ? 2 : 4;
+        if (nv == 4) OF_REAL(single_tile)(p, row, x, panel, 4, s);
+        else if (nv == 2) OF_REAL(single_tile)(p, row, x, panel, 2, s);
+        else OF_REAL(single_tile)(p, row, x, panel, 1, s);
+        if (i + nv >= end) break;
+        int64_t left = b->width[s.part] - s.at - nv * VL;
+        if (left > 0) s.at += nv * VL;
+        else if (left == 0) s = (piece){ s.part + 1, 0, 0 };
+        else s = piece_at(b->width, VL, i + nv);
     }
 }
 
