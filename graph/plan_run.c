@@ -223,9 +223,13 @@ int64_t sqi_product_rows(const sqi_worker *w, const sqi_task *k, sqi_window at)
 
 static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at, const sqi_laid *l)
 {
-    sqi_laid here = { .a = w->a, .a_row = w->a_row, .out = w->out };
+    sqi_laid here;
     if (sqi_product_rows(w, k, at) == 0) return;
-    if (!l) lay_product(w, k, at, &here), l = &here;
+    if (!l) {
+        here = sqi_laid_in_passing(w);
+        lay_product(w, k, at, &here);
+        l = &here;
+    }
     w->r->arith->product(&l->product);
     for (int32_t i = 0; w->found && i < k->n; i++)
         if (w->r->p->values[k->v[i]].lookout)

@@ -345,6 +345,12 @@ bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks);
  * differ, each is to be laid out by itself. */
 sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at, sqi_lay *lay);
 
+/* For a product that is run at once: the worker's own arrays. */
+static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)
+{
+    return (sqi_laid){ .a = w->a, .a_row = w->a_row, .out = w->out };
+}
+
 /* On to the next step, by = 1, or to the one before, by = -1. */
 void sqi_loop_move(const sqi_worker *w, ptrdiff_t by);
 

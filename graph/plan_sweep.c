@@ -50,20 +50,17 @@ static bool crosses(const sqi_run_of *r, int32_t k)
     return r->back->crossed[k] && !r->immediate;
 }
 
-/* Rows of the gradient of state k as it enters step `step` (as it leaves the one before). */
-static char *state_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *n)
+/* Rows of the gradient of state k as it enters step `step` (as it leaves the one before), and how
+ * many elements they have. */
+static char *state_grad(const sqi_worker *w, int32_t k, int64_t step, int64_t row)
 {
-    int32_t v = w->r->p->leaves[k];
-    *n = w->r->p->values[v].size / w->r->p->batch * at.n_rows;
-    return sqi_at_step(w, &w->r->grad[w->r->p->enters[k]], at.step) +
-           sqi_row_offset(w, v, at.row);
+    return sqi_at_step(w, &w->r->grad[w->r->p->enters[k]], step) +
+           sqi_row_offset(w, w->r->p->leaves[k], row);
 }
 
-/* And as it leaves it. */
-static char *leaving_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *n)
+static int64_t state_size(const sqi_worker *w, int32_t k, int64_t rows)
 {
-    at.step++;
-    return state_grad(w, k, at, n);
+    return w->r->p->values[w->r->p->leaves[k]].size / w->r->p->batch * rows;
 }
 
 /* Something is there already when step at.step begins to send back into state k. */
@@ -77,13 +74,14 @@ static bool has_content(const sqi_worker *w, int32_t k, int64_t step)
 static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t n;
-    char *g = state_grad(w, k, at, &n);
     char *y = at.step > r->u->span.low ? output_seed(w, k, at.step - 1, at) : NULL;
     bool there = has_content(w, k, at.step);
-    if (y && there) r->arith->axpy(n, 1, y, g);
-    else if (y) memcpy(g, y, (size_t)n * r->real);
-    return y || there;
+    if (!y) return there;
+    char *g = state_grad(w, k, at.step, at.row);
+    int64_t n = state_size(w, k, at.n_rows);
+    if (there) r->arith->axpy(n, 1, y, g);
+    else memcpy(g, y, (size_t)n * r->real);
+    return true;
 }
 
 /* What the steps after at.step send into state k is there; nothing was sent to the last step, nor to
@@ -91,12 +89,13 @@ static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
 static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t n,
-        sent = crosses(r, k) && at.step + 1 < r->last ? sqi_rows_at(r, at, at.step + 1) : 0;
+    bool reached = crosses(r, k) && at.step + 1 < r->last;
+    int64_t sent = reached ? sqi_rows_at(r, at, at.step + 1) : 0;
     at.row += sent;
     at.n_rows -= sent;
     if (at.n_rows <= 0) return;
-    char *g = leaving_grad(w, k, at, &n), *y = output_seed(w, k, at.step, at);
+    int64_t n = state_size(w, k, at.n_rows);
+    char *g = state_grad(w, k, at.step + 1, at.row), *y = output_seed(w, k, at.step, at);
     bool there = seeded(w, k, at.step);
     if (y && there) r->arith->axpy(n, 1, y, g);
     else if (y) memcpy(g, y, (size_t)n * r->real);
@@ -109,12 +108,10 @@ static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     int32_t v = r->p->leaves[k];
-    int64_t n;
-    char *g = leaving_grad(w, k, at, &n);
     open_leaving(w, k, at);
     if (!r->sinks || !r->back->sunk[k]) return;
     const char *sunk = sqi_at_step(w, &r->sunk[v], at.step) + sqi_row_offset(w, v, at.row);
-    r->arith->axpy(n, 1, sunk, g);
+    r->arith->axpy(state_size(w, k, at.n_rows), 1, sunk, state_grad(w, k, at.step + 1, at.row));
 }
 
 /* ---- Tasks in reverse ---------------------------------------------------------------------- */
@@ -122,12 +119,10 @@ static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 /* The gradient of an entering state: what its first writer, a product, finds there. */
 static void aim_entering(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_out *o)
 {
-    int64_t n;
-    char *c = state_grad(w, k->crosses, at, &n);
     bool there = has_content(w, k->crosses, at.step);
     char *y = at.step > w->r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
-    if (there && y) w->r->arith->axpy(n, 1, y, c);
-    o->from = there ? c : y;
+    if (there && y) w->r->arith->axpy(state_size(w, k->crosses, at.n_rows), 1, y, o->c);
+    o->from = there ? o->c : y;
 }
 
 /* Where the gradient of a product's left goes, what is there before, and what it is a product of. */
@@ -151,9 +146,13 @@ static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, s
 
 static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
-    sqi_laid here = { .a = w->a, .a_row = w->a_row, .out = w->out };
+    sqi_laid here;
     if (sqi_product_rows(w, k, at) == 0) return;
-    if (!l) lay_product(w, k, at, &here), l = &here;
+    if (!l) {
+        l = &here;
+        here = sqi_laid_in_passing(w);
+        lay_product(w, k, at, l);
+    }
     if (!l->out[0].c) return;
     if (k->first) aim_entering(w, k, at, &l->out[0]);
     w->r->arith->product(&l->product);
@@ -195,9 +194,9 @@ static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at,
                           const sqi_laid *l)
 {
     sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
-    for (int32_t i = 0; cross && i < k->chain.n_micros; i++) {
-        const sqi_micro *m = &k->chain.micros[i];
-        if (m->first) w->adds[m->crosses] = open_entering(w, m->crosses, at);
+    for (int32_t i = 0; cross && i < k->chain.n_opens; i++) {
+        int32_t state = k->chain.opens[i];
+        w->adds[state] = open_entering(w, state, at);
     }
     if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
     else
