@@ -41,12 +41,13 @@ bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks)
     return loop->laid && loop->movers;
 }
 
-sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at, sqi_lay *lay)
+sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                       int direction, sqi_lay *lay)
 {
     sqi_loop *loop = w->loop;
     if (w->r->u->shrunk || at.n_rows <= 0) return NULL;
     loop->n_movers = 0;
-    loop->laying = true;
+    loop->laying = direction;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
         sqi_laid *l = &loop->laid[i];
@@ -54,17 +55,17 @@ sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window a
         l->n = k->kind == SQI_DO_CHAIN ? sqi_chain_tile(w, k, at) : 0;
         if (l->n) sqi_chain_lay(w, k, at);
     }
-    loop->laying = false;
+    loop->laying = 0;
     return loop->laid;
 }
 
-void sqi_loop_move(const sqi_worker *w, ptrdiff_t by)
+void sqi_loop_move(const sqi_worker *w)
 {
-    const sqi_loop *loop = w->loop;
-    for (int32_t i = 0; i < loop->n_movers; i++) {
+    const sqi_mover *m = w->loop->movers, *end = m + w->loop->n_movers;
+    for (; m < end; m++) {
         char *at;
-        memcpy(&at, loop->movers[i].pointer, sizeof at);
-        at += by * loop->movers[i].by;
-        memcpy(loop->movers[i].pointer, &at, sizeof at);
+        memcpy(&at, m->pointer, sizeof at);
+        at += m->by;
+        memcpy(m->pointer, &at, sizeof at);
     }
 }

@@ -456,12 +456,12 @@ static void over_rows(const sqi_worker *w)
     const sqi_plan *p = w->r->p;
     const sqi_tasks *loop = &p->tasks[SQI_LOOP];
     sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
-    const sqi_laid *laid = sqi_loop_lay(w, loop, at, lay_product);
+    const sqi_laid *laid = sqi_loop_lay(w, loop, at, 1, lay_product);
     for (; at.step < w->last; at.step++) {
         at.n_rows = sqi_rows_at(w->r, at, at.step);
         if (at.n_rows <= 0) break;
         run_tasks(w, loop, at, laid);
-        if (laid) sqi_loop_move(w, 1);
+        if (laid) sqi_loop_move(w);
     }
     bool dealt_anew = w->r->u->shrunk != NULL;
     if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n || dealt_anew)

@@ -81,7 +81,7 @@ typedef struct sqi_loop {
     sqi_laid *laid; /* [tasks of the LOOP] */
     sqi_mover *movers;
     int32_t n_movers;
-    bool laying; /* pointers that are set are noted as movers */
+    int laying; /* 1, -1: pointers that are set are noted as movers, to the next step or the one before */
 } sqi_loop;
 
 /* One thread of it, within a block. Its arrays are as long as any task needs. */
@@ -144,7 +144,8 @@ static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t
 static inline void sqi_follow(const sqi_worker *w, void *pointer, size_t by)
 {
     if (w->loop->laying)
-        w->loop->movers[w->loop->n_movers++] = (sqi_mover){ pointer, (ptrdiff_t)by };
+        w->loop->movers[w->loop->n_movers++] =
+            (sqi_mover){ pointer, w->loop->laying * (ptrdiff_t)by };
 }
 
 /* Points a pointer at a step of p, so many bytes behind its begin; it follows the steps. */
@@ -341,9 +342,10 @@ typedef void sqi_lay(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_
 /* Memory for a loop over the tasks; false after posting. */
 bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks);
 
-/* Lays the tasks out for the window's step, the first of those that follow each other. NULL: the steps
- * differ, each is to be laid out by itself. */
-sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at, sqi_lay *lay);
+/* Lays the tasks out for the window's step, from which the loop goes to the next (1) or to the one
+ * before (-1). NULL: the steps differ, each is to be laid out by itself. */
+sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                       int direction, sqi_lay *lay);
 
 /* For a product that is run at once: the worker's own arrays. */
 static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)
@@ -351,8 +353,8 @@ static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)
     return (sqi_laid){ .a = w->a, .a_row = w->a_row, .out = w->out };
 }
 
-/* On to the next step, by = 1, or to the one before, by = -1. */
-void sqi_loop_move(const sqi_worker *w, ptrdiff_t by);
+/* On to that step. */
+void sqi_loop_move(const sqi_worker *w);
 
 /* ---- plan_watch.c ---- */
 

@@ -271,12 +271,12 @@ static void over_rows(sqi_worker *w)
     const sqi_tasks *loop = &b->tasks[SQI_LOOP];
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
     at.step = w->last - 1;
-    sqi_laid *laid = sqi_loop_lay(w, loop, at, lay_product);
+    sqi_laid *laid = sqi_loop_lay(w, loop, at, -1, lay_product);
     for (int64_t s = w->last - 1; s >= w->first; s--) {
         sqi_window one = { s, 1, at.row, sqi_rows_at(w->r, at, s) };
         for (int32_t k = 0; one.n_rows && k < w->r->p->n_states; k++) settle_leaving(w, k, one);
         if (one.n_rows) reverse_tasks(w, loop, one, laid);
-        if (laid) sqi_loop_move(w, -1);
+        if (laid) sqi_loop_move(w);
     }
     sqi_workers_meet(w->others);
 }
