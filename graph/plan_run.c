@@ -201,7 +201,7 @@ void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_l
 {
     const sqi_plan *p = w->r->p;
     l->product = (sqi_panel_product){ .b = &k->packed.panels,
-                                      .m = sqi_product_rows(w, k, at) * k->rows,
+                                      .m = sqi_rows_in(w->r, sqi_looked_at(k, at)) * k->rows,
                                       .single = p->values[k->v[0]].phase == SQI_LOOP &&
                                                 p->batch * k->rows == 1,
                                       .a = l->a,
@@ -216,18 +216,13 @@ sqi_window sqi_looked_at(const sqi_task *k, sqi_window at)
     return k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
 }
 
-int64_t sqi_product_rows(const sqi_worker *w, const sqi_task *k, sqi_window at)
-{
-    return sqi_rows_in(w->r, sqi_looked_at(k, at));
-}
-
 static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at, const sqi_laid *l)
 {
     sqi_laid here;
-    if (sqi_product_rows(w, k, at) == 0) return;
     if (!l) {
         here = sqi_laid_in_passing(w);
         lay_product(w, k, at, &here);
+        if (here.product.m == 0) return;
         l = &here;
     }
     w->r->arith->product(&l->product);

@@ -328,10 +328,11 @@ void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at);
 void sqi_chain_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n, bool cross,
                    const bool *adds);
 
-/* A product of the window: the panels; the rows it has, none where no row takes part. The rest of l is
- * filled in by the caller. */
+/* Fills in a product of the window whose operands and destinations are laid out: the panels, and how
+ * many rows, 0 where none takes part. */
 void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l);
-int64_t sqi_product_rows(const sqi_worker *w, const sqi_task *k, sqi_window at);
+
+/* What a task is looked at over: of one that is not dealt out all counts as one row. */
 sqi_window sqi_looked_at(const sqi_task *k, sqi_window at);
 
 /* ---- plan_loop.c ---- */

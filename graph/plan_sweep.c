@@ -147,13 +147,12 @@ static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, s
 static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     sqi_laid here;
-    if (sqi_product_rows(w, k, at) == 0) return;
     if (!l) {
-        l = &here;
         here = sqi_laid_in_passing(w);
-        lay_product(w, k, at, l);
+        lay_product(w, k, at, &here);
+        l = &here;
     }
-    if (!l->out[0].c) return;
+    if (!l->out[0].c || l->product.m == 0) return;
     if (k->first) aim_entering(w, k, at, &l->out[0]);
     w->r->arith->product(&l->product);
     sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
