@@ -129,7 +129,8 @@ typedef struct sqi_chain {
     sqi_stream *streams;
     sqi_micro *micros;
     int64_t period; /* tiles do not cross its multiples; 0: none */
-    int32_t *opens, n_opens; /* reverse: entering states whose gradient it is the first to write */
+    int32_t *opens,
+        n_opens; /* reverse: entering states whose gradient it is the first to write */
     sqi_patch *patches;
     int32_t n_patches, first_run, first_patch; /* among those of all chains of its direction */
 } sqi_chain;

@@ -216,7 +216,8 @@ sqi_window sqi_looked_at(const sqi_task *k, sqi_window at)
     return k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
 }
 
-static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at, const sqi_laid *l)
+static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at,
+                        const sqi_laid *l)
 {
     sqi_laid here;
     if (!l) {
@@ -430,8 +431,7 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
         const sqi_task *k = &tasks->at[i];
         if (k->of_rows) sqi_rows_copy(w, k, at);
         else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at, laid ? &laid[i] : NULL);
-        else if (laid && laid[i].n)
-            sqi_chain_ops(w, &k->chain, at.step, laid[i].n, true, NULL);
+        else if (laid && laid[i].n) sqi_chain_ops(w, &k->chain, at.step, laid[i].n, true, NULL);
         else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
         else run_call(w, k, at);
     }

@@ -98,11 +98,11 @@ typedef struct sqi_worker {
     sqi_out *out;
     void **c; /* destinations */
     sq_shape *shapes;
-    sq_attr *drawn;  /* of a call that takes random numbers */
-    void *packed;    /* reverse: left operands of weight gradients, or NULL */
-    sqi_run *runs;   /* of every op of every chain; pointers that never move are set */
-    void **patches;  /* addresses of the others */
-    char **at;       /* streams of a chain */
+    sq_attr *drawn; /* of a call that takes random numbers */
+    void *packed;   /* reverse: left operands of weight gradients, or NULL */
+    sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
+    void **patches; /* addresses of the others */
+    char **at;      /* streams of a chain */
     sqi_loop *loop;
     sqi_find *found; /* under watch for what is not finite, or NULL */
     bool *adds;      /* [n_states] reverse: the first writer of a state's gradient adds */

@@ -132,7 +132,8 @@ static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, s
     const int32_t *root = r->back->root;
     int64_t width = k->packed.panels.width[0];
     size_t row = sqi_row_offset(w, k->target, at.row);
-    const sqi_place *place = &w->grad[k->target < r->back->n_roots ? root[k->target] : k->target];
+    const sqi_place *place =
+        &w->grad[k->target < r->back->n_roots ? root[k->target] : k->target];
     l->out[0] = (sqi_out){ .c_row = width, .from_row = width };
     sqi_aim(w, &l->out[0].c, place, at.step, row);
     if (!k->sets && !k->first) sqi_aim(w, &l->out[0].from, place, at.step, row);

@@ -39,7 +39,7 @@ static void OF_REAL(sum_row)(const sqi_panel_product *p, int64_t i, const real *
 }
 
 static void OF_REAL(sum_row_by_two)(const sqi_panel_product *p, int64_t i, const real *b,
-                                     real *sum)
+                                    real *sum)
 {
     real chain[2][STRIP] = { { 0 } };
     for (int32_t s = 0; s < p->b->n_sums; s++) {

@@ -164,24 +164,27 @@ static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_prod
                                                             const vec *sum)
 {
     for (int64_t j = 0; j < nv; j++) {
+        if (j) OF_REAL(next_piece)(p->b->width, &s);
+        int64_t left = p->b->width[s.part] - s.at, lanes = left < VL ? left : VL;
         OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
         vec v = sum[j];
-        if (y.from) v += OF_REAL(load_lanes)(y.from, s.width);
-        if (s.width == VL) *(vec *)y.c = v;
-        else OF_REAL(store_lanes)(y.c, v, s.width);
-        if (j + 1 < nv) OF_REAL(next_piece)(p->b->width, &s);
+        if (y.from) v += OF_REAL(load_lanes)(y.from, lanes);
+        if (lanes == VL) *(vec *)y.c = v;
+        else OF_REAL(store_lanes)(y.c, v, lanes);
     }
 }
 
 /* nv vectors of a row from piece s on, which is a part's column s.at; all of them within the part, or
  * piece by piece. */
 static inline __attribute__((always_inline)) void OF_REAL(single_tile)(
-    const sqi_panel_product *p, int64_t row, const real *b, int64_t panel, const int nv, piece s)
+    const sqi_panel_product *p, int64_t row, const real *b, int64_t panel, const int nv,
+    piece s)
 {
     vec sum[SINGLE_VECTORS];
     OF_REAL(run_single)(p, row, b, panel, nv, sum);
     if (p->b->width[s.part] - s.at < nv * VL) {
-        vec out[SINGLE_VECTORS]; /* a copy, for the sums stay in registers only without an address */
+        vec out
+            [SINGLE_VECTORS]; /* a copy, for the sums stay in registers only without an address */
         UNROLL
         for (int j = 0; j < nv; j++) out[j] = sum[j];
         OF_REAL(store_pieces)(p, row, s, nv, out);
@@ -210,10 +213,8 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
         else if (nv == 2) OF_REAL(single_tile)(p, row, x, panel, 2, s);
         else OF_REAL(single_tile)(p, row, x, panel, 1, s);
         if (i + nv >= end) break;
-        int64_t left = b->width[s.part] - s.at - nv * VL;
-        if (left > 0) s.at += nv * VL;
-        else if (left == 0) s = (piece){ s.part + 1, 0, 0 };
-        else s = piece_at(b->width, VL, i + nv);
+        s.at += nv * VL;
+        if (s.at >= b->width[s.part]) s = piece_at(b->width, VL, i + nv);
     }
 }
 
