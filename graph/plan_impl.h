@@ -34,6 +34,8 @@ enum {
     SQI_TILE_BYTES = 1024,
     SQI_ONE_CHAIN = 1024, /* rows; sqi_grad_product cuts more of them into several chains */
     SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
+    SQI_COLUMNS_PAY =
+        1 << 20, /* bytes of weights of a loop over one row that are worth meetings */
     SQI_NO_VALUE = -1
 };
 

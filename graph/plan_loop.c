@@ -5,7 +5,10 @@
  *     move:   + [batch, H] elements, 0, + [batch, 4H] ...
  *
  * A step of few elements costs little more than its arithmetic. Where rows end the steps differ, and a
- * pass of several tiles has its pointers set tile by tile: these are laid out step by step. */
+ * pass of several tiles has its pointers set tile by tile: these are laid out step by step.
+ *
+ * A single row cannot be dealt out. If its weights are many, threads take columns of its products and
+ * meet after every task. */
 #include "graph/plan_run_impl.h"
 
 static int32_t movers_of(const sqi_task *k)
@@ -39,6 +42,17 @@ bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks)
     loop->movers = sqi_run_take(r, (size_t)movers, sizeof *loop->movers);
     w->loop = loop;
     return loop->laid && loop->movers;
+}
+
+bool sqi_loop_splits(const sqi_worker *w, const sqi_tasks *tasks)
+{
+    const sqi_run_of *r = w->r;
+    size_t bytes = 0;
+    if (w->n == 1 || r->p->batch != 1 || r->u->shrunk || r->watch) return false;
+    for (int32_t i = 0; i < tasks->n; i++)
+        if (tasks->at[i].kind == SQI_DO_PRODUCT)
+            bytes += r->arith->panels_bytes(&tasks->at[i].packed.panels);
+    return bytes >= SQI_COLUMNS_PAY;
 }
 
 sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,

@@ -145,6 +145,7 @@ sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
 {
     int64_t n = w->r->p->batch;
+    if (w->split) return (sqi_window){ w->first, 1, 0, n };
     if (w->r->u->shrunk) return sqi_share_shrunk_rows(w);
     if (alone) return (sqi_window){ w->first, 1, 0, w->i ? 0 : n };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
@@ -200,6 +201,8 @@ static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, s
 void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     const sqi_plan *p = w->r->p;
+    int64_t n = k->packed.n_panels;
+    int32_t i = w->split ? w->i : 0, of = w->split ? w->n : 1;
     l->product = (sqi_panel_product){ .b = &k->packed.panels,
                                       .m = sqi_rows_in(w->r, sqi_looked_at(k, at)) * k->rows,
                                       .single = p->values[k->v[0]].phase == SQI_LOOP &&
@@ -207,7 +210,8 @@ void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_l
                                       .a = l->a,
                                       .a_row = l->a_row,
                                       .out = l->out,
-                                      .last = k->packed.n_panels };
+                                      .first = share(n, i, of),
+                                      .last = share(n, i + 1, of) };
 }
 
 /* What a task takes that cannot be dealt out counts as one row. */
@@ -423,17 +427,25 @@ static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 
 /* ---- Phases -------------------------------------------------------------------------------- */
 
+/* A task that has no columns to split; `tile`: the elements of a pass that is laid out, else 0. */
+static void run_whole(const sqi_worker *w, const sqi_task *k, sqi_window at, int64_t tile)
+{
+    if (k->of_rows) sqi_rows_copy(w, k, at);
+    else if (tile) sqi_chain_ops(w, &k->chain, at.step, tile, true, NULL);
+    else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
+    else run_call(w, k, at);
+}
+
 /* `laid`, or NULL: how the tasks lie for the window. */
 static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
                       const sqi_laid *laid)
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->of_rows) sqi_rows_copy(w, k, at);
-        else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at, laid ? &laid[i] : NULL);
-        else if (laid && laid[i].n) sqi_chain_ops(w, &k->chain, at.step, laid[i].n, true, NULL);
-        else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
-        else run_call(w, k, at);
+        if (k->kind == SQI_DO_PRODUCT && !k->of_rows)
+            run_product(w, k, at, laid ? &laid[i] : NULL);
+        else if (sqi_is_mine(w)) run_whole(w, k, at, laid ? laid[i].n : 0);
+        sqi_meet_split(w);
     }
 }
 
@@ -446,10 +458,11 @@ static void over_steps(const sqi_worker *w, sqi_phase phase)
     sqi_workers_meet(w->others);
 }
 
-static void over_rows(const sqi_worker *w)
+static void over_rows(sqi_worker *w)
 {
     const sqi_plan *p = w->r->p;
     const sqi_tasks *loop = &p->tasks[SQI_LOOP];
+    w->split = sqi_loop_splits(w, loop);
     sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
     const sqi_laid *laid = sqi_loop_lay(w, loop, at, 1, lay_product);
     for (; at.step < w->last; at.step++) {
@@ -458,6 +471,7 @@ static void over_rows(const sqi_worker *w)
         run_tasks(w, loop, at, laid);
         if (laid) sqi_loop_move(w);
     }
+    w->split = false;
     bool dealt_anew = w->r->u->shrunk != NULL;
     if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n || dealt_anew)
         sqi_workers_meet(w->others);

@@ -104,6 +104,7 @@ typedef struct sqi_worker {
     void **patches; /* addresses of the others */
     char **at;      /* streams of a chain */
     sqi_loop *loop;
+    bool split; /* in a loop whose products are split by columns; all meet after every task */
     sqi_find *found; /* under watch for what is not finite, or NULL */
     bool *adds;      /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
@@ -352,6 +353,17 @@ sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window a
 static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)
 {
     return (sqi_laid){ .a = w->a, .a_row = w->a_row, .out = w->out };
+}
+
+/* Whether the workers share the columns of the loop's products: there is a single row, and weights
+ * enough of it. */
+bool sqi_loop_splits(const sqi_worker *w, const sqi_tasks *tasks);
+
+/* The first of them does by itself what is no product; then all meet. */
+static inline bool sqi_is_mine(const sqi_worker *w) { return !w->split || w->i == 0; }
+static inline void sqi_meet_split(const sqi_worker *w)
+{
+    if (w->split) sqi_workers_meet(w->others);
 }
 
 /* On to that step. */

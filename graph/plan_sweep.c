@@ -121,7 +121,10 @@ static void aim_entering(const sqi_worker *w, const sqi_task *k, sqi_window at, 
 {
     bool there = has_content(w, k->crosses, at.step);
     char *y = at.step > w->r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
-    if (there && y) w->r->arith->axpy(state_size(w, k->crosses, at.n_rows), 1, y, o->c);
+    if (there && y) {
+        if (sqi_is_mine(w)) w->r->arith->axpy(state_size(w, k->crosses, at.n_rows), 1, y, o->c);
+        sqi_meet_split(w);
+    }
     o->from = there ? o->c : y;
 }
 
@@ -213,8 +216,9 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
         sqi_laid *l = laid ? &laid[i] : NULL;
         if ((!cross && !k->inner) || (k->of_rows && w->r->row_grads)) continue;
         if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at, l);
-        else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross, l);
-        else reverse_call(w, k, at);
+        else if (k->kind == SQI_DO_CHAIN && sqi_is_mine(w)) reverse_chain(w, k, at, cross, l);
+        else if (sqi_is_mine(w)) reverse_call(w, k, at);
+        sqi_meet_split(w);
     }
 }
 
@@ -269,15 +273,19 @@ static void over_rows(sqi_worker *w)
     const sqi_back *b = w->r->back;
     w->grad = w->r->grad;
     const sqi_tasks *loop = &b->tasks[SQI_LOOP];
+    w->split = sqi_loop_splits(w, loop);
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
     at.step = w->last - 1;
     sqi_laid *laid = sqi_loop_lay(w, loop, at, -1, lay_product);
     for (int64_t s = w->last - 1; s >= w->first; s--) {
         sqi_window one = { s, 1, at.row, sqi_rows_at(w->r, at, s) };
-        for (int32_t k = 0; one.n_rows && k < w->r->p->n_states; k++) settle_leaving(w, k, one);
+        int32_t states = one.n_rows && sqi_is_mine(w) ? w->r->p->n_states : 0;
+        for (int32_t k = 0; k < states; k++) settle_leaving(w, k, one);
+        sqi_meet_split(w);
         if (one.n_rows) reverse_tasks(w, loop, one, laid);
         if (laid) sqi_loop_move(w);
     }
+    w->split = false;
     sqi_workers_meet(w->others);
 }
 
