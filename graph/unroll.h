@@ -37,9 +37,10 @@ typedef struct sq_unroll_options {
 
     /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, the sums of
-     * their gradients over one block of steps, and products with the rows of a table), outputs, input gradients and gradients asked for
-     * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
+     * the unroll's scratch. Not of it are outputs, gradients asked for and values read of dropped steps
+     * (told apart: sq_unroll_memory); inputs and weights and the gradients of both; a plan with its
+     * packed copies of weights, the sums of their gradients over one block of steps, and products with
+     * the rows of a table; the schedule. SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
      * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
      * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
      * before it are run again for it.
@@ -107,9 +108,11 @@ enum { SQ_EVERY_SQRT = -1 };
 typedef struct sq_unrolled_memory {
     bool budgeted;
     sq_checkpoint_cost predicted;
-    int64_t extra_steps;     /* actual */
-    int64_t peak_bytes;      /* actual: snapshots, saved stretch and scratch */
-    int64_t beside_bytes;    /* outputs, asked-for gradients: not of the budget */
+    int64_t extra_steps; /* actual */
+    int64_t peak_bytes;  /* actual: snapshots, saved stretch and scratch */
+    /* What the unroll holds beside the budget, so far: outputs, last states, gradients and values asked
+     * for, sums of one block, handles. The gradient of x is not of it: it is x's, and as large. */
+    int64_t beside_bytes;
     double schedule_seconds; /* making the schedule */
 } sq_unrolled_memory;
 
