@@ -512,6 +512,21 @@ Test(layout, believes_no_size)
     sq_bundle_free(b);
 }
 
+/* As many layers as can be counted, in a file of one tensor without a number: asking for each of them would
+ * take minutes. */
+Test(layout, takes_no_step_for_every_layer_that_a_file_speaks_of)
+{
+    const sq_tensor w = {
+        "weights_layer", SQ_TENSOR_F64, 0, 5, { INT32_MAX, 1, 0, 4, 1 }, 0, NULL
+    };
+    sq_bundle *b = sq_bundle_new();
+    sq_layout_net deep;
+    (void)sq_bundle_add(b, &w);
+    (void)sq_layout_find(b, AT("onednn"), &deep);
+    EXPECT_REFUSED(b, SQ_EFILE, "there is no tensor \"weights_iter\"");
+    sq_bundle_free(b);
+}
+
 /* Files with one tensor of another shape, for every layout: an answer or a sentence. Whatever is found
  * can be read and written. */
 Test(layout, survives_any_shape)
