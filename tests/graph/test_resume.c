@@ -4,10 +4,11 @@
  * readout (dropout on both, drawn between steps), learned initial states, rows that restart, Adam with
  * a schedule. It is fed in pieces of any length; between any two of them a new tape, new params, a
  * new optimizer and a new stream take its place. */
+#include "core/tape_impl.h"
 #include "tests/support/every_cell.h"
 #include "tests/support/support.h"
 
-enum { B = 2, E = 3, H = 4, V = 5, LONG = 64, CALLS = 9 };
+enum { B = 2, E = 3, H = 4, V = 5, LONG = 64, CALLS = 9, WIDE = 160 };
 
 /* How a stream is made and fed. */
 typedef struct setting {
@@ -18,6 +19,7 @@ typedef struct setting {
     const struct any_cell_kind *kind; /* NULL: an LSTM */
     uint64_t seed;
     bool restarts, learned, dropped;
+    bool threaded; /* after every interruption on another number of threads */
 } setting;
 
 /* All that a program has. Filled in place. */
@@ -31,6 +33,7 @@ typedef struct world {
     sq_tape *tape;
     sq_tbptt *stream;
     int inputs, losses; /* callbacks so far */
+    int lives;          /* worlds before this one */
     bool stubborn;      /* callbacks refuse */
     bool meddling;      /* one of them changes weights */
     double told;        /* the loss of the last update since the last interruption */
@@ -88,17 +91,20 @@ static sq_status adam(void *context, sq_tape *t, double loss, int64_t n)
 
 static void set_random(sq_params *p, sq_weight w, uint64_t seed)
 {
-    double values[64];
+    double values[V * WIDE];
     int64_t n = sq_shape_size(sq_weight_shape(p, w));
+    cr_assert(n <= COUNT(values));
     fill(values, n, seed, -1, 1);
     cr_assert(sq_weight_set_f64(p, w, values) == SQ_OK);
 }
 
+static int64_t width_of(const setting *how) { return how->width ? how->width : H; }
+
 /* seed of the weights: that of a resumed world does not matter. */
-static void world_new(world *w, const setting *how, uint64_t seed)
+static void world_of(world *w, const setting *how, uint64_t seed, int lives)
 {
-    int64_t width = how->width ? how->width : H;
-    *w = (world){ .how = how, .params = sq_params_new(how->dtype) };
+    const int64_t width = width_of(how);
+    *w = (world){ .how = how, .params = sq_params_new(how->dtype), .lives = lives };
     w->embedding = sq_params_add(w->params, "embedding", sq_mat(V, E));
     w->readout = sq_params_add(w->params, "readout", sq_mat(width, V));
     w->h0 = sq_params_add(w->params, "h0", sq_mat(B, width));
@@ -112,6 +118,7 @@ static void world_new(world *w, const setting *how, uint64_t seed)
     w->optim = sq_optim_new(w->params, &(sq_optim_options){ .kind = SQ_ADAM, .rate = .05 });
     w->tape = sq_tape_new(how->dtype, w->params);
     sq_tape_set_seed(w->tape, seed);
+    if (how->threaded) sq_tape_set_threads(w->tape, 1 + lives % 3);
     sq_cell cell = how->dropped ? sq_dropout_cell(&w->dropped) : w->dropped.cell;
     sq_tbptt_options o = how->o;
     o.batch = o.batch ? o.batch : B;
@@ -124,6 +131,11 @@ static void world_new(world *w, const setting *how, uint64_t seed)
     cr_assert(w->optim && w->stream, "%s", sq_message(w->tape));
 }
 
+static void world_new(world *w, const setting *how, uint64_t seed)
+{
+    world_of(w, how, seed, 0);
+}
+
 static void world_free(world *w)
 {
     sq_tbptt_free(w->stream);
@@ -134,11 +146,12 @@ static void world_free(world *w)
 
 static void give_states(const world *w, int call)
 {
+    const int64_t width = width_of(w->how);
     sq_var h[2];
     for (int k = 0; k < 2; k++) {
-        double values[B * H];
-        fill(values, B * H, (uint64_t)(100 * call + k), -1, 1);
-        h[k] = sq_input_f64(w->tape, sq_mat(B, H), values);
+        double values[B * WIDE];
+        fill(values, B * width, (uint64_t)(100 * call + k), -1, 1);
+        h[k] = sq_input_f64(w->tape, sq_mat(B, width), values);
     }
     cr_assert(sq_tbptt_set_states(w->stream, h) == SQ_OK, "%s", sq_message(w->tape));
 }
@@ -184,8 +197,9 @@ static void world_interrupt(world *w)
 {
     sq_bundle *b = world_save(w);
     const setting *how = w->how;
+    int lives = w->lives + 1;
     world_free(w);
-    world_new(w, how, 77);
+    world_of(w, how, 77, lives);
     world_load(w, b);
     sq_bundle_free(b);
 }
@@ -202,8 +216,8 @@ static void expect_same_world(const world *a, const world *b, const char *what)
     bool same = isnan(a->told) || isnan(b->told) || a->told == b->told;
     cr_expect(same, "%s: told %g and %g", what, a->told, b->told);
     for (int k = 0; k < ANY_CELL_STATES && sq_tbptt_state(a->stream, k).id; k++) {
-        double h[2][B * (H + 1)] = { { 0 } };
-        cr_assert(sq_shape_size(sq_shape_of(sq_tbptt_state(a->stream, k))) <= B * (H + 1));
+        double h[2][B * WIDE] = { { 0 } };
+        cr_assert(sq_shape_size(sq_shape_of(sq_tbptt_state(a->stream, k))) <= COUNT(h[0]));
         cr_assert(sq_copy_f64(sq_tbptt_state(a->stream, k), h[0]) == SQ_OK);
         cr_assert(sq_copy_f64(sq_tbptt_state(b->stream, k), h[1]) == SQ_OK);
         EXPECT_SAME_BITS(h[0], h[1], sizeof h[0], what);
@@ -335,6 +349,33 @@ static void budget(setting *how)
 }
 
 Test(resume, budgets) { expect_many_resume(2000, 40, budget, "budget"); }
+
+/* Wide enough for steps to be shared out: the interrupted run goes on one thread, two, three, one; the
+ * other on one. */
+static void share(setting *how)
+{
+    how->width = WIDE;
+    how->threaded = true;
+    how->o.k1 += 3;
+    how->o.unroll.mode = SQ_PLAN;
+    how->o.unroll.budget_bytes = how->seed % 3 ? 0 : 200000;
+}
+
+Test(resume, any_number_of_threads) { expect_many_resume(4000, 15, share, "threads"); }
+
+/* What the test above means: of those sizes threads are started. */
+Test(resume, wide_steps_start_threads)
+{
+    setting how = { .o = { .k1 = 6, .k2 = 9 }, .steps = { 12 } };
+    how.o.unroll.mode = SQ_PLAN;
+    how.width = WIDE;
+    how.threaded = true;
+    world w;
+    world_of(&w, &how, 5, 2);
+    act(&w, 0);
+    cr_expect(w.tape->workers != NULL);
+    world_free(&w);
+}
 
 static void meter(setting *how)
 {

@@ -15,7 +15,9 @@
 
 /* ---- Before the work --------------------------------------------------------------------- */
 
-/* A save is written beside its path and renamed, so the folder must let a file be made. */
+/* A save is written beside its path and renamed, so the folder must let a file be made. It is called as a
+ * save under way is, so that the next one removes it should this process be killed just here; one that
+ * was left behind says as much. */
 void save_check(const char *path, const text *s)
 {
     struct stat there, input;
@@ -28,11 +30,13 @@ void save_check(const char *path, const text *s)
             there.st_ino == input.st_ino)
             die("cannot write %s: it is the text", path);
     }
-    snprintf(probe, room, "%s.%ld.probe", path, (long)getpid());
+    snprintf(probe, room, "%s.%ld-0.tmp", path, (long)getpid());
     int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (fd < 0) die("cannot write %s: %s", path, strerror(errno));
-    close(fd);
-    unlink(probe);
+    if (fd < 0 && errno != EEXIST) die("cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(probe);
+    }
     free(probe);
 }
 
