@@ -382,12 +382,19 @@ static bool nothing_else(sqi_layout_side *s, const sq_layout_net *net, bool alon
     return true;
 }
 
+/* Of layers in one tensor the second tells what all above it take. */
+static int32_t layers_to_compare(const sqi_layout_row *row, const sq_layout_net *net)
+{
+    bool one = sqi_layout_named_layers(row, net) < net->layers;
+    return one ? 2 : net->layers;
+}
+
 bool sqi_layout_fits(sqi_layout_side *s, sq_layout_net *net, bool alone, int32_t *good)
 {
     *good = 0;
     if (!sqi_layout_distinct(s, net)) return false;
     net->biases = has_biases(s, net);
-    for (int32_t l = 0; l < sqi_layout_named_layers(s->row, net); l++)
+    for (int32_t l = 0; l < layers_to_compare(s->row, net); l++)
         for (int d = 0; d < sqi_layout_named_directions(s->row, net); d++)
             for (const sqi_layout_tensor *t = s->row->tensors; t->name; t++) {
                 if (!expected(net, t)) continue;

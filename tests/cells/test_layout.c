@@ -527,6 +527,23 @@ Test(layout, takes_no_step_for_every_layer_that_a_file_speaks_of)
     sq_bundle_free(b);
 }
 
+/* The second layer takes what the first one gives, two numbers: 18 of its inputs would be nobody's. */
+Test(layout, layers_in_one_tensor_take_what_the_one_below_gives)
+{
+    static const double zeros[2 * 18 * 3 * 2];
+    const sq_tensor all[] = {
+        { "weights_layer", SQ_TENSOR_F64, 0, 5, { 2, 1, 18, 3, 2 }, 0, zeros },
+        { "weights_iter", SQ_TENSOR_F64, 0, 5, { 2, 1, 2, 3, 2 }, 0, zeros },
+        { "bias", SQ_TENSOR_F64, 0, 4, { 2, 1, 3, 2 }, 0, zeros },
+    };
+    sq_bundle *b = sq_bundle_new();
+    sq_layout_net deep;
+    for (int i = 0; i < COUNT(all); i++) (void)sq_bundle_add(b, &all[i]);
+    (void)sq_layout_find(b, AT("onednn"), &deep);
+    EXPECT_REFUSED(b, SQ_EFILE, "tensor \"weights_layer\" is [2,1,18,3,2], not [2,1,2,3,2]");
+    sq_bundle_free(b);
+}
+
 /* Files with one tensor of another shape, for every layout: an answer or a sentence. Whatever is found
  * can be read and written. */
 Test(layout, survives_any_shape)
