@@ -585,6 +585,40 @@ Test(resume, no_number_does_harm)
     sq_bundle_free(b);
 }
 
+/* Several at once, by a little, in streams of all kinds: what contradicts one number may agree with two. */
+Test(resume, no_few_numbers_do_harm)
+{
+    int refused = 0, taken = 0;
+    for (uint64_t seed = 5000; seed < 5000 + FEWER(300); seed++) {
+        rng r = { seed };
+        setting how = drawn_setting(seed);
+        sq_bundle *b = saved_world(&how, 1 + rng_below(&r, CALLS));
+        for (int changes = 2 + rng_below(&r, 4); changes > 0;) {
+            int64_t i = rng_below(&r, (int)sq_bundle_count(b));
+            const sq_tensor *t = sq_bundle_at(b, i);
+            if (!of_stream(t) || t->type != SQ_TENSOR_I64 || !t->count) continue;
+            int64_t by = rng_below(&r, 2) ? how.o.k1 : 1 + rng_below(&r, 3);
+            sq_bundle *other =
+                spoiled(b, i, rng_below(&r, (int)t->count), rng_below(&r, 2) ? by : -by);
+            sq_bundle_free(b);
+            b = other;
+            changes--;
+        }
+        world w;
+        world_new(&w, &how, 6);
+        sq_status s = sq_tbptt_load(w.stream, b, "stream");
+        cr_expect(s == SQ_OK || (s == SQ_EFILE && sq_bundle_message(b)[0]));
+        ASSERT_HEALTHY(w.tape);
+        refused += s != SQ_OK;
+        taken += s == SQ_OK;
+        for (int i = 0; i < CALLS; i++)
+            if (how.steps[i] != -2) act(&w, i);
+        sq_bundle_free(b);
+        world_free(&w);
+    }
+    cr_expect(refused > 100 && taken > 20, "%d refused, %d taken", refused, taken);
+}
+
 static int64_t place_of(const sq_bundle *b, const char *name)
 {
     for (int64_t i = 0; i < sq_bundle_count(b); i++)
