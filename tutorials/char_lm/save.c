@@ -75,6 +75,17 @@ static void check(sq_bundle *b)
     if (sq_bundle_status(b)) die("%s", sq_bundle_message(b));
 }
 
+/* Before memory is asked for what the settings say: a layer has at least a matrix of width * width, and the
+ * first another one for what enters. */
+static void check_size(const sq_bundle *b, const char *path, const options *o)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < sq_bundle_count(b); i++) n += sq_bundle_at(b, i)->count;
+    if (o->hidden * (o->hidden * o->layers + o->embed) > n)
+        die("%s is damaged: it has too few numbers for %lld layer%s of width %lld", path,
+            (long long)o->layers, o->layers > 1 ? "s" : "", (long long)o->hidden);
+}
+
 sq_bundle *save_open(const char *path, options *o)
 {
     sq_bundle *b = sq_bundle_load(path);
@@ -89,6 +100,7 @@ sq_bundle *save_open(const char *path, options *o)
         if (!value) die("%s is damaged: it does not say its %s", path, s.name);
         options_adopt(o, s.name, value, path);
     }
+    check_size(b, path, o);
     return b;
 }
 
