@@ -57,15 +57,15 @@ for signal in 2 15; do # INT TERM
 done
 
 # Killed at some moment after a save, again and again.
-rm -f whole.st killed.st
-killed="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 4 --k2 11 --dropout 0.3 --updates 900 --validate 1"
-run $killed --quiet --save whole.st
+rm -f killed.st
+first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 4 --k2 11 --dropout 0.3"
 for turn in 1 2 3 4; do
-    [ -e killed.st ] && killed="train squares.txt --resume killed.st --updates 900 --validate 1"
-    "$program" $killed --save killed.st >told 2>err &
+    go_on="train squares.txt --resume killed.st"
+    [ -e killed.st ] || go_on="$first --save killed.st"
+    "$program" $go_on --updates 1000000 --validate 1 >told 2>err &
     pid=$!
     exec 3<told
-    for line in 1 2; do # the first validation was saved before the second
+    for validation in 1 2; do # what the first one told of is saved before the second
         while read -r line <&3; do
             case $line in validation*) break ;; esac
         done
@@ -73,10 +73,13 @@ for turn in 1 2 3 4; do
     kill -9 $pid
     exec 3<&-
     wait $pid 2>/dev/null
-    [ $? = 137 ] || fail "killed, turn $turn: it had ended before"
+    [ $? = 137 ] || { fail "killed, turn $turn"; cat err; }
 done
-run train squares.txt --resume killed.st --updates 900 --quiet
-cmp whole.st killed.st || fail "killed"
+n=$("$program" train squares.txt --resume killed.st --updates 1 2>&1 | sed -n 's/.* has made its \([0-9]*\) updates.*/\1/p')
+[ -n "$n" ] || { fail "killed: it does not say when"; n=1; }
+run train squares.txt --resume killed.st --updates $((n + 3)) --quiet
+run $first --updates $((n + 3)) --quiet --save whole.st
+cmp whole.st killed.st || fail "killed, after $n updates"
 ls ./*.tmp 2>/dev/null && fail "killed: leftovers"
 
 # What a process of the same number left behind, as the first of a container is killed and started again.
