@@ -146,13 +146,10 @@ static sq_status write_all(sqi_layout_side *s, const sqi_layout_carried *c, sq_t
 {
     const int64_t before = sq_bundle_count(b);
     bool good = sqi_layout_distinct(s, &c->net) && layers_fit(s, &c->net) && d_fits(s, c);
-    for (int32_t l = 0; good && l < c->net.layers; l++)
-        for (int d = 0; d < sqi_layout_directions(&c->net); d++)
-            for (const sqi_layout_tensor *t = s->row->tensors; good && t->name; t++) {
-                if ((l && sqi_layout_has_axis(t, 'l')) || (d && sqi_layout_has_axis(t, 'd')))
-                    continue;
+    for (int32_t l = 0; good && l < sqi_layout_named_layers(s->row, &c->net); l++)
+        for (int d = 0; d < sqi_layout_named_directions(s->row, &c->net); d++)
+            for (const sqi_layout_tensor *t = s->row->tensors; good && t->name; t++)
                 good = write_tensor(s, c, t, l, d, type, b);
-            }
     if (s->error.status) sqi_bundle_fail(b, s->error.status, "%s", s->error.text);
     if (!good) sqi_bundle_truncate(b, before);
     return sq_bundle_status(b);
@@ -180,8 +177,8 @@ sq_status sq_layout_find(sq_bundle *b, const sq_layout *from, sq_layout_net *net
 static sq_tensor_type type_of(sqi_layout_side *s, const sq_layout_net *net)
 {
     for (const sqi_layout_tensor *t = s->row->tensors; t->name; t++)
-        for (int32_t l = 0; l < net->layers; l++)
-            for (int d = 0; d < sqi_layout_directions(net); d++) {
+        for (int32_t l = 0; l < sqi_layout_named_layers(s->row, net); l++)
+            for (int d = 0; d < sqi_layout_named_directions(s->row, net); d++) {
                 const sq_tensor *x = sq_bundle_find(s->bundle, sqi_layout_name_of(s, t, l, d));
                 if (x && x->type == SQ_TENSOR_F64) return SQ_TENSOR_F64;
             }
@@ -349,8 +346,8 @@ size_t sq_layout_describe(const sq_layout *from, const sq_layout_net *net, const
     bool open = sqi_layout_open(&s, NULL, from);
     s.row = open ? sqi_layout_row_of(from->name, net->cell) : NULL;
     for (const sqi_layout_tensor *t = s.row ? s.row->tensors : NULL; t && t->name; t++)
-        for (int32_t l = 0; !w.used && l < net->layers; l++)
-            for (int d = 0; !w.used && d < sqi_layout_directions(net); d++)
+        for (int32_t l = 0; !w.used && l < sqi_layout_named_layers(s.row, net); l++)
+            for (int d = 0; !w.used && d < sqi_layout_named_directions(s.row, net); d++)
                 if (strcmp(sqi_layout_name_of(&s, t, l, d), tensor) == 0)
                     say_tensor(&w, net, t, l, d);
     sqi_layout_close(&s);

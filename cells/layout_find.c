@@ -81,6 +81,16 @@ bool sqi_layout_has_axis(const sqi_layout_tensor *t, char letter)
     return strchr(t->axes, letter) != NULL;
 }
 
+int32_t sqi_layout_named_layers(const sqi_layout_row *row, const sq_layout_net *net)
+{
+    return sqi_layout_has_axis(row->tensors, 'l') ? 1 : net->layers;
+}
+
+int sqi_layout_named_directions(const sqi_layout_row *row, const sq_layout_net *net)
+{
+    return sqi_layout_has_axis(row->tensors, 'd') ? 1 : sqi_layout_directions(net);
+}
+
 static bool tells(const sqi_layout_side *s, const sqi_layout_tensor *t, char letter)
 {
     return pattern_tells(s->prefix, letter) || pattern_tells(t->name, letter);
@@ -302,8 +312,8 @@ static bool has_biases(sqi_layout_side *s, const sq_layout_net *net)
 {
     if (!s->row->bare) return true;
     for (const sqi_layout_tensor *t = s->row->tensors; t->name; t++)
-        for (int32_t l = 0; is_bias(t) && l < net->layers; l++)
-            for (int d = 0; d < sqi_layout_directions(net); d++)
+        for (int32_t l = 0; is_bias(t) && l < sqi_layout_named_layers(s->row, net); l++)
+            for (int d = 0; d < sqi_layout_named_directions(s->row, net); d++)
                 if (find(s, t, l, d)) return true;
     return false;
 }
@@ -344,8 +354,8 @@ static bool tensor_fits(sqi_layout_side *s, const sq_layout_net *net,
 static bool belongs(sqi_layout_side *s, const sq_layout_net *net, const char *name)
 {
     for (const sqi_layout_tensor *t = s->row->tensors; t->name; t++)
-        for (int32_t l = 0; expected(net, t) && l < net->layers; l++)
-            for (int d = 0; d < sqi_layout_directions(net); d++)
+        for (int32_t l = 0; expected(net, t) && l < sqi_layout_named_layers(s->row, net); l++)
+            for (int d = 0; d < sqi_layout_named_directions(s->row, net); d++)
                 if (strcmp(sqi_layout_name_of(s, t, l, d), name) == 0) return true;
     return false;
 }
@@ -372,13 +382,20 @@ static bool nothing_else(sqi_layout_side *s, const sq_layout_net *net, bool alon
     return true;
 }
 
+/* Of layers in one tensor the second tells what all above it take. */
+static int32_t layers_to_compare(const sqi_layout_row *row, const sq_layout_net *net)
+{
+    bool one = sqi_layout_named_layers(row, net) < net->layers;
+    return one ? 2 : net->layers;
+}
+
 bool sqi_layout_fits(sqi_layout_side *s, sq_layout_net *net, bool alone, int32_t *good)
 {
     *good = 0;
     if (!sqi_layout_distinct(s, net)) return false;
     net->biases = has_biases(s, net);
-    for (int32_t l = 0; l < net->layers; l++)
-        for (int d = 0; d < sqi_layout_directions(net); d++)
+    for (int32_t l = 0; l < layers_to_compare(s->row, net); l++)
+        for (int d = 0; d < sqi_layout_named_directions(s->row, net); d++)
             for (const sqi_layout_tensor *t = s->row->tensors; t->name; t++) {
                 if (!expected(net, t)) continue;
                 if (!tensor_fits(s, net, t, l, d)) return false;

@@ -71,6 +71,11 @@ const char *sqi_layout_name_of(sqi_layout_side *s, const sqi_layout_tensor *t, i
 
 bool sqi_layout_has_axis(const sqi_layout_tensor *t, char letter);
 
+/* How many layers and directions have tensors of their own: 1 where the tensors have an axis of them, for
+ * then its size is only what a file says, and no number of steps to take. */
+int32_t sqi_layout_named_layers(const sqi_layout_row *row, const sq_layout_net *net);
+int sqi_layout_named_directions(const sqi_layout_row *row, const sq_layout_net *net);
+
 /* The layers and directions of such a network have names of their own, or axes. False after posting. */
 bool sqi_layout_distinct(sqi_layout_side *s, const sq_layout_net *net);
 

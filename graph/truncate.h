@@ -188,7 +188,9 @@ SQ_API SQ_CHECKED sq_status sq_tbptt_save(sq_tbptt *s, sq_bundle *b, const char 
 /* Gives that state to a stream made with the same cell and options, after the weights were loaded:
  * the steps of the window are recorded again, with the inputs, the random numbers and the weights
  * that they had. So `input` and `initial` are asked once more, and `loss` where an update is still to
- * come, for the same steps as then, and must answer the same; `update` is not called. Mode, budget
+ * come, for the same steps as then, and must answer the same; `update` is not called. (A file that
+ * somebody else wrote can name other steps: k1 at once at most, with random windows any number. A
+ * callback that looks whether its data has them is safe.) Mode, budget
  * and threads are the program's; so are marks of frozen weights: those of now are taken for the
  * whole window. What the tape had recorded after its beginning is forgotten.
  * Told by b alone: SQ_EFILE when k1, k2, batch, loss_every, mean_window, its seed, precision or a

@@ -121,6 +121,13 @@ for file in cut.st shorter.st wrong.st mist.st nok1.st digits.txt missing.st fol
     unreadable sample $file
     unreadable train digits.txt --save none --updates 4 --resume $file
 done
+
+# A small file that speaks of a large network: refused before there is one.
+sed 's/"hidden":"4"/"hidden":"4096"/; s/"layers":"1"/"layers":"16"/; s/"rate":"0.002"/"rate":"1"/' save.st >wide.st
+wide='wide.st is damaged: it has too few numbers for 16 layers of width 4096'
+refuses 1 "$wide" sample wide.st
+refuses 1 "$wide" train digits.txt --save none --updates 4 --resume wide.st
+
 file=other.st
 printf '\031\0\0\0\0\0\0\0{"__metadata__":{"a":""}}' >other.st
 refuses 1 'other.st was not written by char_lm' sample other.st

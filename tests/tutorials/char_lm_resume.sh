@@ -16,12 +16,13 @@ run() {
 # 900 bytes to train on in 4 streams of 225: 14 updates of 16 steps a pass.
 awk 'BEGIN { for (i = 0; i < 1000; i++) printf "%c", 97 + i * i % 23 }' >squares.txt
 for settings in '' '--embed 0 --cell gru --layers 2 --k2 5' '--cell lnlstm --dropout 0.4 --clip 0.1' \
-    '--k2 50 --dropout 0.2' '--k1 5 --k2 23 --layers 2 --budget 60000'; do
+    '--k2 50 --dropout 0.2' '--k1 5 --k2 23 --layers 2 --budget 60000' \
+    '--hidden 64 --batch 16 --k1 12 --k2 30 --dropout 0.2 --threads 3'; do
     first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 16 --quiet $settings"
     run $first --updates 40 --save whole.st
     for stop in 1 9 14 33; do # in the first pass, at its end, in the third
         run $first --updates $stop --save part.st
-        run train squares.txt --quiet --resume part.st --updates 40
+        run train squares.txt --quiet --resume part.st --updates 40 --threads $((1 + stop % 3))
         cmp whole.st part.st || fail "$settings stopped at $stop"
     done
 done
@@ -55,6 +56,37 @@ for signal in 2 15; do # INT TERM
     cmp whole.st stopped.st || fail "signal $signal: stopped at $n"
 done
 
+# Killed at some moment after a save, again and again.
+rm -f killed.st
+first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 4 --k2 11 --dropout 0.3"
+for turn in 1 2 3 4; do
+    go_on="train squares.txt --resume killed.st"
+    [ -e killed.st ] || go_on="$first --save killed.st"
+    "$program" $go_on --updates 1000000 --validate 1 >told 2>err &
+    pid=$!
+    exec 3<told
+    for validation in 1 2; do # what the first one told of is saved before the second
+        while read -r line <&3; do
+            case $line in validation*) break ;; esac
+        done
+    done
+    kill -9 $pid
+    exec 3<&-
+    wait $pid 2>/dev/null
+    [ $? = 137 ] || { fail "killed, turn $turn"; cat err; }
+done
+n=$("$program" train squares.txt --resume killed.st --updates 1 2>&1 | sed -n 's/.* has made its \([0-9]*\) updates.*/\1/p')
+[ -n "$n" ] || { fail "killed: it does not say when"; n=1; }
+run train squares.txt --resume killed.st --updates $((n + 3)) --quiet
+run $first --updates $((n + 3)) --quiet --save whole.st
+cmp whole.st killed.st || fail "killed, after $n updates"
+ls ./*.tmp 2>/dev/null && fail "killed: leftovers"
+
+# What a process of the same number left behind, as the first of a container is killed and started again.
+sh -c ': >again.st.$$-0.tmp && exec "$0" "$@"' "$program" train squares.txt --hidden 8 --batch 4 --updates 1 \
+    --quiet --save again.st >out 2>err || { fail "the number of a process that was killed"; cat err; }
+ls ./*.tmp 2>/dev/null && fail "the number of a process that was killed: leftovers"
+
 # A disk without room, by a limit on the size of files: the old save stays whole.
 cp stopped.st before.st
 (
@@ -67,6 +99,6 @@ status=$?
 grep -q '^char_lm: .*stopped.st.*; the training goes on$' err || { fail "a full disk on the way"; cat err; }
 tail -1 err | grep -q '^char_lm: .*stopped.st' || { fail "a full disk at the end"; cat err; }
 cmp before.st stopped.st || fail "a full disk: the old save"
-ls ./*.tmp ./*.probe 2>/dev/null && fail "a full disk: leftovers"
+ls ./*.tmp 2>/dev/null && fail "a full disk: leftovers"
 
 exit $failed

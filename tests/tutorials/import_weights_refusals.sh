@@ -63,6 +63,12 @@ grep -q '^  a0fkernel  *F64   \[3,8\]  *-$' out || { echo "FAILED: does not show
 "$program" net.st --to keras --out nowhere/new >out 2>err
 [ $? = 1 ] && grep -q 'nowhere/new.*No such file' err || { echo "FAILED: no such folder"; cat err; failed=1; }
 
+# Names that would move a terminal's cursor: an escape, and U+009B, the same in one character.
+header='{"a\u001b[2J\u009b2J":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'
+printf "\\$(printf %03o ${#header})"'\0\0\0\0\0\0\0%s' "$header" >clears.st
+"$program" clears.st >out 2>err
+grep -q '^  a?\[2J?2J  U8 ' out || { echo "FAILED: a name with controls"; od -c out; failed=1; }
+
 if [ -w /dev/full ]; then
     "$program" net.st >/dev/full 2>err
     status=$?

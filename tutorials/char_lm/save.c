@@ -15,7 +15,9 @@
 
 /* ---- Before the work --------------------------------------------------------------------- */
 
-/* A save is written beside its path and renamed, so the folder must let a file be made. */
+/* A save is written beside its path and renamed, so the folder must let a file be made. It is called as a
+ * save under way is, so that the next one removes it should this process be killed just here; one that
+ * was left behind says as much. */
 void save_check(const char *path, const text *s)
 {
     struct stat there, input;
@@ -28,11 +30,13 @@ void save_check(const char *path, const text *s)
             there.st_ino == input.st_ino)
             die("cannot write %s: it is the text", path);
     }
-    snprintf(probe, room, "%s.%ld.probe", path, (long)getpid());
+    snprintf(probe, room, "%s.%ld-0.tmp", path, (long)getpid());
     int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (fd < 0) die("cannot write %s: %s", path, strerror(errno));
-    close(fd);
-    unlink(probe);
+    if (fd < 0 && errno != EEXIST) die("cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(probe);
+    }
     free(probe);
 }
 
@@ -71,6 +75,17 @@ static void check(sq_bundle *b)
     if (sq_bundle_status(b)) die("%s", sq_bundle_message(b));
 }
 
+/* Before memory is asked for what the settings say: a layer has at least a matrix of width * width, and the
+ * first another one for what enters. */
+static void check_size(const sq_bundle *b, const char *path, const options *o)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < sq_bundle_count(b); i++) n += sq_bundle_at(b, i)->count;
+    if (o->hidden * (o->hidden * o->layers + o->embed) > n)
+        die("%s is damaged: it has too few numbers for %lld layer%s of width %lld", path,
+            (long long)o->layers, o->layers > 1 ? "s" : "", (long long)o->hidden);
+}
+
 sq_bundle *save_open(const char *path, options *o)
 {
     sq_bundle *b = sq_bundle_load(path);
@@ -85,6 +100,7 @@ sq_bundle *save_open(const char *path, options *o)
         if (!value) die("%s is damaged: it does not say its %s", path, s.name);
         options_adopt(o, s.name, value, path);
     }
+    check_size(b, path, o);
     return b;
 }
 

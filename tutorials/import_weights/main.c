@@ -43,8 +43,11 @@ static int columns(const char *utf8)
 /* A name of a file is whatever its writer wished: nothing that moves a cursor goes to the terminal. */
 static void put_name(const char *name, int width)
 {
-    for (const char *c = name; *c; c++)
-        putchar((unsigned char)*c < ' ' || *c == 127 ? '?' : *c);
+    for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
+        bool high = c[0] == 0xC2 && c[1] < 0xA0; /* U+0080 to U+009F are controls, too */
+        putchar(*c < ' ' || *c == 127 || high ? '?' : *c);
+        c += high;
+    }
     printf("%*s", width - columns(name), "");
 }
 
