@@ -124,7 +124,7 @@ typedef struct sq_unrolled sq_unrolled;
  * As a plan the step function is called once, whatever T: variables that it stores away do not
  * stand for anything afterwards; name them and use sq_unrolled_named.
  * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
- * or cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
+ * a form of outputs or a mode that does not exist, or the cell cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
  * that is negative or too small;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */

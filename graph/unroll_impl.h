@@ -21,6 +21,10 @@
 /* x_i, cut from the sequence; no value stays none. */
 sq_var sqi_input_at(sq_var x, int64_t i);
 
+/* State k is [B,width]; else false, after posting by the name `who`. */
+bool sqi_check_state(sq_tape *t, const char *who, const sq_cell *cell, int32_t k, sq_var v,
+                     int64_t batch);
+
 /* Closes a step whose cell left `state` and *y: states get gradients and nodes of their own, *y
  * becomes the output that is handed out. first: nodes before it brought x and the states in. */
 bool sqi_step_close(sq_tape *t, const sq_cell *cell, sq_var *state, sq_var *y, int64_t batch,

@@ -363,6 +363,35 @@ Test(sequence, both_directions_are_joined)
     sq_params_free(s.p);
 }
 
+/* Who leaves a direction out gets the other one alone, in every form of outputs; so does a layer. */
+Test(sequence, a_direction_may_be_missing)
+{
+    square s;
+    square_new(&s, H);
+    sq_tape *t = sq_tape_new(SQ_F64, s.p);
+    sq_var x = sq_leaf(t, sq_shape3(T, B, H), s.x);
+    for (int back = 0; back < 2; back++) {
+        const sq_cell *f = back ? NULL : &s.cell[0], *b = back ? &s.cell[0] : NULL;
+        for (int how = SQ_OUTPUTS_ALL; how <= SQ_OUTPUTS_NONE; how++) {
+            sq_unroll_options o = { .lengths = LENGTHS, .outputs = (sq_outputs)how };
+            sq_directions d = sq_bidirectional(t, f, b, x, NULL, NULL, &o);
+            ASSERT_HEALTHY(t);
+            bool ran[2] = { d.forward != NULL, d.backward != NULL };
+            cr_expect(ran[back] && ran[0] + ran[1] == 1);
+            o.reverse = back;
+            sq_var want = sq_unrolled_outputs(sq_unroll(t, &s.cell[0], x, NULL, &o));
+            if (how == SQ_OUTPUTS_NONE) cr_expect_eq(d.outputs.id, 0);
+            else expect_same(t, d.outputs, want, x, 0, "one direction");
+        }
+        sq_layers_options o = { .unroll.lengths = LENGTHS };
+        sq_var y =
+            sq_layers(t, (sq_layer[]){ { .forward = f, .backward = b } }, 1, x, &o, NULL);
+        expect_same(t, y, unrolled(t, &s.cell[0], x, back), x, 0, "one layer");
+    }
+    sq_tape_free(t);
+    sq_params_free(s.p);
+}
+
 /* A cell that gives its input out: what it is given can be seen. */
 static sq_var echo_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
@@ -459,6 +488,8 @@ Test(sequence, mistakes_are_sentences)
     sq_directions d = sq_bidirectional(t, &echo, &echo, X, NULL, NULL,
                                        &(sq_unroll_options){ .reverse = true });
     expect_sentence(t, d.outputs, SQ_EVALUE, "reverse is said of one direction");
+    d = sq_bidirectional(t, NULL, NULL, X, NULL, NULL, NULL);
+    expect_sentence(t, d.outputs, SQ_EVALUE, "bidirectional: there is no cell");
     d = sq_bidirectional(t, &scalar, &scalar, X, NULL, NULL,
                          &(sq_unroll_options){ .outputs = SQ_OUTPUTS_SUM });
     expect_sentence(t, d.outputs, SQ_ESHAPE, "outputs of shape [] cannot be joined");
@@ -477,7 +508,10 @@ Test(sequence, mistakes_are_sentences)
     expect_sentence(t,
                     sq_layers(t, (sq_layer[]){ { .forward = &echo }, { .forward = &echo } }, 2,
                               X, &o, NULL),
-                    SQ_ERANGE, "the rate must lie in [0,1)");
+                    SQ_ERANGE, "layers: the rate must lie in [0,1)");
+    o.dropout = 1;
+    expect_sentence(t, sq_layers(t, s.layers, 1, X, &o, NULL), SQ_ERANGE,
+                    "layers: the rate must lie in [0,1)");
     sq_layer wide = { .forward = &echo, .backward = &echo, .residual = true };
     expect_sentence(t, sq_layers(t, &wide, 1, X, NULL, NULL), SQ_ESHAPE,
                     "layer 0 gives [7,4,4] and cannot be added to its input [7,4,2]");
