@@ -146,7 +146,9 @@ SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The value that the cell named so (sq_name) in step i; of several, the last recorded. Its gradient
  * is the total one, kept when this was called before the sweep. No value, silently, when nothing
- * that varies with time bears that name in step i. */
+ * that varies with time bears that name in step i. Rows that sit step i out (lengths, mask) hold
+ * numbers that mean nothing: what the step makes of x = 0 and states that do not change, or 0. Take
+ * them out (sq_clear_padding, sq_where) before a sum, a mean or a loss. */
 SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name);
 
 /* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */
