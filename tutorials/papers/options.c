@@ -58,6 +58,8 @@ row row_with(const row *base, const options *o)
         (o->size || o->hidden || o->batch || *o->cell || o->rate > 0 || o->chrono >= 0))
         die_usage("%s has no --size, --hidden, --batch, --cell, --rate or --chrono", r.name);
     r.size = chosen(o->size, o->quick ? r.quick_size : r.size);
+    r.resized = r.size != base->size;
+    if (r.resized) r.published = 0; /* of another task */
     r.updates = chosen(o->updates, o->quick ? r.quick_updates : r.updates);
     r.seeds = chosen(o->seeds, o->quick ? 1 : r.seeds);
     r.hidden = chosen(o->hidden, r.hidden);
