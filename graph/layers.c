@@ -1,6 +1,7 @@
 /* layers.c -- two directions, and layers over whole sequences, as compositions of unrolls. */
 #include "graph/sequence.h"
 #include "graph/sequence_impl.h"
+#include "graph/unroll_impl.h"
 #include "ops/ops.h"
 
 static bool has_value(sq_var v) { return v.tape && sqi_index(v.id); }
@@ -22,6 +23,42 @@ static sq_var join(sq_tape *t, sq_var a, sq_var b)
     return sqi_none(t);
 }
 
+/* Resets stand at the first step of a sequence. From behind, the sequence before it begins at its own
+ * last step, the last that the row took. False after posting. */
+static bool turn_resets(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                        sq_unroll_options *o, sqi_arena *memory)
+{
+    int64_t steps, batch;
+    if (!o->resets) return true;
+    if (!sqi_unroll_sizes(t, cell, x, state0, o, &steps, &batch) ||
+        !sqi_lengths_are_sane(t, o->lengths, steps, batch))
+        return false;
+    int32_t *turned = sqi_brief(t, memory, steps * batch, sizeof *turned);
+    for (int64_t b = 0; turned && b < batch; b++) {
+        int64_t before = -1;
+        for (int64_t i = b; i < steps * batch; i += batch) {
+            turned[i] = 0;
+            if (o->lengths ? i / batch >= o->lengths[b] : o->mask && !o->mask[i]) continue;
+            if (before >= 0 && o->resets[i]) turned[before] = 1;
+            before = i;
+        }
+    }
+    o->resets = turned;
+    return turned != NULL;
+}
+
+/* The direction from the last step to the first. */
+static const sq_unrolled *unroll_back(sq_tape *t, const sq_cell *cell, sq_var x,
+                                      const sq_var *state0, sq_unroll_options o)
+{
+    sqi_arena memory = { .newest = NULL };
+    o.reverse = true;
+    bool ok = turn_resets(t, cell, x, state0, &o, &memory);
+    const sq_unrolled *u = ok ? sq_unroll(t, cell, x, state0, &o) : NULL;
+    sqi_arena_clear(&memory, &t->pool);
+    return u;
+}
+
 sq_directions sq_bidirectional(sq_tape *t, const sq_cell *forward, const sq_cell *backward,
                                sq_var x, const sq_var *state0_f, const sq_var *state0_b,
                                const sq_unroll_options *options)
@@ -38,8 +75,7 @@ sq_directions sq_bidirectional(sq_tape *t, const sq_cell *forward, const sq_cell
         return d;
     }
     const sq_unrolled *f = forward ? sq_unroll(t, forward, x, state0_f, &o) : NULL;
-    o.reverse = true;
-    const sq_unrolled *b = backward ? sq_unroll(t, backward, x, state0_b, &o) : NULL;
+    const sq_unrolled *b = backward ? unroll_back(t, backward, x, state0_b, o) : NULL;
     sq_var outputs = forward && backward
                          ? join(t, sq_unrolled_outputs(f), sq_unrolled_outputs(b))
                          : sq_unrolled_outputs(f ? f : b);

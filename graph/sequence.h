@@ -60,6 +60,8 @@ typedef struct sq_directions {
  * the order of time. outputs: ALL [T,B,Of+Ob]; LAST [B,Of+Ob], each direction's own last step: f at the
  * end of the row, b at its begin; SUM; NONE no value. state0_f, state0_b as state0 of sq_unroll,
  * the latter entering at each row's end. options as of sq_unroll, for both, budgets each for itself.
+ * options->resets say where in a row a sequence begins, for both directions: the backward one begins anew
+ * at the end of the sequence before, so that each is what it would be alone.
  * A cell that is NULL leaves its direction out: outputs are then the other's alone.
  * Fails: as sq_unroll; SQ_EVALUE both cells NULL, options->reverse; SQ_ESHAPE outputs of two cells
  * that are scalars, or that only one of them has. */

@@ -91,6 +91,14 @@ static bool options_exist(sq_tape *t, const sq_unroll_options *o)
            sq_post(t, SQ_EVALUE, "there is no mode %d", (int)o->mode);
 }
 
+bool sqi_unroll_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                      const sq_unroll_options *o, int64_t *steps, int64_t *batch)
+{
+    return cell_is_sane(t, cell) && options_exist(t, o) &&
+           operands_are_ours(t, cell, x, state0) &&
+           find_sizes(t, cell, x, state0, o, steps, batch);
+}
+
 static const char *state_name(const sq_cell *cell, int32_t k)
 {
     return cell->state_names && cell->state_names[k] ? cell->state_names[k] : "";
@@ -418,9 +426,7 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
                            const sq_unroll_options *o, sqi_arena *memory)
 {
     int64_t steps, batch;
-    if (!cell_is_sane(t, cell) || !options_exist(t, o) ||
-        !operands_are_ours(t, cell, x, state0) ||
-        !find_sizes(t, cell, x, state0, o, &steps, &batch) || !budget_is_sane(t, o))
+    if (!sqi_unroll_sizes(t, cell, x, state0, o, &steps, &batch) || !budget_is_sane(t, o))
         return NULL;
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;

@@ -392,6 +392,56 @@ Test(sequence, a_direction_may_be_missing)
     sq_params_free(s.p);
 }
 
+/* Several sequences behind each other in a row are what each is alone, in both directions and through
+ * two layers; a step that is sat out is not there. Row by row and sequence by sequence. */
+static void expect_sequences_alone(const square *s, const sq_layer *layers, int n, bool masked)
+{
+    int32_t mask[T * B], resets[T * B];
+    rng r = { masked };
+    for (int i = 0; i < T * B; i++) {
+        mask[i] = masked ? rng_below(&r, 3) > 0 : i / B < LENGTHS[i % B];
+        resets[i] = rng_below(&r, 3) == 0;
+    }
+    sq_tape *t = sq_tape_new(SQ_F64, s->p);
+    sq_layers_options o = { .unroll = { .resets = resets,
+                                        .lengths = masked ? NULL : LENGTHS,
+                                        .mask = masked ? mask : NULL } };
+    sq_var x = sq_leaf(t, sq_shape3(T, B, H), s->x);
+    sq_var y = sq_layers(t, layers, n, x, &o, NULL);
+    int64_t wide = sq_shape_of(y).dim[2];
+    for (int b = 0; b < B; b++)
+        for (int from = 0, to; from < T; from = to) {
+            sq_var got[T], in[T];
+            int steps = 0;
+            for (to = from; to < T; to++) {
+                if (!mask[to * B + b]) continue;
+                if (steps && resets[to * B + b]) break;
+                sq_var of[2] = { sq_slice(sq_slice(x, 0, to, 1), 1, b, 1),
+                                 sq_slice(sq_slice(y, 0, to, 1), 1, b, 1) };
+                in[steps] = sq_reshape(of[0], sq_mat(1, H));
+                got[steps++] = sq_reshape(of[1], sq_mat(1, wide));
+            }
+            if (!steps) continue;
+            sq_var alone = sq_layers(t, layers, n, sq_stack(in, steps), NULL, NULL);
+            expect_same(t, sq_stack(got, steps), alone, x, 1e-13, "a sequence of a row");
+        }
+    sq_tape_free(t);
+}
+
+Test(sequence, both_directions_begin_anew_at_the_same_borders)
+{
+    square s;
+    square_new(&s, 2 * H);
+    sq_layer layers[2] = { { .forward = &s.cell[0], .backward = &s.cell[0] },
+                           { .forward = &s.cell[1], .backward = &s.cell[1] } };
+    sq_layer back = { .backward = &s.cell[0] };
+    for (int masked = 0; masked < 2; masked++) {
+        expect_sequences_alone(&s, layers, 2, masked);
+        expect_sequences_alone(&s, &back, 1, masked);
+    }
+    sq_params_free(s.p);
+}
+
 /* A cell that gives its input out: what it is given can be seen. */
 static sq_var echo_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
