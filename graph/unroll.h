@@ -83,7 +83,8 @@ typedef struct sq_unroll_options {
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */
     const int32_t *mask;    /* [T,B]; 0: the row sits the step out. Beside lengths SQ_EVALUE */
     /* [T,B]; not 0: before the row takes the step on x[t][b], its states are those of state0 again,
-     * zeros by default, and their gradient goes there. Nothing happens where it sits out. */
+     * zeros by default, and their gradient goes there. Nothing happens where it sits out. With `reverse`, too, this
+     * is said of the step as it is run; sq_bidirectional reads them as the first steps of sequences. */
     const int32_t *resets;
     /* Every row is run from the last of its lengths[b] (T) steps to its first. The stacked outputs lie
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
