@@ -84,7 +84,8 @@ typedef struct sq_unroll_options {
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */
     const int32_t *mask;    /* [T,B]; 0: the row sits the step out. Beside lengths SQ_EVALUE */
     /* [T,B]; not 0: before the row takes the step on x[t][b], its states are those of state0 again,
-     * zeros by default, and their gradient goes there. Nothing happens where it sits out. */
+     * zeros by default, and their gradient goes there. Nothing happens where it sits out. With `reverse`, too, this
+     * is said of the step as it is run; sq_bidirectional reads them as the first steps of sequences. */
     const int32_t *resets;
     /* Every row is run from the last of its lengths[b] (T) steps to its first. The stacked outputs lie
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
@@ -127,7 +128,7 @@ typedef struct sq_unrolled sq_unrolled;
  * As a plan the step function is called once, whatever T: variables that it stores away do not
  * stand for anything afterwards; name them and use sq_unrolled_named.
  * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
- * or cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
+ * a form of outputs or a mode that does not exist, or the cell cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
  * that is negative or too small;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */
@@ -149,7 +150,9 @@ SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The value that the cell named so (sq_name) in step i; of several, the last recorded. Its gradient
  * is the total one, kept when this was called before the sweep. No value, silently, when nothing
- * that varies with time bears that name in step i. */
+ * that varies with time bears that name in step i. Rows that sit step i out (lengths, mask) hold
+ * numbers that mean nothing: what the step makes of x = 0 and states that do not change, or 0. Take
+ * them out (sq_clear_padding, sq_where) before a sum, a mean or a loss. */
 SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name);
 
 /* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */

@@ -220,6 +220,7 @@ static sq_var flags(const sqi_ragged *r)
 static bool options_are_sane(const sqi_ragged *r)
 {
     sq_tape *t = r->tape;
+    if (!sqi_begin(t, "unroll")) return false;
     if (r->o->lengths && r->o->mask)
         return sq_post(t, SQ_EVALUE, "lengths and mask exclude each other");
     return sqi_lengths_are_sane(t, r->o->lengths, r->steps, r->batch);

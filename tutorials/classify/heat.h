@@ -4,6 +4,9 @@
 
 #include "guess.h"
 
+/* At most so many of its characters, as a terminal can show them. */
+void heat_text(const piece *p, int most);
+
 /* The piece, and under every character a bar as high as its gradient beside the largest of the piece. */
 void heat_terminal(const guess *g);
 

@@ -75,15 +75,28 @@ static void show_confusion(const data *d, const int32_t *taken)
     puts("");
 }
 
+/* A field of a table: between quotes where it has a comma, a quote or a carriage return in it. */
+static void write_text(FILE *out, const char *text)
+{
+    bool plain = !strpbrk(text, ",\"\r");
+    if (!plain) putc('"', out);
+    for (const char *s = text; *s; s++) {
+        if (*s == '"') putc('"', out);
+        putc(*s, out);
+    }
+    fputs(plain ? "\n" : "\"\n", out);
+}
+
 static void write_csv(const data *d, const int32_t *const taken[3], const char *path)
 {
     if (!file_wanted(path)) return;
     FILE *out = file_open(path);
     fputs("class,network,bag,pairs,text\n", out);
-    for (int64_t i = 0; i < d->part[TEST].n; i++)
-        fprintf(out, "%d,%d,%d,%d,%s\n", (int)d->part[TEST].piece[i].label + 1,
-                (int)taken[0][i] + 1, (int)taken[1][i] + 1, (int)taken[2][i] + 1,
-                d->part[TEST].piece[i].text);
+    for (int64_t i = 0; i < d->part[TEST].n; i++) {
+        fprintf(out, "%d,%d,%d,%d,", (int)d->part[TEST].piece[i].label + 1,
+                (int)taken[0][i] + 1, (int)taken[1][i] + 1, (int)taken[2][i] + 1);
+        write_text(out, d->part[TEST].piece[i].text);
+    }
     file_close(out, path);
 }
 
@@ -157,8 +170,11 @@ static void show_guesses(const model *m, const guess *g, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         votes[g[i].first]++;
         printf("%5.1f %%  %.18s", 100 * g[i].p, m->name[g[i].first]);
-        if (g[i].gradient) puts("");
-        else printf("   %.48s\n", g[i].of->text);
+        if (!g[i].gradient) {
+            fputs("   ", stdout);
+            heat_text(g[i].of, 48);
+        }
+        puts("");
         if (g[i].gradient) heat_terminal(&g[i]);
     }
     puts("");

@@ -99,6 +99,7 @@ guess_options guess_options_read(int argc, char **argv)
     int first = take_files(argc, argv, &o.file, &n, 1);
     flags_read(guess_table, &o, argc, argv, first);
     if (!o.file == !o.text) die_usage("guess takes a file or --text, one of the two");
+    if (!o.heat) o.svg = "none"; /* there would be nothing to see */
     file_check_all((const char *[]){ o.svg, o.csv, NULL });
     return o;
 }
