@@ -28,8 +28,10 @@ struct sq_unrolled {
     sqi_segment *home;    /* of step 0, or of all */
     bool nested;          /* its steps begin steps themselves */
     int32_t flags;        /* columns behind those of x */
-    uint64_t first;       /* ordinal of step 0 */
-    sq_var *output;       /* eagerly: [T] */
+    const bool *takes;    /* [T,batch] which rows take their step, as they ran; NULL: all */
+    int64_t batch;
+    uint64_t first; /* ordinal of step 0 */
+    sq_var *output; /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
     int32_t n_states;
 };
@@ -430,7 +432,9 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
         return NULL;
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
-    *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
+    *u = (sq_unrolled){
+        .tape = t, .cell = *cell, .steps = steps, .batch = batch, .n_states = cell->n_states
+    };
     lay_out(u, steps > 0);
     sqi_ragged rows = { .tape = t, .o = o, .memory = memory, .steps = steps, .batch = batch };
     sq_unroll_options inner = *o;
@@ -447,6 +451,7 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!ok) return NULL;
     u->cell = *cell;
     sq_unrolled *kept = keep_record(u);
+    if (kept) kept->takes = sqi_ragged_takes(&rows);
     if (kept) kept->outputs = sqi_ragged_outputs(&rows, gather_outputs(kept, inner.outputs));
     return t->error.status ? NULL : kept;
 }
@@ -554,5 +559,5 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
 {
     return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0,
-                         u->flags };
+                         u->flags,   u->takes,  u->batch };
 }

@@ -97,8 +97,8 @@ typedef struct sq_unroll_options {
      * bits (a gradient that is 0 may have the other sign); weight gradients are added up in blocks
      * of other lengths, so they agree to rounding. In both, whatever the threads and the budget, the
      * bits are the same. A named value of a row that has ended is then 0, and a gradient sent to it goes
-     * nowhere; statistics of gates are of the other rows. A budget leaves out the sorted copy of x
-     * and the gradients that wait for a row's last step. */
+     * nowhere. A budget leaves out the sorted copy of x and the gradients that wait for a row's last
+     * step. */
     bool keep_padding;
 } sq_unroll_options;
 

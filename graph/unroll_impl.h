@@ -149,6 +149,10 @@ bool sqi_ragged_settle(sq_tape *t, sq_cell *cell);
 /* Whether all outputs are needed for the last. */
 bool sqi_ragged_keep_outputs(const sqi_ragged *r);
 
+/* Which rows take which step, as they ran, for as long as the current segment; NULL: all do, or after
+ * posting. */
+const bool *sqi_ragged_takes(const sqi_ragged *r);
+
 /* What is handed out of the outputs as they were run. */
 sq_var sqi_ragged_outputs(const sqi_ragged *r, sq_var outputs);
 

@@ -253,6 +253,14 @@ bool sqi_ragged_keep_outputs(const sqi_ragged *r)
     return r->taken && r->o->outputs == SQ_OUTPUTS_LAST;
 }
 
+const bool *sqi_ragged_takes(const sqi_ragged *r)
+{
+    int64_t n = r->steps * r->batch;
+    bool *takes = r->taken ? sqi_tape_alloc(r->tape, (size_t)n * sizeof *takes) : NULL;
+    for (int64_t i = 0; takes && i < n; i++) takes[i] = r->taken[r->ids ? r->ids[i] : i] > 0;
+    return takes;
+}
+
 /* Each row's output at the last step that it took; where it took none, the 0 of the first. */
 static sq_var last_taken(const sqi_ragged *r, sq_var all)
 {

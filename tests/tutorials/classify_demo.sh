@@ -138,6 +138,15 @@ awk -F, 'NR > 1 && !($4 > 0) { exit 1 }' all.csv || fail "a character without gr
 grep -q 'color-scheme:dark' classify.svg || fail "the picture is not dark where that is wanted"
 [ "$(grep -c "class='letter'" classify.svg)" = 9 ] || fail "letters in the picture"
 if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "the picture is not well-formed"; fi
+LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
+grep -q '@' out || fail "the largest of a piece"
+if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    export PROGRAM="$program"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none' /dev/null </dev/null >terminal
+    grep -q '[▁▂▃▄▅▆▇█]' terminal || fail "a terminal gets no blocks"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none --ascii' /dev/null </dev/null >terminal
+    grep -q '[▁▂▃▄▅▆▇█]' terminal && fail "--ascii"
+fi
 # A file: a piece per line, lines cut at blanks; a stray byte, a character of two bytes, markup.
 printf 'take ri\n\nna\303\257ve <b>&\nx\377y\nq\303w\n' >some.txt
 run out guess some.txt --model net.st --heat 9

@@ -70,9 +70,12 @@ void heat_text(const piece *p, int most)
     }
 }
 
-void heat_terminal(const guess *g)
+void heat_terminal(const guess *g, bool ascii)
 {
-    static const char *const bars[SHADES + 1] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    static const char *const bars[2][SHADES + 1] = {
+        { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" },
+        { " ", "_", ".", "-", "=", "+", "*", "#", "@" },
+    };
     for (int64_t at = 0; at < g->of->n;) {
         letter line[PER_LINE];
         int n = 0;
@@ -80,7 +83,8 @@ void heat_terminal(const guess *g)
         fputs("  ", stdout);
         for (int i = 0; i < n; i++) fputs(line[i].text, stdout);
         fputs("\n  ", stdout);
-        for (int i = 0; i < n; i++) fputs(bars[(int)ceil(line[i].share * SHADES)], stdout);
+        for (int i = 0; i < n; i++)
+            fputs(bars[ascii][(int)ceil(line[i].share * SHADES)], stdout);
         putchar('\n');
     }
 }

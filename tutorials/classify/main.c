@@ -16,6 +16,7 @@
 #include "../common/meter.h"
 #include "../common/read.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,7 +165,7 @@ static pieces read_pieces(const guess_options *o, int64_t longest)
 }
 
 /* Every piece, and what most are taken for. */
-static void show_guesses(const model *m, const guess *g, int64_t n)
+static void show_guesses(const model *m, const guess *g, int64_t n, bool ascii)
 {
     int64_t votes[MAX_CLASSES] = { 0 };
     for (int64_t i = 0; i < n; i++) {
@@ -175,7 +176,7 @@ static void show_guesses(const model *m, const guess *g, int64_t n)
             heat_text(g[i].of, 48);
         }
         puts("");
-        if (g[i].gradient) heat_terminal(&g[i]);
+        if (g[i].gradient) heat_terminal(&g[i], ascii);
     }
     puts("");
     for (int32_t k = 0; n > 1 && k < m->n_classes; k++)
@@ -190,7 +191,7 @@ static void guess_command(int argc, char **argv)
     pieces s = read_pieces(&o, m->size.piece);
     int64_t heat = s.n < o.heat ? s.n : o.heat;
     guess *g = guesses_of(m, &s, heat);
-    show_guesses(m, g, s.n);
+    show_guesses(m, g, s.n, screen_ascii(o.ascii));
     if (file_wanted(o.svg)) heat_svg(m, g, heat, o.svg);
     if (file_wanted(o.csv)) heat_csv(g, heat, o.csv);
     file_tell(o.svg);

@@ -47,6 +47,7 @@ static const flag guess_table[] = {
     { "--heat", "N", FLAG_COUNT, AT(heat), 0, 40, "pieces whose characters are looked at [6]" },
     { "--svg", "FILE", FLAG_TEXT, AT(svg), 0, 0, "a picture of them [classify.svg; or none]" },
     { "--csv", "FILE", FLAG_TEXT, AT(csv), 0, 0, "their numbers [none]" },
+    { "--ascii", NULL, FLAG_SWITCH, AT(ascii), 0, 0, "bars without other characters" },
     { "--help", NULL, FLAG_SWITCH, AT(help), 0, 0, "the help of both commands" },
     { 0 },
 };
