@@ -46,15 +46,15 @@ Test(traps, torch_rnn_resume_jump)
         world whole, w;
         world_new(&whole, &how, 5);
         world_new(&w, &how, 5);
-        act(&whole, 0);
-        act(&w, 0);
+        world_act(&whole, 0);
+        world_act(&w, 0);
         world_interrupt(&w);
         if (forgets) {
             sq_var none[2] = { sq_zeros(w.tape, sq_mat(B, H)), sq_zeros(w.tape, sq_mat(B, H)) };
             cr_assert(sq_tbptt_set_states(w.stream, none) == SQ_OK, "%s", sq_message(w.tape));
         }
-        act(&whole, 1);
-        act(&w, 1);
+        world_act(&whole, 1);
+        world_act(&w, 1);
         bool same = whole.told == w.told;
         cr_expect(same == !forgets, "%.17g and %.17g", whole.told, w.told);
         world_free(&whole);
