@@ -197,24 +197,39 @@ static inline __attribute__((always_inline)) void OF_REAL(single_tile)(
     for (int j = 0; j < nv; j++) *(vec *)(y.c + j * VL) = sum[j];
 }
 
-/* A row in two chains. It is the only one of its batch: nothing is set up that is not needed. */
+/* The same column, counted from the part that it is in; behind the last part there is none. */
+static inline piece OF_REAL(settle)(const sqi_panels *b, piece s)
+{
+    for (; s.part < b->n_parts; s.part++) {
+        int64_t padded = (b->width[s.part] + VL - 1) / VL * VL;
+        if (s.at < padded) break;
+        s.at -= padded;
+    }
+    return s;
+}
+
+/* A row in two chains. It is the only one of its batch: nothing is set up that is not needed. How many
+ * vectors there are is counted where four of them do not lie within a part. */
 static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
 {
     const sqi_panels *b = p->b;
-    int64_t n_vectors = pieces(b->n_parts, b->width, VL), start = 2 * p->first, nv;
-    int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
-    int64_t panel = total(b->n_sums, b->depth) * 2 * VL;
-    if (start >= end) return;
-    piece s = piece_at(b->width, VL, start);
-    for (int64_t i = start; i < end; i += nv) {
+    int64_t panel = total(b->n_sums, b->depth) * 2 * VL, end = 2 * p->last, nv;
+    bool counted = false;
+    piece s = OF_REAL(settle)(b, (piece){ 0, 2 * p->first * VL, 0 });
+    for (int64_t i = 2 * p->first; i < end && s.part < b->n_parts; i += nv) {
         const real *x = (const real *)b->data + i / 2 * panel;
-        nv = end - i < 2 ? 1 : end - i < 4 ? 2 : 4;
+        bool within = b->width[s.part] - s.at >= 4 * VL && end - i >= 4;
+        if (!within && !counted) {
+            int64_t all = pieces(b->n_parts, b->width, VL);
+            end = end < all ? end : all;
+            counted = true;
+        }
+        nv = within ? 4 : end - i < 2 ? 1 : end - i < 4 ? 2 : 4;
         if (nv == 4) OF_REAL(single_tile)(p, row, x, panel, 4, s);
         else if (nv == 2) OF_REAL(single_tile)(p, row, x, panel, 2, s);
         else OF_REAL(single_tile)(p, row, x, panel, 1, s);
-        if (i + nv >= end) break;
         s.at += nv * VL;
-        if (s.at >= b->width[s.part]) s = piece_at(b->width, VL, i + nv);
+        s = OF_REAL(settle)(b, s);
     }
 }
 
