@@ -46,7 +46,9 @@ SQ_BEGIN_DECLS
 
 /* ---- What the driver asks of its user ---------------------------------------------------- */
 
-/* The stream is recorded in pieces: as many steps as fit between two updates. Steps count from 0
+/* The stream is recorded in pieces, an unroll each: as many steps as fit between two updates, the ends of
+ * what is fed at once, and the restarts of rows. Random numbers are drawn anew for every piece, a mask
+ * of SQ_PER_SEQUENCE, too, so with dropout it matters how a stream is fed. Steps count from 0
  * since the stream began, whatever the tape counts. A callback may post on the tape
  * (sq_post); then the stream stops. It must neither cut nor reset it. */
 

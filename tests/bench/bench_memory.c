@@ -123,10 +123,11 @@ static double bytes_of(const options *o, const net *n, int64_t steps)
     return (double)bytes;
 }
 
-/* Bytes that all steps would save: told by what a few steps take more than fewer. */
+/* Bytes that all steps would save: told by what many steps take more than fewer, both more than are run
+ * at once, so that scratch takes no part. */
 static row full_bytes(const options *o, const char *kind, int64_t steps, double full)
 {
-    enum { FEW = 32 };
+    enum { FEW = 512 };
     net n;
     (void)kind, (void)full;
     net_init(&n, o, 2 * FEW);
