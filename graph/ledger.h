@@ -126,7 +126,10 @@ SQ_API double sq_ledger_identity(const sq_ledger *l);
  * |dL_i/dh_k| for the losses given in the options, which may be recorded in any step or after all. A
  * variable of several elements stands for as many losses, in their order: sq_ledger_n_losses counts
  * them. One sweep each, from where the loss was recorded: of T losses recorded in their steps,
- * T/2 sweeps' worth. NaN out of range. */
+ * T/2 sweeps' worth. Losses could also go back together, as rows of one batch. But what a step saved for
+ * its derivatives belongs to the B rows that ran, and every loss multiplies it again: as rows of one
+ * recorded step, N losses need it N times over, and reading those copies took longer than N planned
+ * sweeps, which read the same saved values from the nearest caches. NaN out of range. */
 SQ_API int64_t sq_ledger_n_losses(const sq_ledger *l);
 SQ_API double sq_ledger_reach(const sq_ledger *l, int64_t loss, int64_t step, int32_t state);
 

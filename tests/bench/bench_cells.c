@@ -30,6 +30,7 @@ static const char *const usage =
     "  --threads N             threads of the tape, 1 to 256 (default: 1)\n"
     "  --secs S                time to spend on each row (default: 1)\n"
     "  --watch                 with options.watch_nonfinite\n"
+    "  --watch-growth          with options.watch_limit and watch_growth, too large to be met\n"
     "  --csv                   library,mode,threads,cell,shape,median_ms,min_ms,gflops; a mode in\n"
     "                          double reads plan-f64\n"
     "  --check                 no timing: compare every gradient with eager double\n"
@@ -161,7 +162,7 @@ typedef struct options {
     sq_dtype dtype;
     int32_t threads;
     double secs;
-    bool csv, check, growth, ragged, watch;
+    bool csv, check, growth, ragged, watch, watch_growth;
 } options;
 
 static int fail(const char *what, const char *why)
@@ -180,7 +181,7 @@ typedef struct task {
     sq_cell cell;
     float *x, *r, *state[MAX_STATES];
     const int32_t *lengths; /* or NULL */
-    bool watch;
+    bool watch, watch_growth;
 } task;
 
 /* The leaves of a step, whose gradients can be read until the next one. */
@@ -208,7 +209,10 @@ static void task_free(task *k)
 
 static bool task_init(task *k, const options *o, const kind *which, const shape *s)
 {
-    *k = (task){ .s = s, .watch = o->watch, .params = sq_params_new(o->dtype) };
+    *k = (task){ .s = s,
+                 .watch = o->watch,
+                 .watch_growth = o->watch_growth,
+                 .params = sq_params_new(o->dtype) };
     if (!k->params) return false;
     k->cell = which->make(&k->w, k->params, s->I, s->H);
     k->x = numbers(s->T * s->B, s->I, 2);
@@ -225,6 +229,8 @@ static sq_status train(sq_tape *t, const task *k, sq_mode mode, leaves *l, sq_mo
     const shape *s = k->s;
     const sq_unroll_options o = { .mode = mode,
                                   .watch_nonfinite = k->watch,
+                                  .watch_limit = k->watch_growth ? 1e30 : 0,
+                                  .watch_growth = k->watch_growth ? 1e30 : 0,
                                   .lengths = k->lengths };
     sq_tape_reset(t);
     sq_zero_grads(t);
@@ -611,6 +617,7 @@ static int read_options(options *o, int argc, char **argv)
         else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
         else if (strcmp(argv[i], "--check") == 0) o->check = true;
         else if (strcmp(argv[i], "--watch") == 0) o->watch = true;
+        else if (strcmp(argv[i], "--watch-growth") == 0) o->watch_growth = true;
         else if (strcmp(argv[i], "--steps-growth") == 0) o->growth = true;
         else if (strcmp(argv[i], "--ragged") == 0) o->ragged = true;
         else if (strcmp(argv[i], "--help") == 0) return -1;
