@@ -1,6 +1,7 @@
 /* around.c -- dropout and zoneout as cells around a cell: each has the states of the cell within,
  * and a step that calls the step within. */
 #include "cells/around.h"
+#include "cells/cells_impl.h"
 #include "core/tape_impl.h"
 #include "ops/ops.h"
 
@@ -12,19 +13,13 @@ static sq_cell wrapped(sq_cell cell, sq_step_fn *step, const void *self)
     return cell;
 }
 
-/* Nothing is recorded for a rate of 0, or for an x that a generating cell does not have. */
-static sq_var dropped(sq_var v, double rate, sq_drawn mask)
-{
-    return rate == 0 || !v.id ? v : sq_dropout(v, rate, mask);
-}
-
 static sq_var dropout_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     const sq_dropped *d = self;
     /* y, h' = f(x * m_in, h * m_rec),     y * m_out */
-    x = dropped(x, d->input, d->mask);
-    if (d->cell.n_states > 0) state[0] = dropped(state[0], d->recurrent, d->mask);
-    return dropped(d->cell.step(t, d->cell.self, x, state), d->output, d->mask);
+    x = sqi_dropped(x, d->input, d->mask);
+    if (d->cell.n_states > 0) state[0] = sqi_dropped(state[0], d->recurrent, d->mask);
+    return sqi_dropped(d->cell.step(t, d->cell.self, x, state), d->output, d->mask);
 }
 
 sq_cell sq_dropout_cell(const sq_dropped *d) { return wrapped(d->cell, dropout_step, d); }

@@ -28,7 +28,8 @@ SQ_BEGIN_DECLS
  *     mask            SQ_PER_STEP new masks at every step; SQ_PER_SEQUENCE one and the same at all
  *                     steps of a run: variational dropout, Gal & Ghahramani 2016
  * A GRU or MGU carries h itself on, too, so recurrent dropout shortens its memory, and an LSTM's
- * does not; zoneout suits both. */
+ * does not; zoneout suits both, and so does dropout of the candidate, which lies within the cells
+ * (sq_drop in cells.h). */
 typedef struct sq_dropped {
     sq_cell cell;
     double input, output, recurrent;

@@ -123,9 +123,18 @@ sq_var sq_attend(const sq_attention *w, const sq_memory *m, sq_var query, sq_var
 
 /* ---- As cells ---------------------------------------------------------------------------- */
 
+/* Whether there is a state that can ask; false after posting. */
+static bool asks(sq_tape *t, const sq_attender *a)
+{
+    if (a->cell.n_states > 0) return true;
+    return sqi_begin(t, "attention") &&
+           sq_post(t, SQ_EVALUE, "a cell without states asks nothing");
+}
+
 static sq_var attending_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     const sq_attender *a = self;
+    if (!asks(t, a)) return sqi_none(t);
     sq_var weights, context = sq_attend(a->attention, &a->memory, state[0], &weights);
     (void)sq_name(weights, "attention");
     (void)sq_name(context, "context");
@@ -136,6 +145,7 @@ static sq_var attending_step(sq_tape *t, const void *self, sq_var x, sq_var *sta
 static sq_var pointing_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     const sq_attender *a = self;
+    if (!asks(t, a)) return sqi_none(t);
     (void)a->cell.step(t, a->cell.self, x, state);
     return sq_attention_scores(a->attention, &a->memory, state[0]);
 }

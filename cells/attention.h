@@ -75,7 +75,8 @@ SQ_API sq_var sq_attention_scores(const sq_attention *w, const sq_memory *m, sq_
 SQ_API sq_var sq_attend(const sq_attention *w, const sq_memory *m, sq_var query,
                         sq_var *weights);
 
-/* A cell that attends. What it points to must outlive its use; it owns nothing. */
+/* A cell that attends. What it points to must outlive its use; it owns nothing. The cell within has a
+ * state, else a step posts SQ_EVALUE. */
 typedef struct sq_attender {
     sq_cell cell; /* of which state 0 is the query, [B,Q]: h in every cell of cells.h */
     const sq_attention *attention;

@@ -21,9 +21,30 @@
 #define SQ_CELLS_CELLS_H
 
 #include "../core/cell.h"
+#include "../core/op.h"
 #include "../core/params.h"
 
 SQ_BEGIN_DECLS
+
+/* Dropout without loss of memory, Semeniuta, Severyn & Barth 2016: it acts on the candidate, on what
+ * a step would write, and never on what the cell keeps. m is 0 with probability rate, else
+ * 1/(1 - rate), new at every step (SQ_PER_STEP) or one for all steps of a run (SQ_PER_SEQUENCE):
+ *     c' = f * c + i * (g * m)                LSTM and its relatives
+ *     h' = (1 - z) * (n * m) + z * h          GRU; in the MGU f writes the candidate c * m
+ * Every gated cell here has it as `drop`; 0, as the init functions leave it, is none. Training and
+ * scoring are two cells over the same weights, not two modes of one:
+ *
+ *     sq_lstm wet = w;
+ *     wet.drop.rate = 0.25;
+ *     sq_cell training = sq_lstm_cell(&wet), scoring = sq_lstm_cell(&w);
+ *
+ * A rate outside [0,1) is SQ_ERANGE, posted as a step is recorded. Backward meets the same masks, and
+ * the cells run as plans. What is named "g" (n of a GRU) is the candidate before m. Dropout of inputs,
+ * outputs and h, and zoneout, are cells around any cell (around.h). */
+typedef struct sq_drop {
+    double rate;
+    sq_drawn mask;
+} sq_drop;
 
 /* Elman 1990:   h' = act(x W + b + h U)        state h; output h' */
 typedef enum sq_rnn_activation { SQ_RNN_TANH, SQ_RNN_RELU, SQ_RNN_SIGMOID } sq_rnn_activation;
@@ -50,6 +71,7 @@ SQ_API sq_status sq_irnn_init(sq_rnn *w, sq_params *p, const char *prefix, int64
  * (Jozefowicz 2015). */
 typedef struct sq_lstm {
     sq_weight W[4], b[4], U[4];
+    sq_drop drop;
     int64_t width[2];
 } sq_lstm;
 SQ_API sq_status sq_lstm_init(sq_lstm *w, sq_params *p, const char *prefix, int64_t in,
@@ -70,6 +92,7 @@ typedef enum sq_gru_reset { SQ_RESET_AFTER, SQ_RESET_BEFORE, SQ_RESET_BETWEEN } 
 typedef struct sq_gru {
     sq_weight W[3], b[3], U[3], d_n, V_n;
     sq_gru_reset reset;
+    sq_drop drop;
     int64_t width[1];
 } sq_gru;
 SQ_API sq_status sq_gru_init(sq_gru *w, sq_params *p, const char *prefix, int64_t in,
@@ -81,6 +104,7 @@ SQ_API sq_cell sq_gru_cell(const sq_gru *w);
  * state h; output h'. */
 typedef struct sq_mgu {
     sq_weight W, U, b, V, R, d;
+    sq_drop drop;
     int64_t width[1];
 } sq_mgu;
 SQ_API sq_status sq_mgu_init(sq_mgu *w, sq_params *p, const char *prefix, int64_t in,
@@ -95,6 +119,7 @@ SQ_API sq_cell sq_mgu_cell(const sq_mgu *w);
  * states h, c; output h'. Index 0..3 = i f g o. sq_peephole_init sets b_f to 1. */
 typedef struct sq_peephole {
     sq_weight W[4], b[4], U[4], p_i, p_f, p_o;
+    sq_drop drop;
     int64_t width[2];
 } sq_peephole;
 SQ_API sq_status sq_peephole_init(sq_peephole *w, sq_params *p, const char *prefix, int64_t in,
@@ -110,6 +135,7 @@ SQ_API sq_cell sq_peephole_cell(const sq_peephole *w);
  * states h, c; output h'. Index 0..3 = i f g o. All gains start at 1, b_c at 0, b_f at 1. */
 typedef struct sq_lnlstm {
     sq_weight W[4], b[4], U[4], gx[4], gh[4], g_c, b_c;
+    sq_drop drop;
     int64_t width[2];
 } sq_lnlstm;
 SQ_API sq_status sq_lnlstm_init(sq_lnlstm *w, sq_params *p, const char *prefix, int64_t in,
@@ -124,6 +150,7 @@ SQ_API sq_cell sq_lnlstm_cell(const sq_lnlstm *w);
  * together, and has z for 1 - z). state h; output h'. Index 0..2 = r z n. All gains start at 1. */
 typedef struct sq_lngru {
     sq_weight W[3], b[3], U[3], gx[3], gh[3], d_n;
+    sq_drop drop;
     int64_t width[1];
 } sq_lngru;
 SQ_API sq_status sq_lngru_init(sq_lngru *w, sq_params *p, const char *prefix, int64_t in,
@@ -137,6 +164,7 @@ SQ_API sq_cell sq_lngru_cell(const sq_lngru *w);
  * states h, c; output h'. Index 0..2 = f g o. sq_cifg_init sets b_f to 1. */
 typedef struct sq_cifg {
     sq_weight W[3], b[3], U[3];
+    sq_drop drop;
     int64_t width[2];
 } sq_cifg;
 SQ_API sq_status sq_cifg_init(sq_cifg *w, sq_params *p, const char *prefix, int64_t in,
@@ -150,6 +178,7 @@ SQ_API sq_cell sq_cifg_cell(const sq_cifg *w);
  * states h, c; output h'. Index 0..2 = i g o. */
 typedef struct sq_lstm97 {
     sq_weight W[3], b[3], U[3];
+    sq_drop drop;
     int64_t width[2];
 } sq_lstm97;
 SQ_API sq_status sq_lstm97_init(sq_lstm97 *w, sq_params *p, const char *prefix, int64_t in,
@@ -162,6 +191,7 @@ SQ_API sq_cell sq_lstm97_cell(const sq_lstm97 *w);
  * states h, c; output h'. Index 0..3 = i f g o. sq_lstmp_init sets b_f to 1. */
 typedef struct sq_lstmp {
     sq_weight W[4], b[4], U[4], R;
+    sq_drop drop;
     int64_t width[2];
 } sq_lstmp;
 SQ_API sq_status sq_lstmp_init(sq_lstmp *w, sq_params *p, const char *prefix, int64_t in,
@@ -194,6 +224,7 @@ enum {
 typedef struct sq_greff {
     sq_weight W[4], b[4], U[4], p[3], R[3][3];
     uint32_t switches;
+    sq_drop drop;
     int64_t width[5];
 } sq_greff;
 SQ_API sq_status sq_greff_init(sq_greff *w, sq_params *p, const char *prefix, int64_t in,

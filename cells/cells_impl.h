@@ -3,6 +3,7 @@
 #ifndef SQ_CELLS_CELLS_IMPL_H
 #define SQ_CELLS_CELLS_IMPL_H
 
+#include "core/op.h"
 #include "core/params.h"
 #include "core/tape.h"
 
@@ -29,6 +30,9 @@ void sqi_cell_gate(const sqi_cell_weights *to, char k, int64_t in, int64_t state
 
 /* x W + b + h U */
 sq_var sqi_gate_sum(sq_tape *t, sq_var x, sq_weight W, sq_weight b, sq_var h, sq_weight U);
+
+/* v, of which a part is dropped; v itself at a rate of 0, or where it has no value. */
+sq_var sqi_dropped(sq_var v, double rate, sq_drawn mask);
 
 /* [a, b] along the last axis; the other where one has no value. */
 sq_var sqi_beside(sq_var a, sq_var b);

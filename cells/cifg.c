@@ -21,6 +21,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var h = state[0], c = state[1];
     sq_var f = sq_name(sq_sigmoid(gate(t, w, x, h, F)), "f");
     sq_var g = sq_name(sq_tanh(gate(t, w, x, h, G)), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     sq_var o = sq_name(sq_sigmoid(gate(t, w, x, h, O)), "o");
     /* c' = g + f * (c - g)   =   f * c + (1 - f) * g,      h' = o * tanh(c') */
     state[1] = sq_add(g, sq_mul(f, sq_sub(c, g)));

@@ -47,6 +47,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     else if (!has(w, SQ_GREFF_NFG)) f = gate(t, w, x, state, 1, c);
     sq_var g = from_outside(t, w, x, state, G);
     g = sq_name(has(w, SQ_GREFF_NIAF) ? g : sq_tanh(g), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     /* c' = f * c + i * g;   o sees c';   h' = o * tanh(c') */
     c = sq_add(gated(f, c), gated(i, g));
     if (!has(w, SQ_GREFF_NOG)) o = gate(t, w, x, state, 2, c);

@@ -37,6 +37,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
         s = sq_matmul(sq_mul(r, from_state(t, w, h, N)), sq_use(t, w->V_n));
     else s = sq_mul(r, sq_affine(h, sq_use(t, w->U[N]), sq_use(t, w->d_n)));
     sq_var n = sq_name(sq_tanh(sq_add(from_input(t, w, x, N), s)), "n");
+    n = sqi_dropped(n, w->drop.rate, w->drop.mask);
     /* h' = n + z * (h - n) */
     return *state = sq_add(n, sq_mul(z, sq_sub(h, n)));
 }

@@ -28,6 +28,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var h = state[0], c = state[1];
     sq_var i = sq_name(sq_sigmoid(gate(t, w, x, h, I)), "i");
     sq_var g = sq_name(squashed(gate(t, w, x, h, G), 2), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     sq_var o = sq_name(sq_sigmoid(gate(t, w, x, h, O)), "o");
     /* c' = c + i * g,      h' = o * (2 sigmoid(c') - 1) */
     state[1] = sq_add(c, sq_mul(i, g));

@@ -22,6 +22,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var i = sq_name(sq_sigmoid(gate(t, w, x, h, I)), "i");
     sq_var f = sq_name(sq_sigmoid(gate(t, w, x, h, F)), "f");
     sq_var g = sq_name(sq_tanh(gate(t, w, x, h, G)), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     sq_var o = sq_name(sq_sigmoid(gate(t, w, x, h, O)), "o");
     /* c' = f * c + i * g,      h' = (o * tanh(c')) R */
     state[1] = sq_add(sq_mul(f, c), sq_mul(i, g));

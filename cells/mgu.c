@@ -16,7 +16,7 @@ static sq_var step(sq_tape *t, const void *self, sq_var x, sq_var *h)
     /* c = tanh(x V + d + (f * h) R) */
     sq_var c = sq_tanh(sq_add(sq_affine(x, sq_use(t, w->V), sq_use(t, w->d)),
                               sq_matmul(sq_mul(f, *h), sq_use(t, w->R))));
-    c = sq_name(c, "c");
+    c = sqi_dropped(sq_name(c, "c"), w->drop.rate, w->drop.mask);
     /* h' = h + f * (c - h) */
     return *h = sq_add(*h, sq_mul(f, sq_sub(c, *h)));
 }

@@ -38,6 +38,7 @@ static sq_var peephole_step(sq_tape *t, const void *self, sq_var x, sq_var *stat
     sq_var i = sq_name(peeping(t, w, x, h, c, I, w->p_i), "i");
     sq_var f = sq_name(peeping(t, w, x, h, c, F, w->p_f), "f");
     sq_var g = sq_name(sq_tanh(from_outside(t, w, x, h, G)), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     /* c' = f * c + i * g;   o sees c';   h' = o * tanh(c') */
     state[1] = sq_add(sq_mul(f, c), sq_mul(i, g));
     sq_var o = sq_name(peeping(t, w, x, h, state[1], O, w->p_o), "o");
@@ -91,6 +92,7 @@ static sq_var lnlstm_step(sq_tape *t, const void *self, sq_var x, sq_var *state)
     sq_var i = sq_name(sq_sigmoid(gate(t, w, x, h, I)), "i");
     sq_var f = sq_name(sq_sigmoid(gate(t, w, x, h, F)), "f");
     sq_var g = sq_name(sq_tanh(gate(t, w, x, h, G)), "g");
+    g = sqi_dropped(g, w->drop.rate, w->drop.mask);
     sq_var o = sq_name(sq_sigmoid(gate(t, w, x, h, O)), "o");
     /* c' = f * c + i * g,   h' = o * tanh(LN(c') * g_c + b_c) */
     state[1] = sq_add(sq_mul(f, c), sq_mul(i, g));

@@ -127,6 +127,10 @@ int64_t sqi_pack(const sq_tensor *t, int64_t first, int64_t n, unsigned char *to
 enum { SQI_MISFIT = 64 };
 const char *sqi_misfit_text(const sq_tensor *t, int64_t i, char buf[SQI_MISFIT]);
 
+/* What stands in a .npy file before the values of t, to its line end and a multiple of 64 bytes; how long. */
+enum { SQI_NPY_HEAD = 320 };
+size_t sqi_npy_head(const sq_tensor *t, char head[SQI_NPY_HEAD]);
+
 /* ---- Bytes in ---------------------------------------------------------------------------- */
 
 /* At most so much of a file is converted at once; divisible by every element's size. */

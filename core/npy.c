@@ -270,21 +270,20 @@ sq_status sq_bundle_add_npy_bytes(sq_bundle *b, const char *name, const void *by
 
 /* ---- Writing ---------------------------------------------------------------------------------- */
 
-/* Before the values: magic to line end, filled with spaces to a multiple of 64 bytes. */
-enum { HEAD = 5 * ALIGN };
-
-static size_t head_of(const sq_tensor *t, char head[HEAD])
+/* Magic to line end, filled with spaces. */
+size_t sqi_npy_head(const sq_tensor *t, char head[SQI_NPY_HEAD])
 {
     const char *order = sqi_stored_size(t->stored) == 1 ? "|" : "<";
     size_t before = MAGIC + VERSION + 2;
-    memset(head, ' ', HEAD);
+    memset(head, ' ', SQI_NPY_HEAD);
     size_t n = before;
-    n += (size_t)snprintf(head + n, HEAD - n,
+    n += (size_t)snprintf(head + n, SQI_NPY_HEAD - n,
                           "{'descr': '%s%s', 'fortran_order': False, 'shape': (", order,
                           sqi_stored_npy(t->stored));
     for (int32_t i = 0; i < t->rank; i++)
-        n += (size_t)snprintf(head + n, HEAD - n, "%s%" PRId64, i ? ", " : "", t->dim[i]);
-    n += (size_t)snprintf(head + n, HEAD - n, "%s), }", t->rank == 1 ? "," : "");
+        n += (size_t)snprintf(head + n, SQI_NPY_HEAD - n, "%s%" PRId64, i ? ", " : "",
+                              t->dim[i]);
+    n += (size_t)snprintf(head + n, SQI_NPY_HEAD - n, "%s), }", t->rank == 1 ? "," : "");
     head[n] = ' ';
     n = (n + ALIGN) / ALIGN * ALIGN;
     head[n - 1] = '\n';
@@ -297,7 +296,7 @@ static size_t head_of(const sq_tensor *t, char head[HEAD])
 
 sq_status sq_bundle_save_npy(sq_bundle *b, const char *name, const char *path)
 {
-    char shown[SQI_SHOWN], head[HEAD];
+    char shown[SQI_SHOWN], head[SQI_NPY_HEAD];
     sqi_replace file;
     if (sq_bundle_status(b)) return sq_bundle_status(b);
     const sq_tensor *t = sq_bundle_find(b, name);
@@ -309,7 +308,8 @@ sq_status sq_bundle_save_npy(sq_bundle *b, const char *name, const char *path)
                                ".npy has not",
                                shown, sq_stored_name(t->stored));
     bool ok = sqi_replace_begin(&file, &b->error, path) &&
-              sqi_replace_write(&file, head, head_of(t, head)) && sqi_replace_numbers(&file, t);
+              sqi_replace_write(&file, head, sqi_npy_head(t, head)) &&
+              sqi_replace_numbers(&file, t);
     (void)sqi_replace_end(&file, ok);
     return b->error.status;
 }
@@ -323,7 +323,7 @@ static size_t append(void *buf, size_t n, size_t at, const void *from, size_t by
 
 size_t sq_npy(const sq_tensor *tensor, void *buf, size_t n)
 {
-    char head[HEAD];
+    char head[SQI_NPY_HEAD];
     unsigned char chunk[SQI_CHUNK];
     sq_bundle judge = { .path = NULL };
     if (!tensor) return 0;
@@ -332,7 +332,7 @@ size_t sq_npy(const sq_tensor *tensor, void *buf, size_t n)
     bool fits = sqi_bundle_tensor_fits(&judge, &t) && (t.values || t.count == 0);
     if (!fits || !sqi_stored_npy(t.stored)) return 0;
     int64_t size = (int64_t)sqi_stored_size(t.stored), most = SQI_CHUNK / size, now;
-    size_t length = append(buf, buf ? n : 0, 0, head, head_of(&t, head));
+    size_t length = append(buf, buf ? n : 0, 0, head, sqi_npy_head(&t, head));
     for (int64_t i = 0; i < t.count; i += now) {
         now = t.count - i < most ? t.count - i : most;
         if (sqi_pack(&t, i, now, chunk) < now) return 0;

@@ -43,7 +43,8 @@ static void offer(const search *s, beginning *best, beginning c)
     best[at] = c;
 }
 
-/* scores to log-probabilities; false when some is NaN or none above -inf. */
+/* scores to log-probabilities, those of +inf sharing all of it; false when some is NaN or none
+ * above -inf. */
 static bool normalise(const double *scores, int64_t n, double *log_p)
 {
     double most = -INFINITY, sum = 0;
@@ -51,9 +52,10 @@ static bool normalise(const double *scores, int64_t n, double *log_p)
         if (isnan(scores[c])) return false;
         most = scores[c] > most ? scores[c] : most;
     }
-    if (isinf(most)) return false;
-    for (int64_t c = 0; c < n; c++) sum += exp(scores[c] - most);
-    for (int64_t c = 0; c < n; c++) log_p[c] = scores[c] - most - log(sum);
+    if (!(most > -(double)INFINITY)) return false;
+    for (int64_t c = 0; c < n; c++) log_p[c] = scores[c] == most ? 0 : scores[c] - most;
+    for (int64_t c = 0; c < n; c++) sum += exp(log_p[c]);
+    for (int64_t c = 0; c < n; c++) log_p[c] -= log(sum);
     return true;
 }
 
@@ -67,7 +69,8 @@ static bool continue_one(search *s, int64_t b, int64_t k, beginning *best)
     if (!from->there) return true;
     if (from->ended) return offer(s, best, c), true;
     if (!normalise(w->scores + (b * s->width + k) * w->symbols, w->symbols, s->log_p))
-        return sq_post(w->t, SQ_EVALUE,
+        return sqi_begin(w->t, "beam_search") &&
+               sq_post(w->t, SQ_EVALUE,
                        "row %lld has no likeliest symbol: its scores are NaN or -inf",
                        (long long)b);
     for (int64_t y = 0; y < w->symbols; y++) {
@@ -175,10 +178,14 @@ int64_t sq_beam_search(sq_tape *t, const sq_decoder *d, const sq_var *state0, in
     bool fits = width >= 1 && batch >= 0 && steps >= 0 && width <= INT32_MAX &&
                 (!batch || width <= INT32_MAX / batch) &&
                 (!steps || !batch || width * batch <= INT64_MAX / 16 / steps);
-    if (!fits || isnan(length_penalty) || !beams || (!ids && steps))
-        return sq_post(t, SQ_ERANGE, "cannot search %lld beams of %lld rows over %lld steps",
-                       (long long)width, (long long)batch, (long long)steps),
-               -1;
+    if (!fits)
+        sq_post(t, SQ_ERANGE, "cannot search %lld beams of %lld rows over %lld steps",
+                (long long)width, (long long)batch, (long long)steps);
+    else if (!isfinite(length_penalty))
+        sq_post(t, SQ_ERANGE, "a length penalty of %g", length_penalty);
+    else if (batch && (!beams || (!ids && steps)))
+        sq_post(t, SQ_EVALUE, "there is no room for the beams");
+    if (t->error.status) return -1;
     if (sqi_decoding_open(&s.w, t, d, state0, steps, batch, width) && open_search(&s)) {
         run_search(&s);
         tell_beams(&s, beams);
@@ -195,7 +202,8 @@ sq_var sq_repeat_rows(sq_var x, int64_t n)
     if (!sqi_begin(t, "repeat_rows")) return sqi_none(t);
     sq_shape s = sq_shape_of(x);
     if (t->error.status) return sqi_none(t);
-    if (s.rank < 1 || n < 0 || (s.dim[0] && n > INT32_MAX / s.dim[0])) {
+    bool fits = s.rank >= 1 && n >= 0 && (!s.dim[0] || n <= INT32_MAX / s.dim[0]);
+    if (!fits && sqi_begin(t, "repeat_rows")) {
         char text[SQ_SHAPE_TEXT];
         sq_post(t, SQ_ERANGE, "cannot repeat the rows of %s %lld times", sq_shape_text(s, text),
                 (long long)n);

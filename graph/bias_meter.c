@@ -3,6 +3,7 @@
  * Two flat gradients of the same losses are compared as vectors, for all weights together and for
  * each. A negative cosine means that a small step against the truncated gradient makes the losses
  * larger, as far as the longer window sees. */
+#include "core/norm_impl.h"
 #include "graph/truncate_impl.h"
 
 #include <math.h>
@@ -17,26 +18,29 @@ static double element(const void *g, sq_dtype dtype, int64_t i)
 
 static int sign(double x) { return (x > 0) - (x < 0); }
 
-/* Elements first .. first + n - 1, n >= 0. */
+static double norm_of(const void *g, sq_dtype dtype, int64_t first, int64_t n)
+{
+    size_t skip = (size_t)first * sq_dtype_size(dtype);
+    return sqi_norm(sqi_kernels_select(), dtype, n, (const char *)g + skip);
+}
+
+/* Elements first .. first + n - 1, n >= 0. The product is one of unit vectors, whatever the sizes. */
 static sq_bias compare(const void *g, const void *f, sq_dtype dtype, int64_t first, int64_t n)
 {
-    double gg = 0, ff = 0, gf = 0;
+    double norm_g = norm_of(g, dtype, first, n), norm_f = norm_of(f, dtype, first, n);
+    if (!isfinite(norm_g) || !isfinite(norm_f))
+        return (sq_bias){ (double)NAN, (double)NAN, (double)NAN };
+    bool both_zero = norm_g == 0 && norm_f == 0, one_zero = norm_g == 0 || norm_f == 0;
+    double product = 0;
     int64_t same = 0, signs = 0;
     for (int64_t i = first; i < first + n; i++) {
         double a = element(g, dtype, i), b = element(f, dtype, i);
-        gg += a * a;
-        ff += b * b;
-        gf += a * b;
+        if (!one_zero) product += (a / norm_g) * (b / norm_f);
         signs += a != 0 || b != 0;
         same += sign(a) * sign(b) > 0;
     }
-    if (!isfinite(gg) || !isfinite(ff))
-        return (sq_bias){ (double)NAN, (double)NAN, (double)NAN };
-    bool both_zero = gg == 0 && ff == 0, one_zero = gg == 0 || ff == 0;
-    return (sq_bias){ .cosine = both_zero  ? 1
-                                : one_zero ? 0
-                                           : gf / (sqrt(gg) * sqrt(ff)),
-                      .norm_ratio = both_zero ? 1 : sqrt(gg) / sqrt(ff),
+    return (sq_bias){ .cosine = both_zero ? 1 : product,
+                      .norm_ratio = both_zero ? 1 : norm_g / norm_f,
                       .sign_agreement = signs ? (double)same / (double)signs : 1 };
 }
 

@@ -1,12 +1,14 @@
-/* checkpoint.c -- the automaton, and the schedule over equal blocks in closed form.
+/* checkpoint.c -- the automaton, and the schedule over equal stretches in closed form.
  *
- * The automaton walks a tree of splits (checkpoint_impl.h) and holds no more than the snapshots
- * alive. Where the splits come from is the policy:
- *   - a list, the best tree (checkpoint_best.c): MIXED up to T = 1000, where equal blocks are not
- *     already as good as can be;
- *   - equal blocks: stretches of b steps are saved at once, and over the blocks, as if they were
- *     steps, goes REVOLVE. b = 1 is REVOLVE itself; b = k with room for all is `every`; the b of
- *     least cost is MIXED beyond. The first block, which is run most often, is the shorter one.
+ * The automaton walks a tree of splits (checkpoint_impl.h) over blocks of steps and holds no more
+ * than the snapshots alive. Where the splits come from is the policy:
+ *   - a list, the best tree (checkpoint_best.c) over blocks of T / 1000 steps, rounded up: MIXED,
+ *     unless equal stretches are as good. Stretches are of several blocks, longer where fewer
+ *     snapshots lie beside them. Up to T = 1000 a block is a step, and nothing is better;
+ *   - equal stretches: each block, of b steps, is saved at once, and over the blocks, as if they
+ *     were steps, goes REVOLVE. b = 1 is REVOLVE itself; b = k with room for all is `every`; the b
+ *     of least cost is MIXED where a budget is too small for many blocks of T / 1000.
+ * The first block, which is run most often, is the shorter one.
  *
  * REVOLVE. With s states kept, the initial ones among them, and every step run at most r times
  * more, beta(s,r) = C(s+r, s) steps can be swept. For n blocks and the least r that does,
@@ -26,7 +28,7 @@ typedef enum phase { FORWARD, TURN, REVERSE, BACK, END } phase;
 struct sq_checkpoint_schedule {
     int64_t steps, block, blocks;
     int64_t slots;    /* states kept at most, the initial ones among them */
-    uint16_t *splits; /* a tree over blocks of one step; NULL: by the closed form */
+    uint16_t *splits; /* a tree over the blocks; NULL: by the closed form */
     sq_checkpoint_cost cost;
 
     phase phase;
@@ -91,16 +93,11 @@ static bool multiply_add(int64_t a, int64_t b, int64_t c, int64_t *out)
     return !__builtin_mul_overflow(a, b, out) && !__builtin_add_overflow(*out, c, out);
 }
 
-static int64_t blocks_of(int64_t steps, int64_t block)
-{
-    return steps / block + (steps % block != 0);
-}
-
 /* The cost of equal blocks beside `held` snapshots; false beyond 63 bits. */
 static bool equal_blocks(const sq_checkpoint_problem *p, int64_t block, int64_t held,
                          sq_checkpoint_cost *cost)
 {
-    int64_t n = blocks_of(p->steps, block), s = held + 1, r = repeats(n, s);
+    int64_t n = sqi_checkpoint_blocks(p->steps, block), s = held + 1, r = repeats(n, s);
     int64_t again, first = p->steps - (n - 1) * block;
     *cost = (sq_checkpoint_cost){ .stretch = n > 1 ? block : p->steps };
     if (r == 1) cost->snapshots = n - 2;
@@ -123,7 +120,8 @@ static int64_t choose_block(const sq_checkpoint_problem *p, sq_checkpoint_cost *
 {
     int64_t longest = sqi_checkpoint_stretch(p, 0), chosen = 0;
     for (int64_t b = 1;;) {
-        int64_t even = blocks_of(p->steps, blocks_of(p->steps, b)), left = longest - b;
+        int64_t even = sqi_checkpoint_blocks(p->steps, sqi_checkpoint_blocks(p->steps, b)),
+                left = longest - b;
         sq_checkpoint_cost cost;
         if (equal_blocks(p, even, sqi_checkpoint_held(p, even), &cost) &&
             (!chosen || cost.extra_steps < best->extra_steps))
@@ -150,28 +148,50 @@ int64_t sq_checkpoint_least(const sq_checkpoint_problem *p)
     return p->steps ? p->tape_bytes : 0;
 }
 
-/* The block and the slots of a problem that has steps; false when it has no schedule. */
-static bool choose(const sq_checkpoint_problem *p, sq_checkpoint_schedule *s)
+/* Equal stretches; false when there is no schedule of them. */
+static bool choose_equal(const sq_checkpoint_problem *p, sq_checkpoint_schedule *s)
 {
     int64_t held;
     if (p->every > 0) {
         s->block = p->every < p->steps ? p->every : p->steps;
-        held = blocks_of(p->steps, s->block) - 1;
+        held = sqi_checkpoint_blocks(p->steps, s->block) - 1;
     } else {
         s->block = p->policy == SQ_REVOLVE ? 1 : choose_block(p, &s->cost);
         if (!s->block) return false;
         held = sqi_checkpoint_held(p, s->block);
     }
-    s->blocks = blocks_of(p->steps, s->block);
+    s->blocks = sqi_checkpoint_blocks(p->steps, s->block);
     s->slots = held < s->blocks ? held + 1 : s->blocks;
-    if (!equal_blocks(p, s->block, s->slots - 1, &s->cost)) return false;
-    if (p->every > 0 || p->policy == SQ_REVOLVE || p->steps > SQI_CHECKPOINT_EXACT ||
-        s->cost.extra_steps == lower_bound(p))
+    return equal_blocks(p, s->block, s->slots - 1, &s->cost);
+}
+
+/* The best tree instead, where it is better. False when out of memory. */
+static bool choose_tree(const sq_checkpoint_problem *p, sq_checkpoint_schedule *s)
+{
+    const int64_t most = SQI_CHECKPOINT_MOST, block = sqi_checkpoint_blocks(p->steps, most);
+    if (p->budget / block < p->tape_bytes || block > INT64_MAX / (2 * most * most)) return true;
+    sq_checkpoint_problem over = sqi_checkpoint_over(p, block);
+    sq_checkpoint_cost bound, cost;
+    if (!choose_block(&over, &bound)) return true;
+    uint16_t *splits = sqi_checkpoint_best(p, block, bound.extra_steps, &cost);
+    if (!splits) return false;
+    if (cost.extra_steps >= s->cost.extra_steps) {
+        free(splits);
         return true;
-    s->splits = sqi_checkpoint_best(p, &s->cost);
-    s->block = 1;
-    s->blocks = p->steps;
-    return s->splits != NULL;
+    }
+    s->splits = splits;
+    s->cost = cost;
+    s->block = block;
+    s->blocks = over.steps;
+    return true;
+}
+
+/* The splits of a problem that has steps; false when it has no schedule. */
+static bool choose(const sq_checkpoint_problem *p, sq_checkpoint_schedule *s)
+{
+    if (!choose_equal(p, s)) return false;
+    bool given = p->every > 0 || p->policy == SQ_REVOLVE;
+    return given || s->cost.extra_steps == lower_bound(p) || choose_tree(p, s);
 }
 
 /* Entries for the states kept. Of the splits that hold snapshots at a time, those with r >= 2 have

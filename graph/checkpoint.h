@@ -10,7 +10,10 @@
  * is called for one action after the other. Two policies:
  *   MIXED    stretches of several steps are saved and reversed at once (Gruslys, Munos, Danihelka,
  *            Lanctot, Graves 2016, "Memory-efficient backpropagation through time"); the least
- *            number of extra steps by dynamic programming up to T = 1000, above over equal blocks.
+ *            number of extra steps by dynamic programming: over steps up to T = 1000, above over
+ *            blocks of T / 1000 steps or over equal stretches, whichever takes fewer. That is within
+ *            2 % of the time of the best where the budget holds 1 % of all steps or more, within
+ *            8 % below (2000 random problems, T = 1001 .. 4900, a step's sweep as 2 steps).
  *   REVOLVE  one step at a time is saved (Griewank, Walther 2000, "Algorithm 799: revolve"), by
  *            its closed form at any T.
  *
@@ -77,9 +80,9 @@ typedef struct sq_checkpoint_schedule sq_checkpoint_schedule;
  * NULL when the budget is below the least possible, which sq_checkpoint_least tells: one step
  * saved beside no snapshot; when a size is negative; when a count of the cost would leave 63
  * bits; when out of memory.
- * Cost: MIXED up to T = 1000 some .1 ms, 3 ms where hundreds of snapshots fit, and T * T bytes at
- * most for the while; all else below a millisecond at any T. A schedule holds 16 bytes a snapshot
- * at most, and 4 T up to T = 1000, which are not of the budget. An action takes some 10 ns. */
+ * Cost: MIXED some .1 ms, up to 8 ms where hundreds of snapshots fit, and a megabyte at most for
+ * the while; all else below a millisecond at any T. A schedule holds 16 bytes a snapshot at most,
+ * and 4000 for MIXED, which are not of the budget. An action takes some 10 ns. */
 SQ_API sq_checkpoint_schedule *sq_checkpoint_new(const sq_checkpoint_problem *p);
 SQ_API void sq_checkpoint_free(sq_checkpoint_schedule *s);
 

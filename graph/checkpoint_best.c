@@ -1,5 +1,8 @@
 /* checkpoint_best.c -- the tree of least cost, by dynamic programming.
  *
+ * It is over blocks of steps, of one step each up to T = 1000; a "step" below is such a block. Where
+ * blocks do not divide T the first is shorter, for it is run most often; the program takes it as whole.
+ *
  * With c_i the longest stretch beside i snapshots, F_i(n) the least cost of n steps whose first
  * states are at hand beside i snapshots, and H_i that of the rest of a split there,
  *
@@ -20,7 +23,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { MOST = SQI_CHECKPOINT_EXACT };
+enum { MOST = SQI_CHECKPOINT_MOST };
 
 typedef struct knot {
     int32_t at,
@@ -98,46 +101,56 @@ static void solve_level(program *g, int32_t i, int32_t *f, const int32_t *h)
     v->length = n - 1;
 }
 
-/* The best tree, written down. What is still to be visited is the first parts of the splits above,
- * one a level at most. */
-static uint16_t *write_tree(const program *g, const sq_checkpoint_problem *p,
+/* A leaf of so many true steps beside `held` snapshots. */
+static void add_leaf(sq_checkpoint_cost *cost, const sq_checkpoint_problem *p, int64_t length,
+                     int32_t held)
+{
+    int64_t bytes = held * p->snapshot_bytes + length * p->tape_bytes;
+    if (cost->peak_bytes < bytes) cost->peak_bytes = bytes;
+    if (cost->stretch < length) cost->stretch = length;
+    if (cost->snapshots < held) cost->snapshots = held;
+}
+
+/* The best tree, written down, and its cost in true steps. What is still to be visited is the first
+ * parts of the splits above, one a level at most. */
+static uint16_t *write_tree(const program *g, const sq_checkpoint_problem *p, int64_t block,
                             sq_checkpoint_cost *cost)
 {
     struct node {
         int32_t n, level;
+        int64_t lacks; /* steps: it begins with the first block, or 0 */
     } todo[MOST + 2];
     uint16_t *list = malloc((2 * (size_t)g->steps) * sizeof *list);
     int32_t size = 0, n_todo = 0;
     if (!list) return NULL;
     *cost = (sq_checkpoint_cost){ 0 };
-    todo[n_todo++] = (struct node){ g->steps, 0 };
+    todo[n_todo++] = (struct node){ g->steps, 0, g->steps * block - p->steps };
     while (n_todo) {
         struct node x = todo[--n_todo];
         const level *v = &g->level[x.level];
         int32_t y = list[size++] = x.n > v->stretch ? v->split[x.n] : 0, rest = x.n - y;
         if (y) {
-            todo[n_todo++] = (struct node){ y, x.level };
-            todo[n_todo++] = (struct node){ rest, x.level + (rest > v->stretch) };
-            cost->extra_steps += y;
+            todo[n_todo++] = (struct node){ y, x.level, x.lacks };
+            todo[n_todo++] = (struct node){ rest, x.level + (rest > v->stretch), 0 };
+            cost->extra_steps += y * block - x.lacks;
         } else {
-            int64_t bytes = x.level * p->snapshot_bytes + x.n * p->tape_bytes;
-            if (cost->peak_bytes < bytes) cost->peak_bytes = bytes;
-            if (cost->stretch < x.n) cost->stretch = x.n;
-            if (cost->snapshots < x.level) cost->snapshots = x.level;
+            add_leaf(cost, p, x.n * block - x.lacks, x.level);
         }
     }
     return list;
 }
 
-uint16_t *sqi_checkpoint_best(const sq_checkpoint_problem *p, sq_checkpoint_cost *cost)
+uint16_t *sqi_checkpoint_best(const sq_checkpoint_problem *of, int64_t block, int64_t extra,
+                              sq_checkpoint_cost *cost)
 {
+    const sq_checkpoint_problem over = sqi_checkpoint_over(of, block), *p = &over;
     level v[MOST + 1];
     int32_t n;
     size_t size = count_levels(p, v, &n);
     program *g = malloc(sizeof *g + size * sizeof *g->splits);
     if (!g) return NULL;
     g->steps = (int32_t)p->steps;
-    g->spare = (int32_t)(cost->extra_steps - p->steps);
+    g->spare = (int32_t)(extra - p->steps);
     g->levels = n;
     uint16_t *split = g->splits;
     for (int32_t i = 0; i < n; i++) {
@@ -150,7 +163,7 @@ uint16_t *sqi_checkpoint_best(const sq_checkpoint_problem *p, sq_checkpoint_cost
         solve_level(g, i, g->cost[i & 1], g->cost[(i + 1) & 1]);
     }
     assert(g->level[0].length == g->steps);
-    uint16_t *list = write_tree(g, p, cost);
+    uint16_t *list = write_tree(g, of, block, cost);
     free(g);
     return list;
 }

@@ -10,7 +10,23 @@
 
 #include "graph/checkpoint.h"
 
-enum { SQI_CHECKPOINT_EXACT = 1000 }; /* the longest T that the program is run for */
+enum { SQI_CHECKPOINT_MOST = 1000 }; /* the most blocks that the program is run for */
+
+/* The blocks of a sequence: all of one length, the first shorter when it is no multiple. */
+static inline int64_t sqi_checkpoint_blocks(int64_t steps, int64_t block)
+{
+    return steps / block + (steps % block != 0);
+}
+
+/* The same problem with a block in the place of a step; a block's bytes are within 63 bits. */
+static inline sq_checkpoint_problem sqi_checkpoint_over(const sq_checkpoint_problem *p,
+                                                        int64_t block)
+{
+    sq_checkpoint_problem q = *p;
+    q.steps = sqi_checkpoint_blocks(p->steps, block);
+    q.tape_bytes = block * p->tape_bytes;
+    return q;
+}
 
 /* The longest stretch that can be saved beside `held` snapshots, T at most. */
 static inline int64_t sqi_checkpoint_stretch(const sq_checkpoint_problem *p, int64_t held)
@@ -26,10 +42,11 @@ static inline int64_t sqi_checkpoint_held(const sq_checkpoint_problem *p, int64_
     return room / p->steps >= p->snapshot_bytes ? p->steps - 1 : room / p->snapshot_bytes;
 }
 
-/* The tree of least cost for 1 <= T <= SQI_CHECKPOINT_EXACT and a budget of one step at least, as
- * its splits y in the order node, rest, first part; 0 for a leaf. `cost` brings the cost of some
- * schedule, which bounds the search, and takes that of this one. NULL when out of memory; the
- * caller frees it. Cost: checkpoint.h. */
-uint16_t *sqi_checkpoint_best(const sq_checkpoint_problem *p, sq_checkpoint_cost *cost);
+/* The tree of least cost over blocks of so many steps, 1 .. SQI_CHECKPOINT_MOST of them, for a budget
+ * of one block at least, as its splits y in blocks, in the order node, rest, first part; 0 for a leaf.
+ * `extra` is the cost of some schedule, in blocks, which bounds the search; `cost` takes that of this
+ * one, in steps, 62 bits at most. NULL when out of memory; the caller frees it. Cost: checkpoint.h. */
+uint16_t *sqi_checkpoint_best(const sq_checkpoint_problem *p, int64_t block, int64_t extra,
+                              sq_checkpoint_cost *cost);
 
 #endif

@@ -3,6 +3,7 @@
  * One loop serves all: tell the rows their symbols, take a step, read the scores, choose. Teacher
  * forcing chooses nothing and is an unroll instead. */
 #include "graph/decode_impl.h"
+#include "graph/unroll_impl.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -58,11 +59,23 @@ void *sqi_decode_take(sq_tape *t, int64_t n, size_t size)
 
 static bool check(sq_tape *t, const sq_decoder *d, int64_t steps, int64_t rows)
 {
-    if (!d || !d->cell || !d->cell->step || !d->input || d->cell->n_states < 0)
+    if (!d || !d->cell || !d->cell->step || !d->input || d->cell->n_states < 0 ||
+        (d->cell->n_states && !d->cell->width))
         return sq_post(t, SQ_EVALUE, "a decoder needs a cell and an input");
     return (steps >= 0 && rows >= 0) ||
            sq_post(t, SQ_ERANGE, "cannot decode %lld steps of %lld rows", (long long)steps,
                    (long long)rows);
+}
+
+/* State k for every row of the batch: the one given, or zeros. It is not left to the step, where a
+ * state of one row would stretch to all of them. */
+static bool take_state(sqi_decoding *w, const sq_var *state0, int32_t k, int64_t batch)
+{
+    const sq_cell *cell = w->d->cell;
+    bool given = state0 && state0[k].tape && sqi_index(state0[k].id);
+    w->state[k] = given ? state0[k] : sq_zeros(w->t, sq_mat(batch, cell->width[k]));
+    return sqi_begin(w->t, "decode") && sqi_node_of(w->t, w->state[k], "a state") &&
+           sqi_check_state(w->t, "decode", cell, k, w->state[k], batch);
 }
 
 bool sqi_decoding_open(sqi_decoding *w, sq_tape *t, const sq_decoder *d, const sq_var *state0,
@@ -75,8 +88,7 @@ bool sqi_decoding_open(sqi_decoding *w, sq_tape *t, const sq_decoder *d, const s
     w->told = sqi_decode_take(t, w->rows, sizeof *w->told);
     if (!w->state || !w->told) return false;
     for (int32_t k = 0; k < n; k++) {
-        bool given = state0 && state0[k].tape;
-        w->state[k] = given ? state0[k] : sq_zeros(t, sq_mat(batch, d->cell->width[k]));
+        if (!take_state(w, state0, k, batch)) return false;
         if (width > 1) w->state[k] = sq_repeat_rows(w->state[k], width);
     }
     for (int64_t r = 0; r < w->rows; r++) w->told[r] = d->start;
@@ -123,7 +135,7 @@ static int32_t own_choice(const sqi_decoding *w, const sq_decode_options *o, int
     sq_random random = sq_random_stream(o->seed, 0, (uint64_t)w->step, 0);
     double u = o->temperature > 0 ? sq_random_uniform(random, (uint64_t)r, 0) : 0;
     int32_t c = sq_choose(w->symbols, w->scores + r * w->symbols, o->temperature, u);
-    if (c < 0)
+    if (c < 0 && sqi_begin(w->t, "decode"))
         sq_post(w->t, SQ_EVALUE, "row %lld has no likeliest symbol: its scores are NaN or -inf",
                 (long long)r);
     return c;
@@ -202,12 +214,12 @@ sq_var sq_decode_given(sq_tape *t, const sq_decoder *d, const sq_var *state0,
     sqi_decoding w;
     if (!sqi_begin(t, "decode") || !check(t, d, steps, batch) || !check_options(t, &o))
         return sqi_none(t);
-    bool sane = steps <= INT32_MAX && (!batch || steps <= INT64_MAX / 8 / batch);
-    if (!sane || (!ids && steps > 1 && batch)) {
-        sq_post(t, SQ_ERANGE, "%lld steps of %lld rows, or no symbols", (long long)steps,
+    bool few = steps <= INT32_MAX && (!batch || steps <= INT64_MAX / 8 / batch);
+    if (!few)
+        sq_post(t, SQ_ERANGE, "cannot decode %lld steps of %lld rows", (long long)steps,
                 (long long)batch);
-        return sqi_none(t);
-    }
+    else if (!ids && steps > 1 && batch) sq_post(t, SQ_EVALUE, "the symbols are NULL");
+    if (t->error.status) return sqi_none(t);
     if (!steps || !batch) return sq_zeros(t, sq_shape3(steps, batch, 0));
     if (o.own <= 0) return forced(t, d, state0, ids, steps, batch, &o);
     bool ok = sqi_decoding_open(&w, t, d, state0, steps, batch, 1);

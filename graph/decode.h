@@ -50,7 +50,7 @@ typedef struct sq_decode_options {
  * the same bits eagerly, gradients agree to rounding. state0 as in sq_unroll.
  * Rows of several lengths: mask the loss; what is decoded after a row's end does not reach it.
  * No value after posting: SQ_EVALUE a decoder without cell or input, own or temperature out of
- * range, scores that are NaN; SQ_ESHAPE scores of another shape; SQ_ERANGE negative sizes; what the
+ * range, scores that are NaN, no symbols; SQ_ESHAPE scores or states of another shape; SQ_ERANGE negative sizes; what the
  * callbacks and the cell post; SQ_ENOMEM. */
 SQ_API sq_var sq_decode_given(sq_tape *t, const sq_decoder *d, const sq_var *state0,
                               const int32_t *ids, int64_t steps, int64_t batch,
@@ -78,7 +78,8 @@ typedef struct sq_beam {
  * 0; ids behind a length are stop. Rows stand `width` times each: state0 [B,..] is laid out so here
  * (sq_repeat_rows); what the cell or the callbacks read row by row besides (an encoder's memory)
  * must have B * width rows already. The choices only are read: the tape may be one for inference.
- * Returns the number of steps taken, -1 after posting: as sq_decode; SQ_ERANGE width < 1. */
+ * Returns the number of steps taken, -1 after posting: as sq_decode; SQ_ERANGE width < 1, or a
+ * length_penalty that is not finite. */
 SQ_API int64_t sq_beam_search(sq_tape *t, const sq_decoder *d, const sq_var *state0,
                               int64_t steps, int64_t batch, int64_t width,
                               double length_penalty, sq_beam *beams, int32_t *ids);

@@ -135,12 +135,14 @@ SQ_API double sq_ledger_reach(const sq_ledger *l, int64_t loss, int64_t step, in
  * Every value that steps gave a name (sq_name), in the order in which they were recorded, then the
  * states by theirs. Of several of one name in a step each counts, "f", "f (2)" and so on in the
  * order in which they were recorded: those of a stack are its layers. A plan leaves out what does not
- * vary with time. Under a byte budget the steps are run once more for the values. A row that sits a
- * step out (unroll.h) counts with what the step made of it, unless a plan leaves it out. A value is saturated where |y| > .95 if
- * it is a tanh, where y < .05 or y > .95 if it is a sigmoid; for others, and for what is computed from
- * them, that means nothing. All NaN out of range and in a step without a value of that name. */
+ * vary with time. Under a byte budget the steps are run once more for the values. A row that sits a step
+ * out (unroll.h) does not count: what was made of it there is thrown away. The gradient of a state is
+ * its total, though, with what flows on to earlier steps of such rows. A value is saturated where
+ * |y| > .95 if it is a tanh, where y < .05 or y > .95 if it is a sigmoid; for others, and for what is
+ * computed from them, that means nothing. All NaN out of range and in a step without a value of that
+ * name. */
 typedef struct sq_gate_statistics {
-    double mean, deviation; /* over rows and units; NaN of none */
+    double mean, deviation; /* over the rows that take the step, and units; NaN of none */
     double saturated;       /* share of the elements, 0 to 1; NaN where it means nothing */
     double gradient;        /* |dL/dy|, total */
 } sq_gate_statistics;

@@ -21,8 +21,22 @@ typedef struct sample {
     const sq_op *op; /* that it is the result of */
     const void *value;
     int64_t size;
-    double gradient; /* its norm */
+    double gradient;   /* its norm */
+    const bool *takes; /* which of its rows count, NULL: all */
+    int64_t width;     /* of a row */
 } sample;
+
+/* A whole value of a step: rows that sit it out do not count. What has not as many rows as the batch
+ * has none. */
+static sample sample_of(const sqi_gates *g, int64_t step, const sq_op *op,
+                        const sq_shape *shape, const void *value)
+{
+    sample s = { .op = op, .value = value, .size = sqi_shape_size(shape) };
+    if (!g->takes || !shape->rank || !g->batch || shape->dim[0] != g->batch) return s;
+    s.takes = g->takes + step * g->batch;
+    s.width = s.size / g->batch;
+    return s;
+}
 
 /* ---- Statistics ---------------------------------------------------------------------------- */
 
@@ -36,26 +50,31 @@ static double element(const sq_tape *t, const void *x, int64_t i)
     return t->dtype == SQ_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
 }
 
+static bool counts(const sample *s, int64_t i) { return !s->takes || s->takes[i / s->width]; }
+
 static sq_gate_statistics statistics(const sq_tape *t, const sample *s)
 {
-    double sum = 0, squares = 0, n = (double)s->size;
-    int64_t saturated = 0;
-    bool known = s->size && (s->op == &sq_op_tanh || s->op == &sq_op_sigmoid), broken = false;
+    double sum = 0, squares = 0;
+    int64_t saturated = 0, n = 0;
+    bool known = s->op == &sq_op_tanh || s->op == &sq_op_sigmoid, broken = false;
     for (int64_t i = 0; i < s->size; i++) {
+        if (!counts(s, i)) continue;
         double y = element(t, s->value, i);
         sum += y;
         saturated += known && saturates(s->op, y);
         broken |= isnan(y);
+        n++;
     }
-    double mean = s->size ? sum / n : (double)NAN;
+    double mean = sum / (double)n; /* NaN of none */
     for (int64_t i = 0; i < s->size; i++) {
+        if (!counts(s, i)) continue;
         double d = element(t, s->value, i) - mean;
         squares += d * d;
     }
-    return (sq_gate_statistics){ .mean = mean,
-                                 .deviation = s->size ? sqrt(squares / n) : (double)NAN,
-                                 .saturated =
-                                     known && !broken ? (double)saturated / n : (double)NAN,
+    double share = known && !broken ? (double)saturated / (double)n : (double)NAN;
+    return (sq_gate_statistics){ .mean = n ? mean : (double)NAN,
+                                 .deviation = n ? sqrt(squares / (double)n) : (double)NAN,
+                                 .saturated = n ? share : (double)NAN,
                                  .gradient = s->gradient };
 }
 
@@ -144,9 +163,9 @@ static bool put_step(sq_ledger *l, sq_tape *t, const sqi_segment *g, int64_t ent
         const sqi_node *n = &g->nodes[i];
         const sqi_slot *slot = &n->grad[SQI_LANE_PROBE];
         bool swept = slot->stamp == t->sweep[SQI_LANE_PROBE] && slot->owned;
-        int64_t size = sq_shape_size(n->shape);
         if (!is_gate(n)) continue;
-        sample x = { n->op, n->value, size, norm_of(t, size, swept ? slot->at : NULL) };
+        sample x = sample_of(&l->gates, entry, n->op, &n->shape, n->value);
+        x.gradient = norm_of(t, x.size, swept ? slot->at : NULL);
         if (!put(l, t, n->name, entry, &x)) return false;
     }
     return true;
@@ -180,7 +199,7 @@ static bool see_values(sqi_visit *visit, const sqi_aside_step *step, int64_t i)
     const looker *x = (const looker *)visit;
     for (int32_t k = 0; k < x->l->n_states; k++) {
         const sqi_node *n = &step->s->nodes[step->leave[k]];
-        sample of = { n->op, n->value, sq_shape_size(n->shape), 0 };
+        sample of = sample_of(&x->l->gates, i, n->op, &n->shape, n->value);
         x->l->gates.state[i * x->l->n_states + k] = statistics(x->t, &of);
     }
     return put_step(x->l, x->t, step->s, i);
@@ -216,15 +235,16 @@ static bool sweep_again(sq_ledger *l, const sqi_subject *s, sqi_budget *b, sqi_p
 
 /* Value of a slot after a step, told by `s`; false after posting. Of steps that are dropped it is
  * brought to `room`; of one that rows no longer have, it is that of the others. */
-static bool take_value(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step, char *room,
-                       sample *s)
+static bool take_value(const sqi_gates *g, sq_tape *t, sqi_planned *u, int32_t slot,
+                       int64_t step, char *room, sample *s)
 {
     const sqi_value *x = &u->plan->values[sqi_slot_value(u->plan, slot)];
-    *s = (sample){ .op = x->op, .value = room, .size = x->size };
+    *s = sample_of(g, step, x->op, &x->shape, room);
     if (u->stretch) return sqi_stretch_read(u, t, slot, step, room);
     if (u->shrunk && x->state < 0) {
         s->value = sqi_shrunk_at(u, sqi_slot_value(u->plan, slot), step, 0);
         s->size = x->size / u->plan->batch * sqi_active(u->shrunk, step);
+        s->takes = NULL;
         return true;
     }
     s->value = sqi_planned_value(t, u, x->state >= 0 ? x->state : slot, step);
@@ -253,7 +273,8 @@ static bool put_planned(sq_ledger *l, sq_tape *t, sqi_planned *u, char *room)
             const void *g = NULL;
             bool kept;
             sample s;
-            if (!take_value(t, u, sqi_slot_named(u->plan, j), i, room, &s)) return false;
+            if (!take_value(&l->gates, t, u, sqi_slot_named(u->plan, j), i, room, &s))
+                return false;
             if (!u->stretch) g = sqi_wake_grad(&u->span, t, SQI_LANE_PROBE, slot, i, &kept);
             s.gradient = norm_of(t, x->size, g);
             if (!put(l, t, x->name, i, &s)) return false;
@@ -339,9 +360,11 @@ static bool sweep_stretches(sq_ledger *l, const sqi_subject *s, sqi_planned *u,
 
 bool sqi_gates_sweep(sq_ledger *l, const sqi_subject *s, sqi_parts *parts)
 {
-    sqi_planned *u = planned_of(s);
-    sqi_budget *b = s->u ? sqi_unrolled_inside(s->u).budget : NULL;
-    if (b) return sweep_again(l, s, b, parts);
+    sqi_inside in = s->u ? sqi_unrolled_inside(s->u) : (sqi_inside){ .planned = NULL };
+    sqi_planned *u = in.planned;
+    l->gates.takes = in.takes;
+    l->gates.batch = in.batch;
+    if (in.budget) return sweep_again(l, s, in.budget, parts);
     if (u && u->stretch) return sweep_stretches(l, s, u, parts);
     return u ? sweep_planned(s, u, parts) : !sqi_probe_from(s->loss, NULL, parts);
 }
@@ -352,8 +375,8 @@ static bool state_of(const sq_ledger *l, const sqi_subject *s, int64_t i, int32_
 {
     sqi_planned *u = planned_of(s);
     const sqi_node *n = sqi_node_find(s->t, s->states[i * l->n_states + k].id);
-    sample x = { n->op, n->value, sq_shape_size(n->shape), 0 };
-    if (u && !take_value(s->t, u, k, i, room, &x)) return false;
+    sample x = sample_of(&l->gates, i, n->op, &n->shape, n->value);
+    if (u && !take_value(&l->gates, s->t, u, k, i, room, &x)) return false;
     *to = l->gates.state ? l->gates.state[i * l->n_states + k] : statistics(s->t, &x);
     return true;
 }
@@ -383,6 +406,7 @@ bool sqi_gates_read(sq_ledger *l, const sqi_subject *s)
     else if (ok && !l->gates.state) ok = put_steps(l, s->t);
     count_anew(&l->gates);
     ok = ok && put_states(l, s, room);
+    l->gates.takes = NULL; /* it goes with the tape */
     free(room);
     return ok;
 }

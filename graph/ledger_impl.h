@@ -57,6 +57,8 @@ typedef struct sqi_gates {
     int32_t n, room;
     sqi_gate *gate;
     sq_gate_statistics *state; /* [steps][n_states] where states are not there to be read */
+    const bool *takes; /* while it is filled in: [steps,batch] which rows count; NULL: all */
+    int64_t batch;
 } sqi_gates;
 
 struct sq_ledger {

@@ -19,6 +19,8 @@ typedef struct sqi_inside {
     bool nested;          /* its steps begin steps themselves */
     int64_t first;        /* the tape's step that its first one is */
     int64_t flags;        /* columns of its input behind x (unroll_rows.c) */
+    const bool *takes; /* [T,batch] whether a row takes the step, as they ran; NULL: all do */
+    int64_t batch;
 } sqi_inside;
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u);
 

@@ -54,7 +54,10 @@ bool sqi_chain_finish(sq_tape *t, sqi_plan *p, sqi_chain *c, sqi_chain_sizes *si
 {
     size_t most = (size_t)c->n_micros * (SQI_FIELD_IN + 1);
     c->patches = sqi_plan_take(t, p, most, sizeof *c->patches);
-    if (!c->patches) return false;
+    c->opens = sqi_plan_take(t, p, (size_t)c->n_micros, sizeof *c->opens);
+    if (!c->patches || !c->opens) return false;
+    for (int32_t m = 0; m < c->n_micros; m++)
+        if (c->micros[m].first) c->opens[c->n_opens++] = c->micros[m].crosses;
     for (int32_t i = 0; i < c->n_streams; i++) {
         sqi_stream *s = &c->streams[i];
         s->first = c->n_patches;

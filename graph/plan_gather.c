@@ -159,6 +159,7 @@ void sqi_rows_add_to(const sqi_worker *w, int32_t v, sqi_window at, sqi_out *out
     const sqi_run_of *r = w->r;
     out->from = r->table[v];
     out->pick = r->u->rows->row + at.step * r->p->batch + at.row;
+    sqi_follow(w, &out->pick, (size_t)r->p->batch * sizeof *out->pick);
 }
 
 void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at)

@@ -34,6 +34,8 @@ enum {
     SQI_TILE_BYTES = 1024,
     SQI_ONE_CHAIN = 1024, /* rows; sqi_grad_product cuts more of them into several chains */
     SQI_WEIGHTS_IN_CACHE = 2 << 20, /* bytes of weights that stay in cache from step to step */
+    SQI_COLUMNS_PAY =
+        1 << 20, /* bytes of weights of a loop over one row that are worth meetings */
     SQI_NO_VALUE = -1
 };
 
@@ -129,6 +131,8 @@ typedef struct sqi_chain {
     sqi_stream *streams;
     sqi_micro *micros;
     int64_t period; /* tiles do not cross its multiples; 0: none */
+    int32_t *opens,
+        n_opens; /* reverse: entering states whose gradient it is the first to write */
     sqi_patch *patches;
     int32_t n_patches, first_run, first_patch; /* among those of all chains of its direction */
 } sqi_chain;

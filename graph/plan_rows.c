@@ -507,15 +507,21 @@ static void state_out(const share *h, int32_t k)
                bytes);
 }
 
-static void window_out(const share *h, int32_t slot)
+/* What is named has no gradient in rows past their end, but for what somebody sent there. */
+static void window_out(const share *h, int32_t slot, int64_t step)
 {
     size_t bytes = slot_row(h, slot);
-    for (int64_t s = h->w->first; s < h->w->last; s++)
-        for (int64_t i = h->from; i < h->to && given_at(h, slot, s, i); i++) {
-            if (i < sqi_active(h->g, s))
-                memcpy(given_at(h, slot, s, i), sorted_at(h, slot, s, i), bytes);
-            else if (!is_seeded(h->r, slot, s)) memset(given_at(h, slot, s, i), 0, bytes);
-        }
+    for (int64_t i = h->from; i < h->to && given_at(h, slot, step, i); i++) {
+        if (i < sqi_active(h->g, step))
+            memcpy(given_at(h, slot, step, i), sorted_at(h, slot, step, i), bytes);
+        else if (!is_seeded(h->r, slot, step)) memset(given_at(h, slot, step, i), 0, bytes);
+    }
+}
+
+/* A named value whose gradient is asked for. */
+static bool is_tapped(const sqi_run_of *r, int32_t slot)
+{
+    return slot > sqi_slot_output(r->p) && r->sorted->window[slot];
 }
 
 /* The gradient of the input, in or out. */
@@ -537,9 +543,10 @@ void sqi_sorted_begin(sqi_run_of *r)
     sqi_worker all = { .r = r, .n = 1 };
     if (!r->sorted) return;
     share h = share_of(&all);
-    for (int32_t k = 0; k < r->p->n_states; k++)
+    for (int32_t slot = 0; slot < sqi_n_slots(r->p); slot++)
         for (int64_t s = r->wake->top; s >= most(r->last, r->u->span.low); s--)
-            fold_step(&h, k, s);
+            if (slot < r->p->n_states) fold_step(&h, slot, s);
+            else if (is_tapped(r, slot)) window_out(&h, slot, s);
 }
 
 void sqi_sorted_in(const sqi_worker *w)
@@ -569,8 +576,8 @@ void sqi_sorted_out(const sqi_worker *w)
     share h = share_of(w);
     for (int32_t slot = 0; slot < sqi_n_slots(w->r->p); slot++)
         if (slot < w->r->p->n_states) state_out(&h, slot);
-        else if (slot != sqi_slot_output(w->r->p) && w->r->sorted->window[slot])
-            window_out(&h, slot);
+        else if (is_tapped(w->r, slot))
+            for (int64_t s = w->first; s < w->last; s++) window_out(&h, slot, s);
     move_x(&h, true);
     for (int32_t k = 0; k < w->r->p->n_states; k++)
         if (w->r->sorted->entered[k]) copy_entered(w, k);

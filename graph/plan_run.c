@@ -120,7 +120,7 @@ static bool worker_init(sqi_run_of *r, sqi_worker *w, int32_t i)
     *w = (sqi_worker){ .r = r, .i = i, .n = 1, .grad = r->grad };
     if (!init_arrays(r, w, tasks, r->back ? r->back->sizes : r->p->sizes)) return false;
     w->adds = sqi_run_take(r, (size_t)r->p->n_states + 1, 1);
-    if (!w->adds) return false;
+    if (!w->adds || !sqi_loop_make(r, w, &tasks[SQI_LOOP])) return false;
     memset(w->tiles, 0, SQI_TILE_BYTES); /* read in the place of what an op does not read */
     for (int phase = SQI_HOIST; phase <= SQI_SINK; phase++)
         for (int32_t k = 0; k < tasks[phase].n; k++)
@@ -145,6 +145,7 @@ sqi_window sqi_share_steps(const sqi_worker *w, bool alone)
 sqi_window sqi_share_rows(const sqi_worker *w, bool alone)
 {
     int64_t n = w->r->p->batch;
+    if (w->split) return (sqi_window){ w->first, 1, 0, n };
     if (w->r->u->shrunk) return sqi_share_shrunk_rows(w);
     if (alone) return (sqi_window){ w->first, 1, 0, w->i ? 0 : n };
     int64_t from = share(n, w->i, w->n), to = share(n, w->i + 1, w->n);
@@ -170,42 +171,69 @@ static void pack(const sqi_run_of *r, sqi_task *k)
     w->version = r->u->version;
 }
 
-static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* What a product of the window takes and where it goes. */
+static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     const sqi_run_of *r = w->r;
-    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
-    int64_t rows = sqi_rows_in(r, looked);
-    if (rows == 0) return;
     for (int32_t s = 0; s < k->n_lefts; s++) {
         int32_t v = k->lefts[s];
-        w->a[s] = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
-        w->a_row[s] = k->packed.panels.depth[s];
+        sqi_aim(w, &l->a[s], &r->value[v], at.step, sqi_row_offset(w, v, at.row));
+        l->a_row[s] = k->packed.panels.depth[s];
     }
     for (int32_t i = 0; i < k->n; i++) {
         int32_t v = k->v[i];
         const sqi_value *z = &r->p->values[v];
         int64_t width = k->packed.panels.width[i];
-        char *c = sqi_at_step(w, &r->value[v], at.step) + sqi_row_offset(w, v, at.row);
-        w->out[i] = (sqi_out){ .c = c, .c_row = width };
-        if (z->bias >= 0) w->out[i].from = sqi_at_step(w, &r->value[z->bias], at.step);
+        sqi_out *o = &l->out[i];
+        *o = (sqi_out){ .c_row = width };
+        sqi_aim(w, &o->c, &r->value[v], at.step, sqi_row_offset(w, v, at.row));
+        if (z->bias >= 0) sqi_aim(w, &o->from, &r->value[z->bias], at.step, 0);
         if (z->from < 0) continue;
-        w->out[i].from_row = width;
-        if (r->p->values[z->from].of_rows) sqi_rows_add_to(w, z->from, at, &w->out[i]);
+        o->from_row = width;
+        if (r->p->values[z->from].of_rows) sqi_rows_add_to(w, z->from, at, o);
         else
-            w->out[i].from = sqi_at_step(w, &r->value[z->from], at.step) +
-                             sqi_row_offset(w, z->from, at.row);
+            sqi_aim(w, &o->from, &r->value[z->from], at.step,
+                    sqi_row_offset(w, z->from, at.row));
     }
-    r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
-                                            .m = rows * k->rows,
-                                            .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
-                                                      r->p->batch * k->rows == 1,
-                                            .a = w->a,
-                                            .a_row = w->a_row,
-                                            .out = w->out,
-                                            .last = k->packed.n_panels });
-    for (int32_t i = 0; i < k->n; i++)
-        if (r->p->values[k->v[i]].lookout)
-            sqi_look(w, k->v[i], k->rows * w->out[i].c_row, looked, w->out[i].c);
+    sqi_lay_panels(w, k, at, l);
+}
+
+void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
+{
+    const sqi_plan *p = w->r->p;
+    int64_t n = k->packed.n_panels;
+    int32_t i = w->split ? w->i : 0, of = w->split ? w->n : 1;
+    l->product = (sqi_panel_product){ .b = &k->packed.panels,
+                                      .m = sqi_rows_in(w->r, sqi_looked_at(k, at)) * k->rows,
+                                      .single = p->values[k->v[0]].phase == SQI_LOOP &&
+                                                p->batch * k->rows == 1,
+                                      .a = l->a,
+                                      .a_row = l->a_row,
+                                      .out = l->out,
+                                      .first = share(n, i, of),
+                                      .last = share(n, i + 1, of) };
+}
+
+/* What a task takes that cannot be dealt out counts as one row. */
+sqi_window sqi_looked_at(const sqi_task *k, sqi_window at)
+{
+    return k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
+}
+
+static void run_product(const sqi_worker *w, const sqi_task *k, sqi_window at,
+                        const sqi_laid *l)
+{
+    sqi_laid here;
+    if (!l) {
+        here = sqi_laid_in_passing(w);
+        lay_product(w, k, at, &here);
+        if (here.product.m == 0) return;
+        l = &here;
+    }
+    w->r->arith->product(&l->product);
+    for (int32_t i = 0; w->found && i < k->n; i++)
+        if (w->r->p->values[k->v[i]].lookout)
+            sqi_look(w, k->v[i], k->rows * l->out[i].c_row, sqi_looked_at(k, at), l->out[i].c);
 }
 
 /* ---- Chains -------------------------------------------------------------------------------- */
@@ -246,8 +274,8 @@ static void repeat_streams(const sqi_worker *w, const sqi_chain *c, int64_t e)
     }
 }
 
-static void run_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n,
-                    bool cross, const bool *adds)
+void sqi_chain_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n, bool cross,
+                   const bool *adds)
 {
     sqi_run *run = w->runs + c->first_run;
     for (int32_t i = 0; i < c->n_micros; i++, run++) {
@@ -273,16 +301,45 @@ static void run_tiles(const sqi_worker *w, const sqi_chain *c, int64_t step, int
             if (n > edge) n = edge;
             repeat_streams(w, c, e);
         }
-        run_ops(w, c, step, n, cross, adds);
+        sqi_chain_ops(w, c, step, n, cross, adds);
         if (e + n < to) advance_streams(w, c, n);
+    }
+}
+
+/* The first element of a pass that the window has, and how many a row has; 0: all of them at once. */
+static int64_t chain_row(const sqi_worker *w, const sqi_task *k, sqi_window at, int64_t *from)
+{
+    int64_t row = k->sharable ? k->chain.size / w->r->p->batch : 0;
+    *from = at.row * row;
+    return row;
+}
+
+int64_t sqi_chain_tile(const sqi_worker *w, const sqi_task *k, sqi_window at)
+{
+    int64_t from, row = chain_row(w, k, at, &from), period = k->chain.period;
+    int64_t n = k->sharable ? at.n_rows * row : k->chain.size;
+    if (n > (int64_t)(SQI_TILE_BYTES / w->r->real)) return 0;
+    return period && from % period + n > period ? 0 : n;
+}
+
+void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at)
+{
+    const sqi_chain *c = &k->chain;
+    int64_t from;
+    chain_row(w, k, at, &from);
+    for (int32_t i = 0; i < c->n_streams; i++) {
+        const sqi_stream *s = &c->streams[i];
+        int64_t e = s->period ? from % s->period : from;
+        void **patches = w->patches + c->first_patch + s->first;
+        for (int32_t j = 0; s->tile < 0 && j < s->n; j++)
+            sqi_aim(w, patches[j], place_of(w, s), at.step, (size_t)e * w->r->real);
     }
 }
 
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds)
 {
-    int64_t row = k->sharable ? k->chain.size / w->r->p->batch : 0;
-    int64_t from = k->sharable ? at.row * row : 0;
+    int64_t from, row = chain_row(w, k, at, &from);
     for (int64_t s = at.step; s < at.step + at.n_steps; s++) {
         int64_t to = from + sqi_rows_at(w->r, at, s) * row;
         run_tiles(w, &k->chain, s, from, k->sharable ? to : k->chain.size, cross, adds);
@@ -370,14 +427,25 @@ static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 
 /* ---- Phases -------------------------------------------------------------------------------- */
 
-static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at)
+/* A task that has no columns to split; `tile`: the elements of a pass that is laid out, else 0. */
+static void run_whole(const sqi_worker *w, const sqi_task *k, sqi_window at, int64_t tile)
+{
+    if (k->of_rows) sqi_rows_copy(w, k, at);
+    else if (tile) sqi_chain_ops(w, &k->chain, at.step, tile, true, NULL);
+    else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
+    else run_call(w, k, at);
+}
+
+/* `laid`, or NULL: how the tasks lie for the window. */
+static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                      const sqi_laid *laid)
 {
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
-        if (k->of_rows) sqi_rows_copy(w, k, at);
-        else if (k->kind == SQI_DO_PRODUCT) run_product(w, k, at);
-        else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
-        else run_call(w, k, at);
+        if (k->kind == SQI_DO_PRODUCT && !k->of_rows)
+            run_product(w, k, at, laid ? &laid[i] : NULL);
+        else if (sqi_is_mine(w)) run_whole(w, k, at, laid ? laid[i].n : 0);
+        sqi_meet_split(w);
     }
 }
 
@@ -386,19 +454,24 @@ static void over_steps(const sqi_worker *w, sqi_phase phase)
     const sqi_plan *p = w->r->p;
     sqi_window at = sqi_share_steps(w, p->alone[phase]);
     if (!p->tasks[phase].n) return;
-    if (at.n_steps) run_tasks(w, &p->tasks[phase], at);
+    if (at.n_steps) run_tasks(w, &p->tasks[phase], at, NULL);
     sqi_workers_meet(w->others);
 }
 
-static void over_rows(const sqi_worker *w)
+static void over_rows(sqi_worker *w)
 {
     const sqi_plan *p = w->r->p;
+    const sqi_tasks *loop = &p->tasks[SQI_LOOP];
+    w->split = sqi_loop_splits(w, loop);
     sqi_window at = sqi_share_rows(w, p->alone[SQI_LOOP]);
+    const sqi_laid *laid = sqi_loop_lay(w, loop, at, 1, lay_product);
     for (; at.step < w->last; at.step++) {
         at.n_rows = sqi_rows_at(w->r, at, at.step);
         if (at.n_rows <= 0) break;
-        run_tasks(w, &p->tasks[SQI_LOOP], at);
+        run_tasks(w, loop, at, laid);
+        if (laid) sqi_loop_move(w);
     }
+    w->split = false;
     bool dealt_anew = w->r->u->shrunk != NULL;
     if (p->tasks[SQI_HOIST].n || p->tasks[SQI_SINK].n || dealt_anew)
         sqi_workers_meet(w->others);

@@ -4,6 +4,8 @@
 
 #include "graph/plan_impl.h"
 
+#include <string.h>
+
 /* The step that an array begins with: the unroll's first, that of the KEPT arrays, the block's. */
 typedef enum sqi_origin { SQI_OF_ALL, SQI_OF_STRETCH, SQI_OF_BLOCK, SQI_N_ORIGINS } sqi_origin;
 
@@ -60,6 +62,28 @@ typedef struct sqi_run_of {
     struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
 
+/* A pointer that moves on by so many bytes from step to step of the LOOP. */
+typedef struct sqi_mover {
+    void *pointer;
+    ptrdiff_t by;
+} sqi_mover;
+
+/* A task of the LOOP laid out for a step; the next step finds every pointer moved (plan_loop.c). */
+typedef struct sqi_laid {
+    sqi_panel_product product;
+    const void **a;
+    int64_t *a_row;
+    sqi_out *out;
+    int64_t n; /* CHAIN: elements of its one tile; 0: it is not laid out */
+} sqi_laid;
+
+typedef struct sqi_loop {
+    sqi_laid *laid; /* [tasks of the LOOP] */
+    sqi_mover *movers;
+    int32_t n_movers;
+    int laying; /* 1, -1: pointers that are set are noted as movers, to the next step or the one before */
+} sqi_loop;
+
 /* One thread of it, within a block. Its arrays are as long as any task needs. */
 typedef struct sqi_worker {
     const sqi_run_of *r;
@@ -74,11 +98,13 @@ typedef struct sqi_worker {
     sqi_out *out;
     void **c; /* destinations */
     sq_shape *shapes;
-    sq_attr *drawn;  /* of a call that takes random numbers */
-    void *packed;    /* reverse: left operands of weight gradients, or NULL */
-    sqi_run *runs;   /* of every op of every chain; pointers that never move are set */
-    void **patches;  /* addresses of the others */
-    char **at;       /* streams of a chain */
+    sq_attr *drawn; /* of a call that takes random numbers */
+    void *packed;   /* reverse: left operands of weight gradients, or NULL */
+    sqi_run *runs;  /* of every op of every chain; pointers that never move are set */
+    void **patches; /* addresses of the others */
+    char **at;      /* streams of a chain */
+    sqi_loop *loop;
+    bool split; /* in a loop whose products are split by columns; all meet after every task */
     sqi_find *found; /* under watch for what is not finite, or NULL */
     bool *adds;      /* [n_states] reverse: the first writer of a state's gradient adds */
 } sqi_worker;
@@ -113,6 +139,24 @@ static inline char *sqi_at_step(const sqi_worker *w, const sqi_place *p, int64_t
     if (!p->base || !p->unit) return p->base;
     int64_t n = sqi_units_before(w->r->u, step - p->lag) - w->origin[p->origin];
     return p->base + (ptrdiff_t)p->unit * n;
+}
+
+/* In a loop that is being laid out the pointer moves by so many bytes from step to step. */
+static inline void sqi_follow(const sqi_worker *w, void *pointer, size_t by)
+{
+    if (w->loop->laying)
+        w->loop->movers[w->loop->n_movers++] =
+            (sqi_mover){ pointer, w->loop->laying * (ptrdiff_t)by };
+}
+
+/* Points a pointer at a step of p, so many bytes behind its begin; it follows the steps. */
+static inline void sqi_aim(const sqi_worker *w, void *pointer, const sqi_place *p, int64_t step,
+                           size_t offset)
+{
+    char *at = sqi_at_step(w, p, step);
+    if (at) at += offset;
+    memcpy(pointer, &at, sizeof at);
+    if (at && p->unit) sqi_follow(w, pointer, p->unit);
 }
 
 /* Rows of the window that take part in one of its steps. */
@@ -277,6 +321,53 @@ bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
                    const bool *adds);
+
+/* The elements that a step of the window has of a pass, if they make one tile; else 0. And that tile:
+ * where it lies in a step, its ops. */
+int64_t sqi_chain_tile(const sqi_worker *w, const sqi_task *k, sqi_window at);
+void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at);
+void sqi_chain_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n, bool cross,
+                   const bool *adds);
+
+/* Fills in a product of the window whose operands and destinations are laid out: the panels, and how
+ * many rows, 0 where none takes part. */
+void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l);
+
+/* What a task is looked at over: of one that is not dealt out all counts as one row. */
+sqi_window sqi_looked_at(const sqi_task *k, sqi_window at);
+
+/* ---- plan_loop.c ---- */
+
+/* Tells a product of the window what it takes and where it goes, in arrays of l. */
+typedef void sqi_lay(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l);
+
+/* Memory for a loop over the tasks; false after posting. */
+bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks);
+
+/* Lays the tasks out for the window's step, from which the loop goes to the next (1) or to the one
+ * before (-1). NULL: the steps differ, each is to be laid out by itself. */
+sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                       int direction, sqi_lay *lay);
+
+/* For a product that is run at once: the worker's own arrays. */
+static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)
+{
+    return (sqi_laid){ .a = w->a, .a_row = w->a_row, .out = w->out };
+}
+
+/* Whether the workers share the columns of the loop's products: there is a single row, and weights
+ * enough of it. */
+bool sqi_loop_splits(const sqi_worker *w, const sqi_tasks *tasks);
+
+/* The first of them does by itself what is no product; then all meet. */
+static inline bool sqi_is_mine(const sqi_worker *w) { return !w->split || w->i == 0; }
+static inline void sqi_meet_split(const sqi_worker *w)
+{
+    if (w->split) sqi_workers_meet(w->others);
+}
+
+/* On to that step. */
+void sqi_loop_move(const sqi_worker *w);
 
 /* ---- plan_watch.c ---- */
 

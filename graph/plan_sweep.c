@@ -50,20 +50,17 @@ static bool crosses(const sqi_run_of *r, int32_t k)
     return r->back->crossed[k] && !r->immediate;
 }
 
-/* Rows of the gradient of state k as it enters step `step` (as it leaves the one before). */
-static char *state_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *n)
+/* Rows of the gradient of state k as it enters step `step` (as it leaves the one before), and how
+ * many elements they have. */
+static char *state_grad(const sqi_worker *w, int32_t k, int64_t step, int64_t row)
 {
-    int32_t v = w->r->p->leaves[k];
-    *n = w->r->p->values[v].size / w->r->p->batch * at.n_rows;
-    return sqi_at_step(w, &w->r->grad[w->r->p->enters[k]], at.step) +
-           sqi_row_offset(w, v, at.row);
+    return sqi_at_step(w, &w->r->grad[w->r->p->enters[k]], step) +
+           sqi_row_offset(w, w->r->p->leaves[k], row);
 }
 
-/* And as it leaves it. */
-static char *leaving_grad(const sqi_worker *w, int32_t k, sqi_window at, int64_t *n)
+static int64_t state_size(const sqi_worker *w, int32_t k, int64_t rows)
 {
-    at.step++;
-    return state_grad(w, k, at, n);
+    return w->r->p->values[w->r->p->leaves[k]].size / w->r->p->batch * rows;
 }
 
 /* Something is there already when step at.step begins to send back into state k. */
@@ -77,13 +74,14 @@ static bool has_content(const sqi_worker *w, int32_t k, int64_t step)
 static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t n;
-    char *g = state_grad(w, k, at, &n);
     char *y = at.step > r->u->span.low ? output_seed(w, k, at.step - 1, at) : NULL;
     bool there = has_content(w, k, at.step);
-    if (y && there) r->arith->axpy(n, 1, y, g);
-    else if (y) memcpy(g, y, (size_t)n * r->real);
-    return y || there;
+    if (!y) return there;
+    char *g = state_grad(w, k, at.step, at.row);
+    int64_t n = state_size(w, k, at.n_rows);
+    if (there) r->arith->axpy(n, 1, y, g);
+    else memcpy(g, y, (size_t)n * r->real);
+    return true;
 }
 
 /* What the steps after at.step send into state k is there; nothing was sent to the last step, nor to
@@ -91,12 +89,13 @@ static bool open_entering(const sqi_worker *w, int32_t k, sqi_window at)
 static void open_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
-    int64_t n,
-        sent = crosses(r, k) && at.step + 1 < r->last ? sqi_rows_at(r, at, at.step + 1) : 0;
+    bool reached = crosses(r, k) && at.step + 1 < r->last;
+    int64_t sent = reached ? sqi_rows_at(r, at, at.step + 1) : 0;
     at.row += sent;
     at.n_rows -= sent;
     if (at.n_rows <= 0) return;
-    char *g = leaving_grad(w, k, at, &n), *y = output_seed(w, k, at.step, at);
+    int64_t n = state_size(w, k, at.n_rows);
+    char *g = state_grad(w, k, at.step + 1, at.row), *y = output_seed(w, k, at.step, at);
     bool there = seeded(w, k, at.step);
     if (y && there) r->arith->axpy(n, 1, y, g);
     else if (y) memcpy(g, y, (size_t)n * r->real);
@@ -109,59 +108,58 @@ static void settle_leaving(const sqi_worker *w, int32_t k, sqi_window at)
 {
     const sqi_run_of *r = w->r;
     int32_t v = r->p->leaves[k];
-    int64_t n;
-    char *g = leaving_grad(w, k, at, &n);
     open_leaving(w, k, at);
     if (!r->sinks || !r->back->sunk[k]) return;
     const char *sunk = sqi_at_step(w, &r->sunk[v], at.step) + sqi_row_offset(w, v, at.row);
-    r->arith->axpy(n, 1, sunk, g);
+    r->arith->axpy(state_size(w, k, at.n_rows), 1, sunk, state_grad(w, k, at.step + 1, at.row));
 }
 
 /* ---- Tasks in reverse ---------------------------------------------------------------------- */
 
-/* Where the gradient of a product's left goes, and what is there before. */
-static sqi_out left_out(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* The gradient of an entering state: what its first writer, a product, finds there. */
+static void aim_entering(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_out *o)
 {
-    const sqi_run_of *r = w->r;
-    int64_t width = k->packed.panels.width[0], n;
-    sqi_out o = { .c_row = width, .from_row = width };
-    const sqi_place *place =
-        &w->grad[k->target < r->back->n_roots ? r->back->root[k->target] : k->target];
-    if (!place->base) return o;
-    char *c = sqi_at_step(w, place, at.step) + sqi_row_offset(w, k->target, at.row);
-    o.c = c;
-    o.from = k->sets ? NULL : c;
-    if (!k->first) return o;
     bool there = has_content(w, k->crosses, at.step);
-    char *y = at.step > r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
-    state_grad(w, k->crosses, at, &n);
-    if (there && y) r->arith->axpy(n, 1, y, c);
-    o.from = there ? c : y;
-    return o;
+    char *y = at.step > w->r->u->span.low ? output_seed(w, k->crosses, at.step - 1, at) : NULL;
+    if (there && y) {
+        if (sqi_is_mine(w)) w->r->arith->axpy(state_size(w, k->crosses, at.n_rows), 1, y, o->c);
+        sqi_meet_split(w);
+    }
+    o->from = there ? o->c : y;
 }
 
-static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* Where the gradient of a product's left goes, what is there before, and what it is a product of. */
+static void lay_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     const sqi_run_of *r = w->r;
-    sqi_window looked = k->sharable ? at : (sqi_window){ at.step, at.n_steps, 0, 1 };
-    int64_t rows = sqi_rows_in(r, looked);
-    if (rows == 0) return;
-    w->out[0] = left_out(w, k, at);
-    if (!w->out[0].c) return;
+    const int32_t *root = r->back->root;
+    int64_t width = k->packed.panels.width[0];
+    size_t row = sqi_row_offset(w, k->target, at.row);
+    const sqi_place *place =
+        &w->grad[k->target < r->back->n_roots ? root[k->target] : k->target];
+    l->out[0] = (sqi_out){ .c_row = width, .from_row = width };
+    sqi_aim(w, &l->out[0].c, place, at.step, row);
+    if (!k->sets && !k->first) sqi_aim(w, &l->out[0].from, place, at.step, row);
     for (int32_t i = 0; i < k->n; i++) {
-        int32_t g = r->back->root[k->v[i]];
-        w->a[i] = sqi_at_step(w, &w->grad[g], at.step) + sqi_row_offset(w, k->v[i], at.row);
-        w->a_row[i] = k->packed.panels.depth[i];
+        size_t offset = sqi_row_offset(w, k->v[i], at.row);
+        sqi_aim(w, &l->a[i], &w->grad[root[k->v[i]]], at.step, offset);
+        l->a_row[i] = k->packed.panels.depth[i];
     }
-    r->arith->product(&(sqi_panel_product){ .b = &k->packed.panels,
-                                            .m = rows * k->rows,
-                                            .single = r->p->values[k->v[0]].phase == SQI_LOOP &&
-                                                      r->p->batch * k->rows == 1,
-                                            .a = w->a,
-                                            .a_row = w->a_row,
-                                            .out = w->out,
-                                            .last = k->packed.n_panels });
-    sqi_look(w, k->v[0], k->rows * w->out[0].c_row, looked, w->out[0].c);
+    sqi_lay_panels(w, k, at, l);
+}
+
+static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
+{
+    sqi_laid here;
+    if (!l) {
+        here = sqi_laid_in_passing(w);
+        lay_product(w, k, at, &here);
+        l = &here;
+    }
+    if (!l->out[0].c || l->product.m == 0) return;
+    if (k->first) aim_entering(w, k, at, &l->out[0]);
+    w->r->arith->product(&l->product);
+    sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -195,25 +193,32 @@ static void reverse_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
         }
 }
 
-static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross)
+static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
+                          const sqi_laid *l)
 {
     sqi_window one = { at.step + at.n_steps, 1, at.row, at.n_rows };
-    for (int32_t i = 0; cross && i < k->chain.n_micros; i++) {
-        const sqi_micro *m = &k->chain.micros[i];
-        if (m->first) w->adds[m->crosses] = open_entering(w, m->crosses, at);
+    for (int32_t i = 0; cross && i < k->chain.n_opens; i++) {
+        int32_t state = k->chain.opens[i];
+        w->adds[state] = open_entering(w, state, at);
     }
-    while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
+    if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
+    else
+        while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
 }
 
-static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at)
+/* `laid`, or NULL: how the tasks lie for the window. */
+static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
+                          sqi_laid *laid)
 {
     bool cross = !w->r->immediate || at.step == 0;
     for (int32_t i = 0; i < tasks->n; i++) {
         const sqi_task *k = &tasks->at[i];
+        sqi_laid *l = laid ? &laid[i] : NULL;
         if ((!cross && !k->inner) || (k->of_rows && w->r->row_grads)) continue;
-        if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at);
-        else if (k->kind == SQI_DO_CHAIN) reverse_chain(w, k, at, cross);
-        else reverse_call(w, k, at);
+        if (k->kind == SQI_DO_PRODUCT) reverse_product(w, k, at, l);
+        else if (k->kind == SQI_DO_CHAIN && sqi_is_mine(w)) reverse_chain(w, k, at, cross, l);
+        else if (sqi_is_mine(w)) reverse_call(w, k, at);
+        sqi_meet_split(w);
     }
 }
 
@@ -259,7 +264,7 @@ static void over_steps(sqi_worker *w, sqi_phase phase)
     sqi_window at = sqi_share_steps(w, b->alone[phase]);
     if (!b->tasks[phase].n) return;
     w->grad = phase == SQI_SINK ? w->r->sunk : w->r->grad;
-    if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at);
+    if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at, NULL);
     sqi_workers_meet(w->others);
 }
 
@@ -267,12 +272,20 @@ static void over_rows(sqi_worker *w)
 {
     const sqi_back *b = w->r->back;
     w->grad = w->r->grad;
+    const sqi_tasks *loop = &b->tasks[SQI_LOOP];
+    w->split = sqi_loop_splits(w, loop);
     sqi_window at = sqi_share_rows(w, b->alone[SQI_LOOP]);
+    at.step = w->last - 1;
+    sqi_laid *laid = sqi_loop_lay(w, loop, at, -1, lay_product);
     for (int64_t s = w->last - 1; s >= w->first; s--) {
         sqi_window one = { s, 1, at.row, sqi_rows_at(w->r, at, s) };
-        for (int32_t k = 0; one.n_rows && k < w->r->p->n_states; k++) settle_leaving(w, k, one);
-        if (one.n_rows) reverse_tasks(w, &b->tasks[SQI_LOOP], one);
+        int32_t states = one.n_rows && sqi_is_mine(w) ? w->r->p->n_states : 0;
+        for (int32_t k = 0; k < states; k++) settle_leaving(w, k, one);
+        sqi_meet_split(w);
+        if (one.n_rows) reverse_tasks(w, loop, one, laid);
+        if (laid) sqi_loop_move(w);
     }
+    w->split = false;
     sqi_workers_meet(w->others);
 }
 

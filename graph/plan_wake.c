@@ -62,8 +62,9 @@ char *sqi_wake_at(const sqi_planned *u, int lane, int32_t slot, int64_t step)
 {
     const sqi_pages *g = &u->wake[lane].grad[slot];
     int64_t i = index_of(u, slot, step);
-    char *page = g->page ? g->page[i / g->run] : NULL;
-    return page ? page + (size_t)(i % g->run) * slot_bytes(u, slot) : NULL;
+    int64_t p = g->run == g->n ? 0 : i / g->run;
+    char *page = g->page ? g->page[p] : NULL;
+    return page ? page + (size_t)(i - p * g->run) * slot_bytes(u, slot) : NULL;
 }
 
 /* Arrays of a lane, and a new sweep's clean start; false after posting. */

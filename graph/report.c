@@ -178,28 +178,28 @@ typedef struct sort_of_table {
 enum { MOST_COLUMNS = 500, MOST_UNITS = 64, MOST_SINGULAR = 32 };
 
 /* clang-format off */
-static const sort_of_table sorts[] = {
-    /* panel      quantity        row         over            called       rows           numbers         time   log    optional */
-    { "states",   "total",        "",         n_states,       state_name,  one_row,       total,          true,  true,  false, SQI_LARGEST, 1 },
-    { "states",   "immediate",    "",         n_states,       state_name,  one_row,       immediate,      true,  true,  false, SQI_LARGEST, 1 },
-    { "states",   "cosine",       "",         n_states,       state_name,  cosine_rows,   cosine,         true,  false, false, SQI_MEAN,    1 },
-    { "units",    "total",        "unit",     n_states,       state_name,  unit_rows,     unit,           true,  true,  false, SQI_LARGEST, MOST_UNITS },
-    { "reach",    "total",        "loss",     n_states,       state_name,  loss_rows,     reach,          true,  true,  false, SQI_LARGEST, MOST_COLUMNS },
-    { "weights",  "contribution", "",         n_weights,      weight_name, one_row,       contribution,   true,  true,  true,  SQI_LARGEST, 1 },
-    { "weights",  "cosine",       "",         n_weights,      weight_name, one_row,       weight_cosine,  true,  false, true,  SQI_MEAN,    1 },
-    { "weights",  "outside",      "",         n_weights,      weight_name, one_row,       outside,        false, true,  true,  SQI_LARGEST, 1 },
-    { "weights",  "whole",        "",         n_weights,      weight_name, one_row,       whole,          false, true,  true,  SQI_LARGEST, 1 },
-    { "weights",  "far",          "",         n_weights,      weight_name, one_row,       far_share,      false, false, true,  SQI_LARGEST, 1 },
-    { "gates",    "mean",         "",         n_gates,        gate_name,   one_row,       gate_mean,      true,  false, false, SQI_MEAN,    1 },
-    { "gates",    "deviation",    "",         n_gates,        gate_name,   one_row,       gate_deviation, true,  false, false, SQI_MEAN,    1 },
-    { "gates",    "saturated",    "",         n_gates,        gate_name,   one_row,       gate_saturated, true,  false, true,  SQI_MEAN,    1 },
-    { "gates",    "gradient",     "",         n_gates,        gate_name,   one_row,       gate_gradient,  true,  true,  false, SQI_LARGEST, 1 },
-    { "jacobian", "singular",     "index",    n_singular,     no_name,     singular_rows, singular,       true,  true,  false, SQI_LARGEST, MOST_SINGULAR },
-    { "jacobian", "lyapunov",     "exponent", n_lyapunov,     no_name,     lyapunov_rows, lyapunov,       false, false, false, SQI_LARGEST, MOST_COLUMNS },
+static const sort_of_table sorts[SQ_N_TABLES] = {
+    /*                           panel      quantity        row         over            called       rows           numbers         time   log    optional */
+    [SQ_TABLE_TOTAL]          = { "states",   "total",        "",         n_states,       state_name,  one_row,       total,          true,  true,  false, SQI_LARGEST, 1 },
+    [SQ_TABLE_IMMEDIATE]      = { "states",   "immediate",    "",         n_states,       state_name,  one_row,       immediate,      true,  true,  false, SQI_LARGEST, 1 },
+    [SQ_TABLE_COSINE]         = { "states",   "cosine",       "",         n_states,       state_name,  cosine_rows,   cosine,         true,  false, false, SQI_MEAN,    1 },
+    [SQ_TABLE_UNITS]          = { "units",    "total",        "unit",     n_states,       state_name,  unit_rows,     unit,           true,  true,  false, SQI_LARGEST, MOST_UNITS },
+    [SQ_TABLE_REACH]          = { "reach",    "total",        "loss",     n_states,       state_name,  loss_rows,     reach,          true,  true,  false, SQI_LARGEST, MOST_COLUMNS },
+    [SQ_TABLE_WEIGHTS]        = { "weights",  "contribution", "",         n_weights,      weight_name, one_row,       contribution,   true,  true,  true,  SQI_LARGEST, 1 },
+    [SQ_TABLE_WEIGHT_COSINE]  = { "weights",  "cosine",       "",         n_weights,      weight_name, one_row,       weight_cosine,  true,  false, true,  SQI_MEAN,    1 },
+    [SQ_TABLE_WEIGHT_OUTSIDE] = { "weights",  "outside",      "",         n_weights,      weight_name, one_row,       outside,        false, true,  true,  SQI_LARGEST, 1 },
+    [SQ_TABLE_WEIGHT_WHOLE]   = { "weights",  "whole",        "",         n_weights,      weight_name, one_row,       whole,          false, true,  true,  SQI_LARGEST, 1 },
+    [SQ_TABLE_WEIGHT_FAR]     = { "weights",  "far",          "",         n_weights,      weight_name, one_row,       far_share,      false, false, true,  SQI_LARGEST, 1 },
+    [SQ_TABLE_GATE_MEAN]      = { "gates",    "mean",         "",         n_gates,        gate_name,   one_row,       gate_mean,      true,  false, false, SQI_MEAN,    1 },
+    [SQ_TABLE_GATE_DEVIATION] = { "gates",    "deviation",    "",         n_gates,        gate_name,   one_row,       gate_deviation, true,  false, false, SQI_MEAN,    1 },
+    [SQ_TABLE_GATE_SATURATED] = { "gates",    "saturated",    "",         n_gates,        gate_name,   one_row,       gate_saturated, true,  false, true,  SQI_MEAN,    1 },
+    [SQ_TABLE_GATE_GRADIENT]  = { "gates",    "gradient",     "",         n_gates,        gate_name,   one_row,       gate_gradient,  true,  true,  false, SQI_LARGEST, 1 },
+    [SQ_TABLE_SINGULAR]       = { "jacobian", "singular",     "index",    n_singular,     no_name,     singular_rows, singular,       true,  true,  false, SQI_LARGEST, MOST_SINGULAR },
+    [SQ_TABLE_LYAPUNOV]       = { "jacobian", "lyapunov",     "exponent", n_lyapunov,     no_name,     lyapunov_rows, lyapunov,       false, false, false, SQI_LARGEST, MOST_COLUMNS },
 };
 /* clang-format on */
 
-static bool all_nan(const sqi_table *t)
+bool sqi_without_numbers(const sqi_table *t)
 {
     for (int64_t i = 0; i < t->rows; i++)
         for (int64_t k = 0; k < t->cols; k++)
@@ -207,26 +207,39 @@ static bool all_nan(const sqi_table *t)
     return true;
 }
 
+int64_t sqi_tables_of_sort(const sq_report *r, sq_report_table sort)
+{
+    return sorts[sort].count(r);
+}
+
+sqi_table sqi_table_of_sort(const sq_report *r, sq_report_table sort, int32_t item)
+{
+    const sort_of_table *k = &sorts[sort];
+    return (sqi_table){ .panel = k->panel,
+                        .name = k->name(r, item),
+                        .quantity = k->quantity,
+                        .rows = k->rows(r, item),
+                        .cols = k->over_time ? sq_ledger_steps(r->ledger) : 1,
+                        .over_time = k->over_time,
+                        .log = k->log,
+                        .optional = k->optional,
+                        .alone = k->name == no_name,
+                        .pool = k->pool,
+                        .most_rows = k->most_rows,
+                        .row = k->row,
+                        .at = k->at,
+                        .source = r,
+                        .item = item };
+}
+
 static bool ledger_table(const sqi_sheet *s, int64_t i, sqi_table *t)
 {
-    const sort_of_table *k = sorts, *end = sorts + sizeof sorts / sizeof *sorts;
-    for (; k < end && i >= k->count(s->report); k++) i -= k->count(s->report);
-    if (k == end) return false;
-    int32_t item = (int32_t)i;
-    *t = (sqi_table){ .panel = k->panel,
-                      .name = k->name(s->report, item),
-                      .quantity = k->quantity,
-                      .rows = k->rows(s->report, item),
-                      .cols = k->over_time ? s->steps : 1,
-                      .over_time = k->over_time,
-                      .log = k->log,
-                      .pool = k->pool,
-                      .most_rows = k->most_rows,
-                      .row = k->row,
-                      .at = k->at,
-                      .source = s->report,
-                      .item = item };
-    if (k->optional && all_nan(t)) t->rows = 0;
+    int sort = 0;
+    for (; sort < SQ_N_TABLES && i >= sorts[sort].count(s->report); sort++)
+        i -= sorts[sort].count(s->report);
+    if (sort == SQ_N_TABLES) return false;
+    *t = sqi_table_of_sort(s->report, (sq_report_table)sort, (int32_t)i);
+    if (t->optional && sqi_without_numbers(t)) t->rows = 0;
     return true;
 }
 

@@ -69,6 +69,8 @@ struct sqi_table {
     int64_t rows, cols; /* rows 0: there is nothing to show */
     bool over_time;     /* columns are steps; otherwise there is one */
     bool log;           /* norms and their like: zero or positive, many decades */
+    bool optional;      /* left out where there is no number at all */
+    bool alone;         /* there is but one of its sort, without a name */
     sqi_pooling pool;
     int64_t most_rows; /* that pages and pictures show; more are pooled */
     const char *row;   /* what a row is: "unit", "loss"; "" where there is one */
@@ -86,6 +88,12 @@ struct sqi_sheet {
 };
 
 sqi_sheet sqi_sheet_of(const sq_report *r);
+
+/* Those of one sort: how many; one of them, an optional one also where all is NaN. */
+int64_t sqi_tables_of_sort(const sq_report *r, sq_report_table sort);
+sqi_table sqi_table_of_sort(const sq_report *r, sq_report_table sort, int32_t item);
+bool sqi_without_numbers(const sqi_table *t);
+
 const char *sqi_sheet_title(const sqi_sheet *s);
 
 /* Its name, or its number where it has none. */

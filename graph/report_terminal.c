@@ -59,6 +59,7 @@ static int level_of(const strip *p, double v)
 {
     double lo = p->t.log ? log10(p->lo) : p->lo, hi = p->t.log ? log10(p->hi) : p->hi;
     double least = p->t.log ? 1 : 1e-9 * fmax(1, fabs(hi));
+    if (hi - lo < least && !p->t.log) return 0;
     if (hi - lo < least) lo = hi - least;
     double x = ((p->t.log ? log10(v) : v) - lo) / (hi - lo);
     int level = (int)(x * LEVELS);
@@ -127,8 +128,9 @@ static void put_heat(sqi_sink *out, strip *p)
 {
     bool any = find_limits(p);
     put_label(out, p);
-    sqi_putf(out, "%" PRId64 " rows by %s", p->t.rows, p->t.row);
-    if (p->rows.n > p->rows.groups) sqi_putf(out, ", pooled to %" PRId64, p->rows.groups);
+    bool pooled = p->rows.n > p->rows.groups;
+    sqi_putf(out, pooled ? "%" PRId64 " by %s in %" PRId64 " rows" : "%" PRId64 " rows by %s",
+             p->t.rows, p->t.row, p->rows.groups);
     if (any) put_limits(out, p);
     else sqi_put(out, "\n");
     for (int64_t i = 0; i < p->rows.groups; i++) {
@@ -140,15 +142,23 @@ static void put_heat(sqi_sink *out, strip *p)
     }
 }
 
-/* Numbers that have no time: all in one line. */
+/* Numbers that have no time: as many as a line takes. */
 static void put_numbers(sqi_sink *out, const strip *p)
 {
+    static const char between[] = "  ", and_more[] = "  ...";
+    size_t room = (size_t)(p->width + BEHIND) - strlen(and_more), used = 0;
+    int64_t i = 0;
     put_label(out, p);
-    for (int64_t i = 0; i < p->rows.groups; i++) {
-        if (i) sqi_put(out, "  ");
-        sqi_put_number(out, p->t.at(&p->t, i, 0));
+    for (; i < p->rows.groups; i++) {
+        char text[SQI_NUMBER_TEXT];
+        size_t n = strlen(sqi_number_text(p->t.at(&p->t, i, 0), text)) + strlen(between);
+        if (used + n > room) break;
+        if (i) sqi_put(out, between);
+        sqi_put(out, text);
+        used += n;
     }
-    sqi_put(out, p->rows.groups < p->rows.n ? "  ...\n" : "\n");
+    sqi_put(out, i < p->rows.n ? and_more : "");
+    sqi_put(out, "\n");
 }
 
 static void put_table(sqi_sink *out, strip *p)

@@ -52,16 +52,19 @@ SQ_API sq_var sq_mean_over_sequences(sq_var l, const int32_t *lengths);
 
 /* Two unrolls of one input, from the first step to the last and from the last to the first. */
 typedef struct sq_directions {
-    const sq_unrolled *forward, *backward; /* backward NULL: one direction */
-    sq_var outputs;                        /* of both, joined along the last axis */
+    const sq_unrolled *forward, *backward; /* NULL: there is no such direction */
+    sq_var outputs;                        /* of both, joined along the last axis; of the one */
 } sq_directions;
 
 /* Schuster, Paliwal 1997: y_t = [f_t, b_t], where b is run over each row's reversal and put back into
  * the order of time. outputs: ALL [T,B,Of+Ob]; LAST [B,Of+Ob], each direction's own last step: f at the
  * end of the row, b at its begin; SUM; NONE no value. state0_f, state0_b as state0 of sq_unroll,
  * the latter entering at each row's end. options as of sq_unroll, for both, budgets each for itself.
- * Fails: both NULL; as sq_unroll; SQ_EVALUE options->reverse; SQ_ESHAPE outputs that are scalars,
- * or that only one direction has. */
+ * options->resets say where in a row a sequence begins, for both directions: the backward one begins anew
+ * at the end of the sequence before, so that each is what it would be alone.
+ * A cell that is NULL leaves its direction out: outputs are then the other's alone.
+ * Fails: as sq_unroll; SQ_EVALUE both cells NULL, options->reverse; SQ_ESHAPE outputs of two cells
+ * that are scalars, or that only one of them has. */
 SQ_API sq_directions sq_bidirectional(sq_tape *t, const sq_cell *forward,
                                       const sq_cell *backward, sq_var x, const sq_var *state0_f,
                                       const sq_var *state0_b, const sq_unroll_options *options);
@@ -71,7 +74,7 @@ SQ_API sq_directions sq_bidirectional(sq_tape *t, const sq_cell *forward,
 /* One layer of a deep network: it runs over all of the sequence before the next one begins (cells.h
  * has sq_stack_cell for layers within one step). */
 typedef struct sq_layer {
-    const sq_cell *forward, *backward; /* backward NULL: one direction */
+    const sq_cell *forward, *backward; /* either may be NULL: one direction */
     const sq_var *state0_f, *state0_b; /* as state0 of sq_unroll */
     bool residual;                     /* y = f(x) + x: SQ_ESHAPE unless as wide */
     bool
@@ -90,7 +93,8 @@ typedef struct sq_layers_options {
  * y_{n-1}, or [y_0 .. y_{n-1}], [T,B,O]; 0 behind the end of a row. Skip connections to and from
  * every layer are Graves 2013; residual ones Wu et al. 2016; dropout between layers Zaremba et
  * al. 2014. each may be NULL, or gets the unrolls of every layer, [n], for their states.
- * Fails: no value; as sq_bidirectional; SQ_EVALUE n < 1, outputs not ALL. */
+ * Fails: no value; as sq_bidirectional; SQ_EVALUE n < 1, outputs not ALL; SQ_ERANGE a rate outside
+ * [0,1). */
 SQ_API sq_var sq_layers(sq_tape *t, const sq_layer *layers, int32_t n, sq_var x,
                         const sq_layers_options *options, sq_directions *each);
 

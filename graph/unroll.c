@@ -28,8 +28,10 @@ struct sq_unrolled {
     sqi_segment *home;    /* of step 0, or of all */
     bool nested;          /* its steps begin steps themselves */
     int32_t flags;        /* columns behind those of x */
-    uint64_t first;       /* ordinal of step 0 */
-    sq_var *output;       /* eagerly: [T] */
+    const bool *takes;    /* [T,batch] which rows take their step, as they ran; NULL: all */
+    int64_t batch;
+    uint64_t first; /* ordinal of step 0 */
+    sq_var *output; /* eagerly: [T] */
     sq_var *state; /* [T+1][n_states], initial states first; planned or under a budget: those */
     int32_t n_states;
 };
@@ -83,17 +85,33 @@ static bool find_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *
     return !t->error.status;
 }
 
+static bool options_exist(sq_tape *t, const sq_unroll_options *o)
+{
+    if ((unsigned)o->outputs > SQ_OUTPUTS_NONE)
+        return sq_post(t, SQ_EVALUE, "there is no form %d of outputs", (int)o->outputs);
+    return (unsigned)o->mode <= SQ_PLAN ||
+           sq_post(t, SQ_EVALUE, "there is no mode %d", (int)o->mode);
+}
+
+bool sqi_unroll_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                      const sq_unroll_options *o, int64_t *steps, int64_t *batch)
+{
+    return cell_is_sane(t, cell) && options_exist(t, o) &&
+           operands_are_ours(t, cell, x, state0) &&
+           find_sizes(t, cell, x, state0, o, steps, batch);
+}
+
 static const char *state_name(const sq_cell *cell, int32_t k)
 {
     return cell->state_names && cell->state_names[k] ? cell->state_names[k] : "";
 }
 
-/* State k must be [B,width]. */
-static bool check_state(sq_tape *t, const sq_cell *cell, int32_t k, sq_var v, int64_t batch)
+bool sqi_check_state(sq_tape *t, const char *who, const sq_cell *cell, int32_t k, sq_var v,
+                     int64_t batch)
 {
     sq_shape want = sq_mat(batch, cell->width[k]), got = sq_shape_of(v);
     char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
-    if (!sqi_begin(t, "unroll")) return false;
+    if (!sqi_begin(t, who)) return false;
     return sq_shape_equal(want, got) ||
            sq_post(t, SQ_ESHAPE, "state %d \"%s\" of cell %s has shape %s, not %s", (int)k,
                    state_name(cell, k), cell->name ? cell->name : "", sq_shape_text(got, a),
@@ -124,7 +142,7 @@ static bool initial_states(sq_unrolled *u, const sq_var *state0, int64_t batch)
     for (int32_t k = 0; k < u->n_states; k++) {
         bool given = state0 && has_value(state0[k]);
         u->state[k] = given ? state0[k] : sq_zeros(u->tape, sq_mat(batch, u->cell.width[k]));
-        if (!check_state(u->tape, &u->cell, k, u->state[k], batch)) return false;
+        if (!sqi_check_state(u->tape, "unroll", &u->cell, k, u->state[k], batch)) return false;
         u->state[k] = with_gradient(u->tape, u->state[k]);
     }
     return !u->tape->error.status;
@@ -145,7 +163,7 @@ bool sqi_step_close(sq_tape *t, const sq_cell *cell, sq_var *state, sq_var *y, i
     bool settled = false; /* whether y has been found among the states */
     if (t->error.status) return false;
     for (int32_t k = 0; k < cell->n_states; k++) {
-        if (!check_state(t, cell, k, state[k], batch)) return false;
+        if (!sqi_check_state(t, "unroll", cell, k, state[k], batch)) return false;
         bool is_output = !settled && state[k].id == y->id;
         state[k] = with_gradient(t, own_node(t, state, k, first));
         sqi_declare_state(state[k]);
@@ -243,7 +261,7 @@ static bool trace_step(sq_unrolled *u, sq_var x, int64_t batch, bool eager, firs
     sq_var y = t->error.status ? sqi_none(t) : u->cell.step(t, u->cell.self, x, state);
     bool settled = false;
     for (int32_t k = 0; t->tracing && k < u->n_states && !t->error.status; k++) {
-        if (!check_state(t, &u->cell, k, state[k], batch)) break;
+        if (!sqi_check_state(t, "unroll", &u->cell, k, state[k], batch)) break;
         bool is_output = !settled && state[k].id == y.id;
         settled |= is_output;
         state[k] = own_value(t, own_node(t, state, k, f->trace.first), f->trace.first);
@@ -410,12 +428,13 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
                            const sq_unroll_options *o, sqi_arena *memory)
 {
     int64_t steps, batch;
-    if (!cell_is_sane(t, cell) || !operands_are_ours(t, cell, x, state0) ||
-        !find_sizes(t, cell, x, state0, o, &steps, &batch) || !budget_is_sane(t, o))
+    if (!sqi_unroll_sizes(t, cell, x, state0, o, &steps, &batch) || !budget_is_sane(t, o))
         return NULL;
     sq_unrolled *u = sqi_arena_alloc(memory, &t->pool, record_bytes(cell, 1));
     if (!u) return sq_post(t, SQ_ENOMEM, "out of memory for an unroll"), NULL;
-    *u = (sq_unrolled){ .tape = t, .cell = *cell, .steps = steps, .n_states = cell->n_states };
+    *u = (sq_unrolled){
+        .tape = t, .cell = *cell, .steps = steps, .batch = batch, .n_states = cell->n_states
+    };
     lay_out(u, steps > 0);
     sqi_ragged rows = { .tape = t, .o = o, .memory = memory, .steps = steps, .batch = batch };
     sq_unroll_options inner = *o;
@@ -432,6 +451,7 @@ static sq_unrolled *unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_v
     if (!ok) return NULL;
     u->cell = *cell;
     sq_unrolled *kept = keep_record(u);
+    if (kept) kept->takes = sqi_ragged_takes(&rows);
     if (kept) kept->outputs = sqi_ragged_outputs(&rows, gather_outputs(kept, inner.outputs));
     return t->error.status ? NULL : kept;
 }
@@ -539,5 +559,5 @@ size_t sq_plan_explain(const sq_unrolled *u, char *buf, size_t n)
 sqi_inside sqi_unrolled_inside(const sq_unrolled *u)
 {
     return (sqi_inside){ u->planned, u->budget, u->nested, u->steps ? u->home->step : 0,
-                         u->flags };
+                         u->flags,   u->takes,  u->batch };
 }

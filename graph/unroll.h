@@ -37,9 +37,10 @@ typedef struct sq_unroll_options {
 
     /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
      * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch; inputs, weights (with a plan's packed copies of them, the sums of
-     * their gradients over one block of steps, and products with the rows of a table), outputs, input gradients and gradients asked for
-     * are counted apart (sq_unroll_memory). SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
+     * the unroll's scratch. Not of it are outputs, gradients asked for and values read of dropped steps
+     * (told apart: sq_unroll_memory); inputs and weights and the gradients of both; a plan with its
+     * packed copies of weights, the sums of their gradients over one block of steps, and products with
+     * the rows of a table; the schedule. SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
      * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
      * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
      * before it are run again for it.
@@ -83,7 +84,8 @@ typedef struct sq_unroll_options {
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */
     const int32_t *mask;    /* [T,B]; 0: the row sits the step out. Beside lengths SQ_EVALUE */
     /* [T,B]; not 0: before the row takes the step on x[t][b], its states are those of state0 again,
-     * zeros by default, and their gradient goes there. Nothing happens where it sits out. */
+     * zeros by default, and their gradient goes there. Nothing happens where it sits out. With `reverse`, too, this
+     * is said of the step as it is run; sq_bidirectional reads them as the first steps of sequences. */
     const int32_t *resets;
     /* Every row is run from the last of its lengths[b] (T) steps to its first. The stacked outputs lie
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
@@ -95,8 +97,8 @@ typedef struct sq_unroll_options {
      * bits (a gradient that is 0 may have the other sign); weight gradients are added up in blocks
      * of other lengths, so they agree to rounding. In both, whatever the threads and the budget, the
      * bits are the same. A named value of a row that has ended is then 0, and a gradient sent to it goes
-     * nowhere; statistics of gates are of the other rows. A budget leaves out the sorted copy of x
-     * and the gradients that wait for a row's last step. */
+     * nowhere. A budget leaves out the sorted copy of x and the gradients that wait for a row's last
+     * step. */
     bool keep_padding;
 } sq_unroll_options;
 
@@ -107,9 +109,11 @@ enum { SQ_EVERY_SQRT = -1 };
 typedef struct sq_unrolled_memory {
     bool budgeted;
     sq_checkpoint_cost predicted;
-    int64_t extra_steps;     /* actual */
-    int64_t peak_bytes;      /* actual: snapshots, saved stretch and scratch */
-    int64_t beside_bytes;    /* outputs, asked-for gradients: not of the budget */
+    int64_t extra_steps; /* actual */
+    int64_t peak_bytes;  /* actual: snapshots, saved stretch and scratch */
+    /* What the unroll holds beside the budget, so far: outputs, last states, gradients and values asked
+     * for, sums of one block, handles. The gradient of x is not of it: it is x's, and as large. */
+    int64_t beside_bytes;
     double schedule_seconds; /* making the schedule */
 } sq_unrolled_memory;
 
@@ -124,7 +128,7 @@ typedef struct sq_unrolled sq_unrolled;
  * As a plan the step function is called once, whatever T: variables that it stores away do not
  * stand for anything afterwards; name them and use sq_unrolled_named.
  * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
- * or cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
+ * a form of outputs or a mode that does not exist, or the cell cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
  * that is negative or too small;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */
@@ -146,7 +150,9 @@ SQ_API sq_var sq_unrolled_state(const sq_unrolled *u, int64_t i, int32_t k);
 
 /* The value that the cell named so (sq_name) in step i; of several, the last recorded. Its gradient
  * is the total one, kept when this was called before the sweep. No value, silently, when nothing
- * that varies with time bears that name in step i. */
+ * that varies with time bears that name in step i. Rows that sit step i out (lengths, mask) hold
+ * numbers that mean nothing: what the step makes of x = 0 and states that do not change, or 0. Take
+ * them out (sq_clear_padding, sq_where) before a sum, a mean or a loss. */
 SQ_API sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name);
 
 /* How it ran: SQ_EAGER or SQ_PLAN; SQ_AUTO for NULL. */

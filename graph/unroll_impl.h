@@ -21,6 +21,14 @@
 /* x_i, cut from the sequence; no value stays none. */
 sq_var sqi_input_at(sq_var x, int64_t i);
 
+/* T and B, as an unroll of this cell over x finds them; false after posting. */
+bool sqi_unroll_sizes(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
+                      const sq_unroll_options *o, int64_t *steps, int64_t *batch);
+
+/* State k is [B,width]; else false, after posting by the name `who`. */
+bool sqi_check_state(sq_tape *t, const char *who, const sq_cell *cell, int32_t k, sq_var v,
+                     int64_t batch);
+
 /* Closes a step whose cell left `state` and *y: states get gradients and nodes of their own, *y
  * becomes the output that is handed out. first: nodes before it brought x and the states in. */
 bool sqi_step_close(sq_tape *t, const sq_cell *cell, sq_var *state, sq_var *y, int64_t batch,
@@ -140,6 +148,10 @@ bool sqi_ragged_settle(sq_tape *t, sq_cell *cell);
 
 /* Whether all outputs are needed for the last. */
 bool sqi_ragged_keep_outputs(const sqi_ragged *r);
+
+/* Which rows take which step, as they ran, for as long as the current segment; NULL: all do, or after
+ * posting. */
+const bool *sqi_ragged_takes(const sqi_ragged *r);
 
 /* What is handed out of the outputs as they were run. */
 sq_var sqi_ragged_outputs(const sqi_ragged *r, sq_var outputs);

@@ -220,6 +220,7 @@ static sq_var flags(const sqi_ragged *r)
 static bool options_are_sane(const sqi_ragged *r)
 {
     sq_tape *t = r->tape;
+    if (!sqi_begin(t, "unroll")) return false;
     if (r->o->lengths && r->o->mask)
         return sq_post(t, SQ_EVALUE, "lengths and mask exclude each other");
     return sqi_lengths_are_sane(t, r->o->lengths, r->steps, r->batch);
@@ -250,6 +251,14 @@ bool sqi_ragged_begin(sqi_ragged *r, sq_cell *cell, sq_var *x, const sq_var *ini
 bool sqi_ragged_keep_outputs(const sqi_ragged *r)
 {
     return r->taken && r->o->outputs == SQ_OUTPUTS_LAST;
+}
+
+const bool *sqi_ragged_takes(const sqi_ragged *r)
+{
+    int64_t n = r->steps * r->batch;
+    bool *takes = r->taken ? sqi_tape_alloc(r->tape, (size_t)n * sizeof *takes) : NULL;
+    for (int64_t i = 0; takes && i < n; i++) takes[i] = r->taken[r->ids ? r->ids[i] : i] > 0;
+    return takes;
 }
 
 /* Each row's output at the last step that it took; where it took none, the 0 of the first. */

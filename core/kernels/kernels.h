@@ -84,8 +84,8 @@ typedef struct sqi_out {
 /* C_p[i,j] = From_p[i,j] + sum_s sum_k A_s[i,k] B_(s,p)[k,j] for i < m and the panels first to
  * last - 1. Each element is one chain of multiply-adds over s, then k, ascending, started at zero;
  * From is added at the end. With `single`, said when the whole batch has one row (so that its rows
- * are never dealt out to threads), it is four chains, k mod 4 of each s, added as
- * (0 + 1) + (2 + 3): one row alone could not keep the processor busy otherwise. */
+ * are never dealt out to threads), it is two chains, k mod 2 of each s, added at
+ * the end: one row alone could not keep the processor busy otherwise. */
 typedef struct sqi_panel_product {
     const sqi_panels *b;
     int64_t m;

@@ -32,14 +32,8 @@ enum { FAR_BYTES = 1024, MANY_PANELS = 8 };
 /* Rows that are packed for all panels before the next ones are. */
 #define PACK_ROWS 16
 
-/* The tiles of one row in four chains. */
-#if SQ_VECTOR_BYTES == 32
-enum { SINGLE_VECTORS = 2 };
-#define SINGLE_TILES(T) T(1, 1) T(1, 2)
-#else
+/* Of the tiles of one row in two chains: eight sums cover the time that one takes. */
 enum { SINGLE_VECTORS = 4 };
-#define SINGLE_TILES(T) T(1, 1) T(1, 2) T(1, 4)
-#endif
 
 static int64_t total(int64_t n, const int64_t *length)
 {

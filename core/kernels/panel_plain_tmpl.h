@@ -38,17 +38,16 @@ static void OF_REAL(sum_row)(const sqi_panel_product *p, int64_t i, const real *
     }
 }
 
-static void OF_REAL(sum_row_by_four)(const sqi_panel_product *p, int64_t i, const real *b,
-                                     real *sum)
+static void OF_REAL(sum_row_by_two)(const sqi_panel_product *p, int64_t i, const real *b,
+                                    real *sum)
 {
-    real chain[4][STRIP] = { { 0 } };
+    real chain[2][STRIP] = { { 0 } };
     for (int32_t s = 0; s < p->b->n_sums; s++) {
         const real *a = (const real *)p->a[s] + i * p->a_row[s];
         for (int64_t k = 0; k < p->b->depth[s]; k++, b += STRIP)
-            for (int j = 0; j < STRIP; j++) chain[k % 4][j] += a[k] * b[j];
+            for (int j = 0; j < STRIP; j++) chain[k % 2][j] += a[k] * b[j];
     }
-    for (int j = 0; j < STRIP; j++)
-        sum[j] = (chain[0][j] + chain[1][j]) + (chain[2][j] + chain[3][j]);
+    for (int j = 0; j < STRIP; j++) sum[j] = chain[0][j] + chain[1][j];
 }
 
 static void OF_REAL(product)(const sqi_panel_product *p)
@@ -60,7 +59,7 @@ static void OF_REAL(product)(const sqi_panel_product *p)
         const real *b = (const real *)p->b->data + panel * size;
         for (int64_t i = 0; i < p->m; i++) {
             real sum[STRIP] = { 0 }, *c = (real *)o->c + i * o->c_row + s.at;
-            (p->single ? OF_REAL(sum_row_by_four) : OF_REAL(sum_row))(p, i, b, sum);
+            (p->single ? OF_REAL(sum_row_by_two) : OF_REAL(sum_row))(p, i, b, sum);
             int64_t at = o->pick ? o->pick[i] : i;
             if (o->from)
                 for (int64_t j = 0; j < s.width; j++)

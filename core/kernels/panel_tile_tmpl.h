@@ -142,29 +142,26 @@ INLINE void OF_REAL(run)(const OF_REAL(tile) * t, const int mr, const int nv, co
     OF_REAL(store)(t, mr, nv, sum);
 }
 
-/* One row in four chains, k mod 4 = 0, 1, 2, 3 of each sum, times nv vectors at b. */
+/* One row in two chains, even and odd k of each sum, times nv vectors at b. */
 INLINE void OF_REAL(run_single)(const sqi_panel_product *p, int64_t row, const real *b,
                                 int64_t panel, const int nv, vec *out)
 {
     const int width = nv == 1 ? VL : 2 * VL;
-    vec sum[4 * SINGLE_VECTORS];
+    vec sum[2 * SINGLE_VECTORS];
     UNROLL
-    for (int i = 0; i < 4 * nv; i++) sum[i] = (vec){ 0 };
+    for (int i = 0; i < 2 * nv; i++) sum[i] = (vec){ 0 };
     for (int64_t s = 0; s < p->b->n_sums; s++) {
         const real *a = (const real *)p->a[s] + row * p->a_row[s];
         int64_t k = p->b->depth[s];
-        for (; k >= 4; k -= 4, a += 4, b += 4 * width) UNROLL
-        for (int c = 0; c < 4; c++) OF_REAL(multiply)
+        for (; k >= 2; k -= 2, a += 2, b += 2 * width) UNROLL
+        for (int c = 0; c < 2; c++) OF_REAL(multiply)
         (1, a + c, 0, 1, b + c * width, panel, 1, nv, false, false, NULL, 0, sum + c * nv);
-        UNROLL
-        for (int c = 0; c < 3; c++)
-            if (c < k) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, panel, 1, nv, false, false, NULL, 0, sum + c * nv);
+        if (k) OF_REAL(multiply)
+        (1, a, 0, 1, b, panel, 1, nv, false, false, NULL, 0, sum);
         b += k * width;
     }
     UNROLL
-    for (int j = 0; j < nv; j++)
-        out[j] = (sum[j] + sum[nv + j]) + (sum[2 * nv + j] + sum[3 * nv + j]);
+    for (int j = 0; j < nv; j++) out[j] = sum[j] + sum[nv + j];
 }
 
 /* ---- A tile of weight gradients ---------------------------------------------------------- */
@@ -227,15 +224,6 @@ TALL_TILES(DEFINE, 2)
 TALL_TILES(DEFINE, 1)
 TALL_TILES(DEFINE, 2)
 #undef DEFINE
-#define DEFINE(mr, nv)                                                            \
-    static void OF_REAL(run_single_##nv)(const sqi_panel_product *p, int64_t row, \
-                                         const real *b, int64_t panel, vec *out)  \
-    {                                                                             \
-        OF_REAL(run_single)(p, row, b, panel, nv, out);                           \
-    }
-SINGLE_TILES(DEFINE)
-#undef DEFINE
-
 /* Runs a tile of so many rows and vectors. */
 typedef void OF_REAL(runner)(const OF_REAL(tile) * t, int64_t mr, int64_t nv);
 
@@ -274,16 +262,5 @@ static void OF_REAL(pack_tile_of)(int64_t n, const real *x, int64_t row, real *y
         TALL_TILES(ENTRY, 1)
     }
 #undef ENTRY
-}
-
-static void OF_REAL(run_single_tile)(const sqi_panel_product *p, int64_t row, const real *b,
-                                     int64_t panel, int64_t nv, vec *out)
-{
-#define ENTRY(mr, nv) [nv] = OF_REAL(run_single_##nv),
-    static void (*const table[SINGLE_VECTORS + 1])(const sqi_panel_product *, int64_t,
-                                                   const real *, int64_t,
-                                                   vec *) = { SINGLE_TILES(ENTRY) };
-#undef ENTRY
-    table[nv](p, row, b, panel, out);
 }
 #undef INLINE

@@ -144,14 +144,60 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
     }
 }
 
-static __attribute__((noinline)) void OF_REAL(store_ragged)(real *c, vec sum, const real *from,
-                                                            int64_t lanes)
+/* Where the columns of a part from `at` on go in one row, and what is added to them. */
+typedef struct OF_REAL(row_out) {
+    real *c;
+    const real *from;
+} OF_REAL(row_out);
+
+static inline __attribute__((always_inline)) OF_REAL(row_out)
+    OF_REAL(row_of)(const sqi_out *o, int64_t row, int64_t at)
 {
-    if (from) sum += OF_REAL(load_lanes)(from, lanes);
-    OF_REAL(store_lanes)(c, sum, lanes);
+    const real *from = o->from;
+    if (from) from += (o->pick ? o->pick[row] : row) * o->from_row + at;
+    return (OF_REAL(row_out)){ (real *)o->c + row * o->c_row + at, from };
 }
 
-/* A row in four chains. It is the only one of its batch: nothing is set up that is not needed. */
+/* Vectors that do not all lie within one part. */
+static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_product *p,
+                                                            int64_t row, piece s, int64_t nv,
+                                                            const vec *sum)
+{
+    for (int64_t j = 0; j < nv; j++) {
+        if (j) OF_REAL(next_piece)(p->b->width, &s);
+        int64_t left = p->b->width[s.part] - s.at, lanes = left < VL ? left : VL;
+        OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
+        vec v = sum[j];
+        if (y.from) v += OF_REAL(load_lanes)(y.from, lanes);
+        if (lanes == VL) *(vec *)y.c = v;
+        else OF_REAL(store_lanes)(y.c, v, lanes);
+    }
+}
+
+/* nv vectors of a row from piece s on, which is a part's column s.at; all of them within the part, or
+ * piece by piece. */
+static inline __attribute__((always_inline)) void OF_REAL(single_tile)(
+    const sqi_panel_product *p, int64_t row, const real *b, int64_t panel, const int nv,
+    piece s)
+{
+    vec sum[SINGLE_VECTORS];
+    OF_REAL(run_single)(p, row, b, panel, nv, sum);
+    if (p->b->width[s.part] - s.at < nv * VL) {
+        vec out
+            [SINGLE_VECTORS]; /* a copy, for the sums stay in registers only without an address */
+        UNROLL
+        for (int j = 0; j < nv; j++) out[j] = sum[j];
+        OF_REAL(store_pieces)(p, row, s, nv, out);
+        return;
+    }
+    OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
+    if (y.from) UNROLL
+    for (int j = 0; j < nv; j++) sum[j] += *(const vec *)(y.from + j * VL);
+    UNROLL
+    for (int j = 0; j < nv; j++) *(vec *)(y.c + j * VL) = sum[j];
+}
+
+/* A row in two chains. It is the only one of its batch: nothing is set up that is not needed. */
 static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
 {
     const sqi_panels *b = p->b;
@@ -161,21 +207,14 @@ static void OF_REAL(product_single)(const sqi_panel_product *p, int64_t row)
     if (start >= end) return;
     piece s = piece_at(b->width, VL, start);
     for (int64_t i = start; i < end; i += nv) {
-        vec sum[SINGLE_VECTORS];
-        for (nv = SINGLE_VECTORS; nv > end - i;) nv /= 2;
-        OF_REAL(run_single_tile)(p, row, (const real *)b->data + i / 2 * panel, panel, nv, sum);
-        for (int64_t j = 0; j < nv; j++) {
-            if (i + j > start) OF_REAL(next_piece)(b->width, &s);
-            const sqi_out *o = &p->out[s.part];
-            const real *from = o->from;
-            if (from) from += (o->pick ? o->pick[row] : row) * o->from_row + s.at;
-            real *c = (real *)o->c + row * o->c_row + s.at;
-            if (s.width == VL) {
-                vec v = sum[j];
-                if (from) v += *(const vec *)from;
-                *(vec *)c = v;
-            } else OF_REAL(store_ragged)(c, sum[j], from, s.width);
-        }
+        const real *x = (const real *)b->data + i / 2 * panel;
+        nv = end - i < 2 ? 1 : end - i < 4 ? 2 : 4;
+        if (nv == 4) OF_REAL(single_tile)(p, row, x, panel, 4, s);
+        else if (nv == 2) OF_REAL(single_tile)(p, row, x, panel, 2, s);
+        else OF_REAL(single_tile)(p, row, x, panel, 1, s);
+        if (i + nv >= end) break;
+        s.at += nv * VL;
+        if (s.at >= b->width[s.part]) s = piece_at(b->width, VL, i + nv);
     }
 }
 

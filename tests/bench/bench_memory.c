@@ -6,7 +6,7 @@
  *
  *     memory   the process's peak beyond what it held with weights and inputs made
  *     held     what the tape had allocated in the end
- *     us/step  best of the rounds, of one time step */
+ *     us/step  of one time step: best of the rounds; mean of all, the first as well */
 #define _DEFAULT_SOURCE
 #include "seqgrad.h"
 
@@ -27,7 +27,7 @@ static const char usage[] =
     "  --budget KIND    full, sqrt, 5%, or bytes (64000000); several by commas\n"
     "                   (default: full,sqrt,5%)\n"
     "  --most MB        leaves out a full run that would hold more (default: 8000)\n"
-    "  --rounds N       rounds of a row, the best is told (default: 3)\n"
+    "  --rounds N       rounds of a row (default: 3)\n"
     "  --f64            in double\n"
     "  --check          instead: dx of the last tenth of the steps under a budget, in double,\n"
     "                   against a full run over those steps alone\n"
@@ -82,11 +82,18 @@ static void net_init(net *n, const options *o, int64_t steps)
         n->x[i] = 2 * sq_random_uniform(r, (uint64_t)i, 0) - 1;
 }
 
+static void net_free(net *n)
+{
+    sq_params_free(n->params);
+    free(n->x);
+}
+
 /* ---- A row --------------------------------------------------------------------------------- */
 
 typedef struct row {
     bool ok;
-    double seconds, peak, held;
+    double seconds, mean, peak, held; /* best of the rounds, mean */
+    double full;                      /* bytes that all steps would save */
     sq_unrolled_memory memory;
     char why[256];
 } row;
@@ -105,25 +112,34 @@ static double peak_mb(void)
     return (double)use.ru_maxrss / 1e3;
 }
 
-/* Bytes that all steps would save: told by what one of a few steps takes. */
-static double full_bytes(const options *o, const net *n, int64_t steps)
+static double bytes_of(const options *o, const net *n, int64_t steps)
 {
-    enum { FEW = 64 };
     sq_tape *t = sq_tape_new(o->dtype, n->params);
-    sq_var x = sq_input(t, sq_shape3(FEW, o->batch, o->in), n->x);
-    const sq_unrolled *u = sq_unroll(
-        t, &n->cell, x, NULL, &(sq_unroll_options){ .outputs = SQ_OUTPUTS_SUM, .every = FEW });
-    double bytes = (double)sq_unroll_memory(u).predicted.peak_bytes / FEW * (double)steps;
+    sq_var x = sq_input(t, sq_shape3(steps, o->batch, o->in), n->x);
+    sq_unroll_options how = { .outputs = SQ_OUTPUTS_SUM, .every = steps };
+    int64_t bytes =
+        sq_unroll_memory(sq_unroll(t, &n->cell, x, NULL, &how)).predicted.peak_bytes;
     sq_tape_free(t);
-    return bytes;
+    return (double)bytes;
 }
 
-static sq_unroll_options options_of(const options *o, const net *n, const char *kind,
-                                    int64_t steps)
+/* Bytes that all steps would save: told by what a few steps take more than fewer. */
+static row full_bytes(const options *o, const char *kind, int64_t steps, double full)
+{
+    enum { FEW = 32 };
+    net n;
+    (void)kind, (void)full;
+    net_init(&n, o, 2 * FEW);
+    double step = (bytes_of(o, &n, 2 * FEW) - bytes_of(o, &n, FEW)) / FEW;
+    net_free(&n);
+    return (row){ .ok = true, .full = step * (double)steps };
+}
+
+static sq_unroll_options options_of(const char *kind, double full)
 {
     sq_unroll_options u = { .outputs = SQ_OUTPUTS_SUM };
     if (strcmp(kind, "sqrt") == 0) u.every = SQ_EVERY_SQRT;
-    else if (strcmp(kind, "5%") == 0) u.budget_bytes = (int64_t)(.05 * full_bytes(o, n, steps));
+    else if (strcmp(kind, "5%") == 0) u.budget_bytes = (int64_t)(.05 * full);
     else if (strcmp(kind, "full") != 0) u.budget_bytes = strtoll(kind, NULL, 10);
     return u;
 }
@@ -140,18 +156,17 @@ static bool train_once(sq_tape *t, const options *o, const net *n, int64_t steps
     return ok;
 }
 
-static row measure(const options *o, const char *kind, int64_t steps)
+static row measure(const options *o, const char *kind, int64_t steps, double full)
 {
     row r = { .ok = true, .seconds = INFINITY };
-    net n;
-    net_init(&n, o, steps);
-    sq_unroll_options how = options_of(o, &n, kind, steps);
-    if (strcmp(kind, "full") == 0 && full_bytes(o, &n, steps) > 1e6 * o->most) {
+    sq_unroll_options how = options_of(kind, full);
+    if (strcmp(kind, "full") == 0 && full > 1e6 * o->most) {
         r.ok = false;
-        snprintf(r.why, sizeof r.why, "left out: it would hold %.0f MB",
-                 full_bytes(o, &n, steps) / 1e6);
+        snprintf(r.why, sizeof r.why, "left out: it would hold %.0f MB", full / 1e6);
         return r;
     }
+    net n;
+    net_init(&n, o, steps);
     double before = peak_mb();
     sq_tape *t = sq_tape_new(o->dtype, n.params);
     for (int i = 0; i < o->rounds && r.ok; i++) {
@@ -159,18 +174,19 @@ static row measure(const options *o, const char *kind, int64_t steps)
         r.ok = train_once(t, o, &n, steps, &how, &r.memory);
         double took = now() - start;
         if (took < r.seconds) r.seconds = took;
+        r.mean += took / o->rounds;
     }
     snprintf(r.why, sizeof r.why, "%s", sq_message(t));
     r.peak = peak_mb() - before;
     r.held = (double)sq_tape_statistics(t).held_bytes / 1e6;
     sq_tape_free(t);
-    sq_params_free(n.params);
-    free(n.x);
+    net_free(&n);
     return r;
 }
 
-/* The same in a child process. */
-static row measure_apart(const options *o, const char *kind, int64_t steps)
+/* One of the two, in a child process. */
+static row apart(row (*what)(const options *, const char *, int64_t, double), const options *o,
+                 const char *kind, int64_t steps, double full)
 {
     int ends[2];
     row r = { .why = "no process" };
@@ -178,7 +194,7 @@ static row measure_apart(const options *o, const char *kind, int64_t steps)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        r = measure(o, kind, steps);
+        r = what(o, kind, steps, full);
         _exit(write(ends[1], &r, sizeof r) == (ssize_t)sizeof r ? 0 : 1);
     }
     close(ends[1]);
@@ -191,15 +207,16 @@ static row measure_apart(const options *o, const char *kind, int64_t steps)
 
 static void print_row(const options *o, const char *kind, int64_t steps)
 {
-    row r = measure_apart(o, kind, steps);
+    double full = apart(full_bytes, o, kind, steps, 0).full;
+    row r = apart(measure, o, kind, steps, full);
     printf("%-9lld %-12s ", (long long)steps, kind);
     if (!r.ok) {
         printf("%s\n", r.why);
         return;
     }
-    printf("%10.1f %10.1f %10.2f %10lld %11.2f\n", r.peak, r.held,
-           1e6 * r.seconds / (double)steps, (long long)r.memory.extra_steps,
-           1e3 * r.memory.schedule_seconds);
+    printf("%10.1f %10.1f %10.2f %10.2f %10lld %11.2f\n", r.peak, r.held,
+           1e6 * r.seconds / (double)steps, 1e6 * r.mean / (double)steps,
+           (long long)r.memory.extra_steps, 1e3 * r.memory.schedule_seconds);
 }
 
 /* ---- The check ----------------------------------------------------------------------------- */
@@ -236,8 +253,8 @@ static int check(const options *o)
     double *all = malloc((size_t)(steps * size) * sizeof *all);
     double *tail = malloc((size_t)((steps - from) * size) * sizeof *tail), worst = 0,
            largest = 0;
-    sq_unroll_options budget =
-        options_of(o, &n, strcmp(o->budget, "full,sqrt,5%") ? o->budget : "5%", steps);
+    const char *kind = strcmp(o->budget, "full,sqrt,5%") ? o->budget : "5%";
+    sq_unroll_options budget = options_of(kind, full_bytes(o, kind, steps, 0).full);
     sq_unroll_options full = { .outputs = SQ_OUTPUTS_SUM };
 
     sq_tape *t = sq_tape_new(o->dtype, n.params); /* the states before the tail */
@@ -255,8 +272,7 @@ static int check(const options *o)
         printf("dx of the last %lld of %lld steps: differs by %.3g of its largest\n",
                (long long)(steps - from), (long long)steps, worst / largest);
     sq_tape_free(t);
-    sq_params_free(n.params);
-    free(n.x);
+    net_free(&n);
     free(all);
     free(tail);
     return !(ok && worst <= 1e-10 * largest);
@@ -313,8 +329,8 @@ int main(int n, char **arg)
     if (o.check) return check(&o);
     printf("LSTM, B = %ld, I = %ld, H = %ld, %s\n", o.batch, o.in, o.hidden,
            sq_dtype_name(o.dtype));
-    printf("%-9s %-12s %10s %10s %10s %10s %11s\n", "steps", "budget", "memory MB", "held MB",
-           "us/step", "extra", "schedule ms");
+    printf("%-9s %-12s %10s %10s %10s %10s %10s %11s\n", "steps", "budget", "memory MB",
+           "held MB", "us/step", "mean", "extra", "schedule ms");
     for (int i = 0; i < o.n_steps; i++) {
         char kinds[256];
         snprintf(kinds, sizeof kinds, "%s", o.budget);

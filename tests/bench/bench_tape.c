@@ -5,7 +5,10 @@
  * divided by the nodes of the tape, imports and uses of weights included.
  *   chain    x + x + ... : additions of one number within one step
  *   steps    one addition per step: what a step costs
- *   lstm     an LSTM unrolled eagerly, B = 1, T = 100, I = 8, H = 32, with all its gradients */
+ *   lstm     an LSTM unrolled eagerly, B = 1, T = 100, I = 8, H = 32, with all its gradients
+ * With --inference: a step of an LSTM, B = 1, I = 64, H = 128, recorded and kept by a loop written by
+ * hand, by that loop on a tape that keeps values only, and by sq_unroll on such a tape, 100 steps at a
+ * time; the three take turns. */
 #define _POSIX_C_SOURCE 200809L
 #include <seqgrad/seqgrad.h>
 
@@ -16,12 +19,14 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static const char *const usage = "usage: bench_tape [options]\n"
-                                 "  Nanoseconds per node, recorded and swept, in float.\n"
-                                 "  --program chain|steps|lstm|all   (default: all)\n"
-                                 "  --secs S    time to spend on each row (default: 1)\n"
-                                 "  --csv       program,nodes,record_ns,sweep_ns,both_ns\n"
-                                 "  --help      this text\n";
+static const char *const usage =
+    "usage: bench_tape [options]\n"
+    "  Nanoseconds per node, recorded and swept, in float.\n"
+    "  --program chain|steps|lstm|all   (default: all)\n"
+    "  --secs S    time to spend on each row (default: 1)\n"
+    "  --inference nanoseconds per step of an LSTM that keeps values only\n"
+    "  --csv       program,nodes,record_ns,sweep_ns,both_ns\n"
+    "  --help      this text\n";
 
 /* ---- The programs ------------------------------------------------------------------------ */
 
@@ -113,7 +118,7 @@ static double median(double *a, int n)
 typedef struct options {
     const struct program *program; /* NULL: all */
     double secs;
-    bool csv;
+    bool csv, inference;
 } options;
 
 static void print_row(const options *o, const struct program *p, int64_t nodes, double record,
@@ -153,6 +158,78 @@ static int measure(const options *o, const lab *l, const struct program *p)
     return 0;
 }
 
+/* ---- Values only --------------------------------------------------------------------------- */
+
+enum { STEPS = 100, IN = 64, WIDE = 128, WAYS = 3, CHUNKS = 20 };
+
+typedef struct stream {
+    sq_tape *t;
+    sq_cell cell;
+    sq_var state[2];
+    float x[STEPS * IN];
+    bool unrolls;
+} stream;
+
+/* STEPS steps, the states carried on; a tape that keeps everything begins anew. */
+static void run_stream(stream *s)
+{
+    sq_tape *t = s->t;
+    sq_shape shape = sq_mat(1, WIDE);
+    bool values = sq_tape_inference(t);
+    if (!values) sq_tape_reset(t);
+    for (int k = 0; k < 2 && (!values || !s->state[k].tape); k++)
+        s->state[k] = sq_zeros(t, shape);
+    if (s->unrolls) {
+        sq_var x = sq_input(t, sq_shape3(STEPS, 1, IN), (const float *)s->x);
+        sq_unroll_options o = { .outputs = SQ_OUTPUTS_LAST };
+        sq_unrolled_last(sq_unroll(t, &s->cell, x, s->state, &o), s->state);
+        return;
+    }
+    for (int i = 0; i < STEPS; i++) {
+        sq_begin_step(t);
+        sq_var x = sq_input(t, sq_mat(1, IN), (const float *)s->x + i * IN);
+        s->cell.step(t, s->cell.self, x, s->state);
+    }
+}
+
+/* Some chunks warm every way up; then the ways take turns. */
+static int inference(const options *o)
+{
+    static const char *const names[WAYS] = { "by hand, all kept", "by hand, values only",
+                                             "sq_unroll, values only" };
+    static double times[WAYS][MAX_ROUNDS];
+    static stream of[WAYS];
+    sq_params *p = sq_params_new(SQ_F32);
+    sq_lstm lstm;
+    bool ok = p && sq_lstm_init(&lstm, p, "lstm", IN, WIDE, 1) == SQ_OK;
+    for (int w = 0; ok && w < WAYS; w++) {
+        of[w] = (stream){ .t = sq_tape_new(SQ_F32, p),
+                          .cell = sq_lstm_cell(&lstm),
+                          .unrolls = w == 2 };
+        sq_tape_set_inference(of[w].t, w > 0);
+        sq_random r = sq_random_stream(2, 0, 0, 0);
+        for (int i = 0; i < STEPS * IN; i++)
+            of[w].x[i] = (float)(2 * sq_random_uniform(r, (uint64_t)i, 0) - 1);
+    }
+    int rounds = 0;
+    double end = now() + WAYS * o->secs;
+    for (int i = -CHUNKS; ok && i < MAX_ROUNDS && (i < 3 || now() < end); i++)
+        for (int w = 0; w < WAYS; w++) {
+            double from = now();
+            run_stream(&of[w]);
+            if (i >= 0) times[w][i] = now() - from, rounds = i + 1;
+            ok = ok && !sq_tape_status(of[w].t);
+        }
+    printf("%-24s %10s\n", "LSTM, B 1, I 64, H 128", "ns/step");
+    for (int w = 0; w < WAYS; w++) {
+        if (ok) printf("%-24s %10.0f\n", names[w], 1e9 / STEPS * median(times[w], rounds));
+        else fprintf(stderr, "bench_tape: %s\n", sq_message(of[w].t));
+        sq_tape_free(of[w].t);
+    }
+    sq_params_free(p);
+    return !ok;
+}
+
 /* ---- Options ----------------------------------------------------------------------------- */
 
 static int refuse(const char *flag, const char *why)
@@ -189,6 +266,7 @@ static int read_options(options *o, int argc, char **argv)
         if (program) rc = read_program(o, argv[++i]);
         else if (secs) rc = read_secs(o, argv[++i]);
         else if (strcmp(argv[i], "--csv") == 0) o->csv = true;
+        else if (strcmp(argv[i], "--inference") == 0) o->inference = true;
         else return refuse(argv[i], "not an option; --help lists them");
         if (rc) return rc;
     }
@@ -202,6 +280,7 @@ int main(int argc, char **argv)
     int rc = read_options(&o, argc, argv);
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
+    if (o.inference) return inference(&o);
     bool ready = lab_init(&l);
     if (!ready) fprintf(stderr, "bench_tape: out of memory\n");
     if (ready)

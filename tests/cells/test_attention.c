@@ -298,3 +298,32 @@ Test(mistakes, of_memories_and_queries)
     sq_tape_free(t);
     sq_params_free(p);
 }
+
+static sq_var passes_on(sq_tape *t, const void *self, sq_var x, sq_var *state)
+{
+    (void)t, (void)self, (void)state;
+    return x;
+}
+
+/* State 0 asks; a cell that has none cannot, eagerly or planned. */
+Test(mistakes, of_cells_without_states)
+{
+    sq_attention w;
+    sq_params *p = sq_params_new(SQ_F64);
+    (void)sq_attention_init(&w, p, "a", SQ_ATTENTION_ADDITIVE, 2, 4, 3, 1);
+    const sq_cell stateless = { "stateless", 0, NULL, NULL, passes_on, NULL };
+    for (int way = 0; way < 4; way++) {
+        sq_tape *t = sq_tape_new(SQ_F64, p);
+        sq_attender a = { .cell = stateless, .attention = &w };
+        a.memory = sq_attention_memory(&w, drawn_leaf(t, sq_shape3(2, 3, 4), 1), NULL);
+        sq_cell cell = way & 1 ? sq_attention_cell(&a) : sq_pointer_cell(&a);
+        bool none =
+            sq_unroll(t, &cell, sq_zeros(t, sq_shape3(2, 2, 4)), NULL,
+                      &(sq_unroll_options){ .mode = way & 2 ? SQ_EAGER : SQ_PLAN }) == NULL;
+        cr_expect(none);
+        EXPECT_CONTAINS(sq_message(t), "attention: a cell without states asks nothing");
+        EXPECT_STATUS(t, SQ_EVALUE);
+        sq_tape_free(t);
+    }
+    sq_params_free(p);
+}

@@ -280,6 +280,42 @@ Test(bias, numbers_between_two_gradients)
     sq_params_free(p);
 }
 
+/* Squares leave the range of a number long before the number does: what is told of two gradients is
+ * the same at any size. 3-4-5 and 4-3-5 triangles, (0, -1) and (0, 2). */
+Test(bias, numbers_of_any_size_are_compared)
+{
+    static const double sizes[] = { 1e-250, 1e-160, 1e-30, 1, 1e30, 1e160, 1e250 };
+    const double g[] = { 3, 4, 0, -1 }, f[] = { 4, -3, 0, 2 };
+    for (int dtype = 0; dtype < 2; dtype++)
+        for (int i = dtype == SQ_F32 ? 2 : 0; i < (dtype == SQ_F32 ? 5 : COUNT(sizes)); i++)
+            for (int j = 2; j < 5; j++) { /* the longer one of a size of its own */
+                sq_params *p = sq_params_new((sq_dtype)dtype);
+                sq_weight a = sq_params_add(p, "a", sq_vec(2)),
+                          c = sq_params_add(p, "c", sq_vec(2));
+                double wide[2][4];
+                float narrow[2][4];
+                for (int k = 0; k < 4; k++) {
+                    wide[0][k] = g[k] * sizes[i];
+                    wide[1][k] = f[k] * sizes[j];
+                    narrow[0][k] = (float)wide[0][k];
+                    narrow[1][k] = (float)wide[1][k];
+                }
+                const void *x = dtype == SQ_F32 ? (void *)narrow[0] : (void *)wide[0],
+                           *y = dtype == SQ_F32 ? (void *)narrow[1] : (void *)wide[1];
+                double ratio = sizes[i] / sizes[j], near = dtype == SQ_F32 ? 1e-6 : 1e-14;
+                sq_bias of_a = sq_bias_between(p, a, x, y), of_c = sq_bias_between(p, c, x, y),
+                        all = sq_bias_between(p, (sq_weight){ 0 }, x, y);
+                EXPECT_NEAR(of_a.cosine, 0, near, "at right angles");
+                EXPECT_NEAR(of_a.norm_ratio / ratio, 1, near, "as long");
+                EXPECT_NEAR(of_c.cosine, -1, near, "opposite");
+                EXPECT_NEAR(of_c.norm_ratio / ratio, .5, near, "half");
+                EXPECT_NEAR(all.cosine, -2 / sqrt(26. * 29), near, "all");
+                EXPECT_NEAR(all.norm_ratio / ratio, sqrt(26. / 29), near, "all");
+                EXPECT_NEAR(all.sign_agreement, 1. / 3, 1e-15, "one sign of three");
+                sq_params_free(p);
+            }
+}
+
 /* ---- Random windows -------------------------------------------------------------------------- */
 
 typedef struct moments {

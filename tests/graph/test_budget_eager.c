@@ -34,15 +34,15 @@ static int64_t memory_of(const random_cell *c, rc_setup s)
 }
 
 /* A budget between the least and all of it, or snapshots every so often. */
-static sq_unroll_options some_memory(const random_cell *c, rng *z, double slack)
+static sq_unroll_options some_memory(const random_cell *c, rng *z, sq_dtype dtype, double slack)
 {
     sq_unroll_options o = { .policy = rng_below(z, 4) ? SQ_MIXED : SQ_REVOLVE };
     int kind = rng_below(z, 8);
     if (kind == 0) o.every = SQ_EVERY_SQRT;
     if (kind == 1) o.every = 1 + rng_below(z, (int)c->T * 3 + 1);
     if (kind < 2) return o;
-    int64_t full = memory_of(c, setup(c, SQ_F64, (sq_unroll_options){ .every = 1000 }));
-    int64_t least = memory_of(c, setup(c, SQ_F64, (sq_unroll_options){ .budget_bytes = 1 }));
+    int64_t full = memory_of(c, setup(c, dtype, (sq_unroll_options){ .every = 1000 }));
+    int64_t least = memory_of(c, setup(c, dtype, (sq_unroll_options){ .budget_bytes = 1 }));
     double part = kind == 2 ? 0 : rng_in(z, 0, 1);
     if (full > least) least += (int64_t)((double)(full - least) * part * part);
     o.budget_bytes = (int64_t)(slack * (double)least);
@@ -74,11 +74,12 @@ static bool agrees_with(const random_cell *c, script *does, double slack, char *
     trace want = { .n = 0 };
     bool ok = true;
     if (!c->T) return true;
-    sq_dtype dtype = SQ_F64;
+    sq_dtype dtype = (sq_dtype)rng_below(&z, 2);
     ok = run(c, setup(c, dtype, (sq_unroll_options){ .every = 0 }), does, &want, why, n);
     for (int i = 0; ok && i < 3; i++) {
         trace got = { .n = 0 };
-        rc_setup s = setup(c, dtype, some_memory(c, &z, slack));
+        rc_setup s = setup(c, dtype, some_memory(c, &z, dtype, slack));
+        s.threads = 1 + i % 2;
         ok = run(c, s, does, &got, why, n) && trace_equal(&got, &want, why, n);
         size_t used = strlen(why);
         if (!ok)

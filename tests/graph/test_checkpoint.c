@@ -277,10 +277,11 @@ Test(checkpoint, nothing_is_better_one_by_one)
 
 /* ---- The same program without its shortcuts ------------------------------------------------- */
 
+enum { LONG = 2001 };
+
 /* The recurrence as it stands, every split tried at every level. */
 static int64_t plain_program(const problem *p)
 {
-    enum { LONG = 400 };
     static int64_t value[2][LONG + 1];
     int64_t T = p->steps, levels = 1;
     while (levels <= T && p->tape_bytes + levels * p->snapshot_bytes <= p->budget) levels++;
@@ -380,6 +381,28 @@ Test(checkpoint, every_so_many_steps)
             cr_expect(c.snapshots == (blocks > 2 ? blocks - 2 : 0));
             cr_expect(c.peak_bytes == c.snapshots * 10 + length * 7);
         }
+}
+
+/* Beyond T = 1000, by the time that training takes, a step's sweep as two steps: near the best where
+ * a budget holds a hundredth of all steps, and never worse than equal stretches. */
+Test(checkpoint, long_sequences_are_near_the_best)
+{
+    static const struct {
+        int64_t steps, snapshot, tape, part; /* the budget holds 1 / part of the steps */
+    } cases[] = {
+        { 1001, 100, 100, 90 },
+        { 1349, 100, 731, 69 },
+        { 1400, 100, 98, 38 },
+        { 2001, 100, 249, 61 },
+    };
+    for (int i = 0; i < FEWER(COUNT(cases)); i++) {
+        problem p = { cases[i].steps, cases[i].snapshot, cases[i].tape, 0, 0, SQ_MIXED };
+        p.budget = p.steps * p.tape_bytes / cases[i].part;
+        int64_t got = expect_walk(p), best = plain_program(&p);
+        double time = (double)(3 * p.steps + got) / (double)(3 * p.steps + best);
+        cr_expect(got >= best && time < 1.02, "T %d: %d extra steps, %d are enough, time %.3f",
+                  (int)p.steps, (int)got, (int)best, time);
+    }
 }
 
 /* Beyond T = 1000: no block of equal length is better, by the recurrence of REVOLVE, and nor is

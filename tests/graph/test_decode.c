@@ -442,6 +442,29 @@ Test(beam, of_two_keeps_the_two_best)
     }
 }
 
+static sq_var certain_scores(sq_tape *t, const void *context, sq_var y)
+{
+    (void)context, (void)y;
+    const double all = (double)INFINITY;
+    return sq_input_f64(t, sq_mat(B, V), (double[]){ 0, 3, all, -all, all, all });
+}
+
+/* A score of infinity has all of the probability; several share it. */
+Test(beam, infinite_scores_are_certain)
+{
+    speaker s;
+    speaker_new(&s, SQ_F64, 1);
+    int32_t ids[B];
+    sq_beam beams[B];
+    s.d.scores = certain_scores;
+    cr_assert(sq_beam_search(s.t, &s.d, NULL, 1, B, 1, 0, beams, ids) == 1, "%s",
+              sq_message(s.t));
+    cr_expect(beams[0].log_p == 0 && ids[0] == 2);
+    cr_expect_float_eq(beams[1].log_p, -log(2), 1e-15);
+    cr_expect_eq(ids[1], 1);
+    speaker_free(&s);
+}
+
 /* ---- Mistakes ------------------------------------------------------------------------------ */
 
 static sq_var bad_scores(sq_tape *t, const void *context, sq_var y)
@@ -479,15 +502,46 @@ Test(mistakes, are_told)
     sq_decode(s.t, &s.d, NULL, -1, B, NULL, ids, NULL);
     EXPECT_MISTAKE(s.t, SQ_ERANGE, "decode: cannot decode -1 steps of 2 rows");
     sq_decode(s.t, &nan, NULL, STEPS, B, NULL, ids, NULL);
-    EXPECT_MISTAKE(s.t, SQ_EVALUE, "row 0 has no likeliest symbol: its scores are NaN or -inf");
+    EXPECT_MISTAKE(s.t, SQ_EVALUE,
+                   "decode: row 0 has no likeliest symbol: its scores are NaN or -inf");
     sq_beam_search(s.t, &nan, NULL, STEPS, B, 1, 0, beams, ids);
-    EXPECT_MISTAKE(s.t, SQ_EVALUE, "row 0 has no likeliest symbol: its scores are NaN or -inf");
+    EXPECT_MISTAKE(s.t, SQ_EVALUE,
+                   "beam_search: row 0 has no likeliest symbol: its scores are NaN or -inf");
     sq_decode(s.t, &shape, NULL, STEPS, B, NULL, ids, NULL);
     EXPECT_MISTAKE(s.t, SQ_ESHAPE, "the scores of 2 rows have shape []");
     sq_beam_search(s.t, &s.d, NULL, STEPS, B, 0, 0, beams, ids);
     EXPECT_MISTAKE(s.t, SQ_ERANGE, "beam_search: cannot search 0 beams of 2 rows over 4 steps");
+    sq_beam_search(s.t, &s.d, NULL, STEPS, B, 1, (double)INFINITY, beams, ids);
+    EXPECT_MISTAKE(s.t, SQ_ERANGE, "beam_search: a length penalty of inf");
+    sq_beam_search(s.t, &s.d, NULL, STEPS, B, 1, 0, NULL, ids);
+    EXPECT_MISTAKE(s.t, SQ_EVALUE, "beam_search: there is no room for the beams");
+    sq_decode_given(s.t, &s.d, NULL, NULL, STEPS, B, NULL);
+    EXPECT_MISTAKE(s.t, SQ_EVALUE, "decode: the symbols are NULL");
+    sq_repeat_rows(sq_zeros(s.t, sq_mat(2, 2)), -1);
+    EXPECT_MISTAKE(s.t, SQ_ERANGE, "repeat_rows: cannot repeat the rows of [2,2] -1 times");
     cr_expect_eq(sq_decode(s.t, &s.d, NULL, 0, B, NULL, NULL, NULL), 0);
     cr_expect_eq(sq_decode(s.t, &s.d, NULL, 3, 0, NULL, NULL, NULL), 0);
+    ASSERT_HEALTHY(s.t);
+    speaker_free(&s);
+}
+
+/* A state of one row would stretch to all rows: it is refused however the symbols are found. */
+Test(mistakes, states_of_other_rows_are_told)
+{
+    speaker s;
+    speaker_new(&s, SQ_F64, 1);
+    int32_t ids[STEPS * B];
+    sq_beam beams[B];
+    for (int way = 0; way < 5; way++) {
+        sq_var h = sq_zeros(s.t, sq_mat(1, H));
+        sq_decode_options o = { .own = way / 2 };
+        if (way < 3) sq_decode_given(s.t, &s.d, &h, truth, STEPS, B, &o);
+        else if (way == 3) sq_decode(s.t, &s.d, &h, STEPS, B, NULL, ids, NULL);
+        else sq_beam_search(s.t, &s.d, &h, STEPS, B, 1, 0, beams, ids);
+        EXPECT_MISTAKE(s.t, SQ_ESHAPE, "state 0 \"h\" of cell gru has shape [1,5], not [2,5]");
+    }
+    /* No value are zeros, as in sq_unroll. */
+    cr_expect_eq(sq_decode(s.t, &s.d, &(sq_var){ s.t, 0 }, 1, B, NULL, ids, NULL), 1);
     ASSERT_HEALTHY(s.t);
     speaker_free(&s);
 }

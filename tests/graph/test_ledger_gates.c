@@ -269,7 +269,84 @@ Test(gates, under_a_budget)
         check_budget(k % 2 ? SQ_PLAN : SQ_EAGER, k / 2 ? SQ_F32 : SQ_F64);
 }
 
-/* Rows that ended are left out by a plan; under a budget, too, it cannot tell what is asked for. */
+/* A loop over the rows that take step i, as it ran; the gradient is that of all rows, of which those that
+ * sit out have none but that of their states. */
+static void expect_taking(const sq_unrolled *u, int i, int g, const int32_t *takes,
+                          sq_gate_statistics got)
+{
+    double y[B * W], mean = 0, square = 0, share = 0, n = 0;
+    cr_assert(sq_copy_f64(gate_of(u, i, g), y) == SQ_OK, "%s", sq_message(sq_unrolled_tape(u)));
+    for (int j = 0; j < B * W; j++) {
+        if (!takes[i * B + j / W]) continue;
+        mean += y[j];
+        share += g == 1 ? y[j] < .05 || y[j] > .95 : fabs(y[j]) > .95;
+        n++;
+    }
+    for (int j = 0; j < B * W; j++)
+        if (takes[i * B + j / W]) square += (y[j] - mean / n) * (y[j] - mean / n);
+    bool known = (g == 0 || g == 1 || g == 3) && n > 0, none = n < 1;
+    bool nothing = isnan(got.mean) && isnan(got.deviation);
+    cr_expect(nothing == none, "step %d of %s: mean %g", i, gates[g], got.mean);
+    if (n > 0) EXPECT_NEAR(got.mean, mean / n, 1e-12, "mean");
+    if (n > 0) EXPECT_NEAR(got.deviation, sqrt(square / n), 1e-12, "deviation");
+    if (known) EXPECT_NEAR(got.saturated, share / n, 1e-15, "saturated");
+    else cr_expect(isnan(got.saturated), "%s", gates[g]);
+    EXPECT_NEAR(got.gradient, sq_grad_norm(gate_of(u, i, g)), 1e-12, gates[g]);
+    if (none && g != N_GATES - 1) EXPECT_NEAR(got.gradient, 0, 0, gates[g]);
+}
+
+/* Whatever the mode: a row that ended, or is masked, does not count. In the last steps nobody does. */
+static void check_ragged(const sq_unroll_options *of, const int32_t *takes)
+{
+    static const struct {
+        sq_mode mode;
+        int64_t every;
+        bool keep_padding;
+    } ways[] = { { SQ_EAGER, 0, false },
+                 { SQ_PLAN, 0, false },
+                 { SQ_PLAN, 0, true },
+                 { SQ_EAGER, 2, false },
+                 { SQ_PLAN, 2, true } };
+    for (int k = 0; k < COUNT(ways); k++) {
+        scene s;
+        scene_new(&s, SQ_F64);
+        sq_unroll_options o = *of;
+        o.mode = ways[k].mode;
+        o.every = ways[k].every;
+        o.keep_padding = ways[k].keep_padding;
+        o.state_grads = true;
+        const sq_unrolled *u = sq_unroll(s.t, &s.cell, s.x, NULL, &o);
+        sq_var loss = loss_of(u);
+        sq_ledger *l = sq_ledger_new(u, loss, &(sq_ledger_options){ .gates = true });
+        cr_assert(l != NULL, "%s", sq_message(s.t));
+        cr_assert(sq_ledger_n_gates(l) == N_GATES, "%d", (int)sq_ledger_n_gates(l));
+        for (int g = 0; g < N_GATES; g++)
+            for (int i = 0; i < T; i++) (void)gate_of(u, i, g);
+        BACKWARD(loss);
+        for (int g = 0; g < N_GATES; g++)
+            for (int i = 0; i < T; i++)
+                expect_taking(u, i, g, takes, sq_ledger_gate(l, i, find(l, gates[g])));
+        sq_ledger_free(l);
+        ASSERT_HEALTHY(s.t);
+        scene_free(&s);
+    }
+}
+
+Test(gates, of_rows_that_sit_out)
+{
+    static const int32_t lengths[B] = { 3, 0, 1 };
+    static const int32_t mask[T * B] = { 1, 0, 0, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1 };
+    static const int32_t ended[T * B] = { 1, 0, 1, 1, 0, 0, 1 };
+    int32_t turned[T * B];
+    for (int i = 0; i < T; i++)
+        for (int b = 0; b < B; b++) turned[i * B + b] = mask[(T - 1 - i) * B + b];
+    check_ragged(&(sq_unroll_options){ .lengths = lengths }, ended);
+    check_ragged(&(sq_unroll_options){ .lengths = lengths, .reverse = true }, ended);
+    check_ragged(&(sq_unroll_options){ .mask = mask }, mask);
+    check_ragged(&(sq_unroll_options){ .mask = mask, .reverse = true }, turned);
+}
+
+/* Under a budget a plan that leaves out rows cannot tell what is asked for. */
 Test(gates, of_rows_that_end)
 {
     static const int32_t lengths[B] = { T, 1, 3 };

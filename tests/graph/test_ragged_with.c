@@ -411,11 +411,11 @@ Test(ragged, mistakes_are_sentences)
     scalar.step = scalar_step;
     scalar.self = &o.c.cell;
     expect_refused(&o, &o.c.cell, &(sq_unroll_options){ .lengths = long_row }, SQ_ERANGE,
-                   "row 3 has length 10: it lies in 0..9");
+                   "unroll: row 3 has length 10: it lies in 0..9");
     expect_refused(&o, &o.c.cell, &(sq_unroll_options){ .lengths = short_row }, SQ_ERANGE,
-                   "row 1 has length -1");
+                   "unroll: row 1 has length -1");
     expect_refused(&o, &o.c.cell, &(sq_unroll_options){ .lengths = lengths, .mask = mask },
-                   SQ_EVALUE, "exclude each other");
+                   SQ_EVALUE, "unroll: lengths and mask exclude each other");
     for (int mode = SQ_AUTO; mode <= SQ_PLAN; mode++) {
         sq_unroll_options options = { .mode = (sq_mode)mode,
                                       .lengths = lengths,

@@ -406,7 +406,7 @@ Test(report_terminal, keeps_within_its_columns)
     for (int i = 0; i < COUNT(steps); i++)
         for (int k = 0; k < COUNT(columns); k++) {
             made_sheet m;
-            sheet_make(&m, SHEET_SMALL, steps[i], 0);
+            sheet_make(&m, i % 2 ? SHEET_SMALL : SHEET_PLAIN, steps[i], 20);
             m.report.columns = columns[k];
             char *text = sheet_text(&m, sqi_terminal);
             expect_lines_within(text, columns[k] ? columns[k] : 80);
@@ -446,6 +446,36 @@ Test(report_terminal, colours_only_when_asked)
     EXPECT_TEXT(colour, plain);
     free(plain);
     free(colour);
+}
+
+/* Twelve exponents do not fit into 80 columns; a share that is 0 at all steps looks like nothing. */
+static double flat(const sqi_table *t, int64_t row, int64_t step)
+{
+    (void)step;
+    return t->over_time ? 0 : -1.23456 - (double)row;
+}
+static bool numbers_and_flat(const sqi_sheet *s, int64_t i, sqi_table *t)
+{
+    *t = (sqi_table){ .panel = "p",
+                      .name = "n",
+                      .quantity = "q",
+                      .rows = i ? 1 : 12,
+                      .cols = i ? s->steps : 1,
+                      .over_time = i > 0,
+                      .row = "",
+                      .at = flat };
+    return i < 2;
+}
+
+Test(report_terminal, numbers_of_one_line_and_a_flat_one)
+{
+    sq_report r = { .title = "t", .ascii = true };
+    made_sheet m = { .sheet = { &r, 5, numbers_and_flat } };
+    char *text = sheet_text(&m, sqi_terminal);
+    EXPECT_TEXT(text, "t\n5 steps\n\np\n"
+                      "  n           q            -1.23456  -2.23456  -3.23456  -4.23456  ...\n"
+                      "  n           q            ____________________  0 .. 0\n");
+    free(text);
 }
 
 /* A norm that falls by a decade a step: a mark lower at every step. */

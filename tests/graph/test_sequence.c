@@ -363,6 +363,85 @@ Test(sequence, both_directions_are_joined)
     sq_params_free(s.p);
 }
 
+/* Who leaves a direction out gets the other one alone, in every form of outputs; so does a layer. */
+Test(sequence, a_direction_may_be_missing)
+{
+    square s;
+    square_new(&s, H);
+    sq_tape *t = sq_tape_new(SQ_F64, s.p);
+    sq_var x = sq_leaf(t, sq_shape3(T, B, H), s.x);
+    for (int back = 0; back < 2; back++) {
+        const sq_cell *f = back ? NULL : &s.cell[0], *b = back ? &s.cell[0] : NULL;
+        for (int how = SQ_OUTPUTS_ALL; how <= SQ_OUTPUTS_NONE; how++) {
+            sq_unroll_options o = { .lengths = LENGTHS, .outputs = (sq_outputs)how };
+            sq_directions d = sq_bidirectional(t, f, b, x, NULL, NULL, &o);
+            ASSERT_HEALTHY(t);
+            bool ran[2] = { d.forward != NULL, d.backward != NULL };
+            cr_expect(ran[back] && ran[0] + ran[1] == 1);
+            o.reverse = back;
+            sq_var want = sq_unrolled_outputs(sq_unroll(t, &s.cell[0], x, NULL, &o));
+            if (how == SQ_OUTPUTS_NONE) cr_expect_eq(d.outputs.id, 0);
+            else expect_same(t, d.outputs, want, x, 0, "one direction");
+        }
+        sq_layers_options o = { .unroll.lengths = LENGTHS };
+        sq_var y =
+            sq_layers(t, (sq_layer[]){ { .forward = f, .backward = b } }, 1, x, &o, NULL);
+        expect_same(t, y, unrolled(t, &s.cell[0], x, back), x, 0, "one layer");
+    }
+    sq_tape_free(t);
+    sq_params_free(s.p);
+}
+
+/* Several sequences behind each other in a row are what each is alone, in both directions and through
+ * two layers; a step that is sat out is not there. Row by row and sequence by sequence. */
+static void expect_sequences_alone(const square *s, const sq_layer *layers, int n, bool masked)
+{
+    int32_t mask[T * B], resets[T * B];
+    rng r = { masked };
+    for (int i = 0; i < T * B; i++) {
+        mask[i] = masked ? rng_below(&r, 3) > 0 : i / B < LENGTHS[i % B];
+        resets[i] = rng_below(&r, 3) == 0;
+    }
+    sq_tape *t = sq_tape_new(SQ_F64, s->p);
+    sq_layers_options o = { .unroll = { .resets = resets,
+                                        .lengths = masked ? NULL : LENGTHS,
+                                        .mask = masked ? mask : NULL } };
+    sq_var x = sq_leaf(t, sq_shape3(T, B, H), s->x);
+    sq_var y = sq_layers(t, layers, n, x, &o, NULL);
+    int64_t wide = sq_shape_of(y).dim[2];
+    for (int b = 0; b < B; b++)
+        for (int from = 0, to; from < T; from = to) {
+            sq_var got[T], in[T];
+            int steps = 0;
+            for (to = from; to < T; to++) {
+                if (!mask[to * B + b]) continue;
+                if (steps && resets[to * B + b]) break;
+                sq_var of[2] = { sq_slice(sq_slice(x, 0, to, 1), 1, b, 1),
+                                 sq_slice(sq_slice(y, 0, to, 1), 1, b, 1) };
+                in[steps] = sq_reshape(of[0], sq_mat(1, H));
+                got[steps++] = sq_reshape(of[1], sq_mat(1, wide));
+            }
+            if (!steps) continue;
+            sq_var alone = sq_layers(t, layers, n, sq_stack(in, steps), NULL, NULL);
+            expect_same(t, sq_stack(got, steps), alone, x, 1e-13, "a sequence of a row");
+        }
+    sq_tape_free(t);
+}
+
+Test(sequence, both_directions_begin_anew_at_the_same_borders)
+{
+    square s;
+    square_new(&s, 2 * H);
+    sq_layer layers[2] = { { .forward = &s.cell[0], .backward = &s.cell[0] },
+                           { .forward = &s.cell[1], .backward = &s.cell[1] } };
+    sq_layer back = { .backward = &s.cell[0] };
+    for (int masked = 0; masked < 2; masked++) {
+        expect_sequences_alone(&s, layers, 2, masked);
+        expect_sequences_alone(&s, &back, 1, masked);
+    }
+    sq_params_free(s.p);
+}
+
 /* A cell that gives its input out: what it is given can be seen. */
 static sq_var echo_step(sq_tape *t, const void *self, sq_var x, sq_var *h)
 {
@@ -459,6 +538,8 @@ Test(sequence, mistakes_are_sentences)
     sq_directions d = sq_bidirectional(t, &echo, &echo, X, NULL, NULL,
                                        &(sq_unroll_options){ .reverse = true });
     expect_sentence(t, d.outputs, SQ_EVALUE, "reverse is said of one direction");
+    d = sq_bidirectional(t, NULL, NULL, X, NULL, NULL, NULL);
+    expect_sentence(t, d.outputs, SQ_EVALUE, "bidirectional: there is no cell");
     d = sq_bidirectional(t, &scalar, &scalar, X, NULL, NULL,
                          &(sq_unroll_options){ .outputs = SQ_OUTPUTS_SUM });
     expect_sentence(t, d.outputs, SQ_ESHAPE, "outputs of shape [] cannot be joined");
@@ -477,7 +558,10 @@ Test(sequence, mistakes_are_sentences)
     expect_sentence(t,
                     sq_layers(t, (sq_layer[]){ { .forward = &echo }, { .forward = &echo } }, 2,
                               X, &o, NULL),
-                    SQ_ERANGE, "the rate must lie in [0,1)");
+                    SQ_ERANGE, "layers: the rate must lie in [0,1)");
+    o.dropout = 1;
+    expect_sentence(t, sq_layers(t, s.layers, 1, X, &o, NULL), SQ_ERANGE,
+                    "layers: the rate must lie in [0,1)");
     sq_layer wide = { .forward = &echo, .backward = &echo, .residual = true };
     expect_sentence(t, sq_layers(t, &wide, 1, X, NULL, NULL), SQ_ESHAPE,
                     "layer 0 gives [7,4,4] and cannot be added to its input [7,4,2]");

@@ -44,7 +44,7 @@ Test(stream, memory_does_not_grow_with_the_stream)
                                                         .initial = scalar_initial,
                                                         .context = &c });
         cr_assert(s != NULL, "%s", sq_message(t));
-        int64_t total = modes[m] == SQ_PLAN ? FEWER(MANY) : MANY / 10;
+        int64_t total = FEWER(MANY);
         resident_pages(); /* what reading it takes itself */
         FEED(s, FEW, NULL);
         size_t held = sq_tape_statistics(t).held_bytes;

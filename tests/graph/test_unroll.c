@@ -417,6 +417,20 @@ Test(edges, a_negative_number_of_steps)
     sq_tape_free(t);
 }
 
+Test(edges, options_that_do_not_exist)
+{
+    sq_tape *t = sq_tape_new(SQ_F64, NULL);
+    sq_unroll_options o = { .steps = 1, .batch = 2, .outputs = (sq_outputs)4 };
+    cr_expect(sq_unroll(t, &doubling_cell, (sq_var){ 0 }, NULL, &o) == NULL);
+    EXPECT_CONTAINS(sq_message(t), "unroll: there is no form 4 of outputs");
+    EXPECT_ERROR(t, SQ_EVALUE);
+    o = (sq_unroll_options){ .steps = 1, .batch = 2, .mode = (sq_mode)3 };
+    cr_expect(sq_unroll(t, &doubling_cell, (sq_var){ 0 }, NULL, &o) == NULL);
+    EXPECT_CONTAINS(sq_message(t), "unroll: there is no mode 3");
+    EXPECT_ERROR(t, SQ_EVALUE);
+    sq_tape_free(t);
+}
+
 static sq_var growing(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     (void)t, (void)self, (void)x;

@@ -18,6 +18,8 @@ typedef struct extent {
 } extent;
 
 static const extent extents[] = { { 5, 19, 9 }, { 3, 160, 4 } };
+static const extent by_columns = { 2, 264,
+                                   8 }; /* more than SQI_COLUMNS_PAY of weights in a step */
 static const int64_t batches[] = { 1, 2, 3, 7, 16, 33 };
 static const int32_t threads[] = { 1, 2, 3, 5 };
 enum { N_EXTENTS = 2, N_BATCHES = 6, N_THREADS = 4 };
@@ -115,6 +117,8 @@ static results compute(world *w, int32_t record_on, int32_t sweep_on)
     REQUIRE(sq_unroll_mode(u) == SQ_PLAN, "an LSTM has no plan");
     sq_var outputs = sq_unrolled_outputs(u);
     sq_var loss = sq_mse(outputs, sq_input(t, sq_shape3(e->T, w->B, e->H), w->y));
+    sq_var inner = sq_unrolled_state(u, e->T / 2, 0); /* seeded as a state and as the output */
+    loss = sq_add(loss, sq_mean(sq_mul(inner, inner)));
     sq_tape_set_threads(t, sweep_on);
     REQUIRE(sq_backward(loss) == SQ_OK, "%s", sq_message(t));
     take(&r, sq_copy_f64, loss);
@@ -238,6 +242,7 @@ int main(void)
         for (int e = 0; e < N_EXTENTS; e++)
             for (int b = 0; b < N_BATCHES; b += THRIFT)
                 same_bits(dtypes[d], extents[e], batches[b]);
+        same_bits(dtypes[d], by_columns, 1);
         expect_threads(one_thread(), "after the tapes");
         forked(dtypes[d]);
     }

@@ -138,14 +138,40 @@ awk -F, 'NR > 1 && !($4 > 0) { exit 1 }' all.csv || fail "a character without gr
 grep -q 'color-scheme:dark' classify.svg || fail "the picture is not dark where that is wanted"
 [ "$(grep -c "class='letter'" classify.svg)" = 9 ] || fail "letters in the picture"
 if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "the picture is not well-formed"; fi
+LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
+grep -q '@' out || fail "the largest of a piece"
+if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    export PROGRAM="$program"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none' /dev/null </dev/null >terminal
+    grep -q '[▁▂▃▄▅▆▇█]' terminal || fail "a terminal gets no blocks"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none --ascii' /dev/null </dev/null >terminal
+    grep -q '[▁▂▃▄▅▆▇█]' terminal && fail "--ascii"
+fi
 # A file: a piece per line, lines cut at blanks; a stray byte, a character of two bytes, markup.
 printf 'take ri\n\nna\303\257ve <b>&\nx\377y\nq\303w\n' >some.txt
 run out guess some.txt --model net.st --heat 9
 [ "$(grep -c ' %  ' out)" = 4 ] || fail "four pieces: $(cat out)"
 grep -q 'x?y' out && grep -q 'q?w' out || fail "a stray byte"
 if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "a picture of odd bytes"; fi
-run out guess some.txt --model net.st --heat 0 --svg none
+rm -f classify.svg
+run out guess some.txt --model net.st --heat 0
 grep -q 'take ri$' out || fail "pieces without heat are shown beside their class"
+[ ! -e classify.svg ] || fail "a picture of nothing"
+# What a terminal or an XML reader would not take: controls (ESC, C1), half of a surrogate pair, a character
+# in more bytes than it needs, one beyond the last, U+FFFF.
+printf 'a\033[31mb\tc\302\233d\355\240\200e\340\200\257f\364\220\200\200g\357\277\277h\360\237\216\265\n' >odd.txt
+for heat in 0 1; do
+    run out guess odd.txt --model net.st --heat $heat
+    grep -q 'a?\[31mb?c?d???e???f????g?h.*$' out || fail "odd bytes, --heat $heat: $(cat -v out)"
+    grep -q "$(printf '\360\237\216\265')" out || fail "a character of four bytes, --heat $heat"
+done
+if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "a picture of odder bytes"; fi
+# Commas and quotes in a table.
+awk 'BEGIN { for (i = 0; i < 20; i++) printf "say \"%d\", friend\n", i }' >quotes.txt
+awk 'BEGIN { for (i = 0; i < 20; i++) print "plain", i }' >plain.txt
+run out train quotes.txt plain.txt --epochs 1 --hidden 2 --quiet --save none --csv quoted.csv
+grep -q '^1,[12],[12],[12],"say ""19"", friend"$' quoted.csv || fail "quotes: $(cat quoted.csv)"
+grep -q '^2,[12],[12],[12],plain 19$' quoted.csv || fail "no quotes where none are needed"
 
 # ---- What it refuses ----------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ check "|dL/dh_k| = |dL/dh_T| |J_T| ... |J_(k+1)|" awk -F, '
     }' jacobian flow
 # Both runs start at the first value; 20 steps are not counted, and the window has one step less.
 check "the exponent is the mean of ln |J_t|" awk -F, '
-    FNR == NR { if ($3 == "step" && $4 >= 20) { sum += $7; n++; mean[n] = sum / n }; next }
+    FNR == NR { if ($3 == "step" && $4 >= 20) { n++; sum += $7; mean[n] = sum / n }; next }
     $4 == 0 && ($3 in mean) { m++; if (($5 - mean[$3]) ^ 2 > 1e-14) { print $0 ", not " mean[$3]; exit 1 } }
     END { if (m != 69) exit 1 }' jacobian lyapunov
 

@@ -157,7 +157,16 @@ awk '$1 == "test" && $2 == 2 && $3 <= 9 { printf "%d,given,", $3; for (i = 4; i 
 sed -n 2,10p roll.csv >got
 cmp want got || fail "the given frames are not those of the song"
 [ "$(grep -c ,drawn, roll.csv)" = 30 ] || fail "drawn frames"
-awk 'length > 79 * 3 { exit 1 }' out || fail "80 columns"
+awk 'length > 79 { exit 1 }' out || fail "80 columns"
+LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
+[ "$(grep -c "^[A-G#0-9 ]* .*[.':]" out)" -gt 3 ] || fail "the roll"
+if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    export PROGRAM="$program"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" sample --model net.st --data small.json --svg none --midi none --csv none' /dev/null </dev/null >terminal
+    grep -q '[▄▀█]' terminal || fail "a terminal gets no blocks"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" sample --model net.st --data small.json --svg none --midi none --csv none --ascii' /dev/null </dev/null >terminal
+    grep -q '[▄▀█]' terminal && fail "--ascii"
+fi
 
 # Read byte by byte: header, tempo, organ, every key that goes down and comes up, the end.
 od -An -v -tu1 music.mid | tr -s ' ' '\n' | sed '/^$/d' | awk '

@@ -106,6 +106,15 @@ grep -q '^  window 100 .*arrives' balance || fail "the longest window does not a
 
 # ---- What it refuses --------------------------------------------------------------------------------------
 
+# What was published of another size is not set beside.
+run sizes run order100 reber --quick --updates 1 --quiet --svg sizes.svg --csv sizes.csv
+grep -q '^order100 .* 0 of 1  *-  *-  *[0-9]' sizes || fail "a published number beside another size: $(tail -3 sizes)"
+grep -q '^reber .* 0 of 1  *-  *8440  *[0-9]' sizes || fail "no published number: $(tail -3 sizes)"
+[ "$(grep -c "class='told'" sizes.svg)" = 1 ] || fail "bars of another size"
+[ "$(field sizes.csv order100 published_sequences)" = 0 ] || fail "the table has it"
+grep -A1 '^  paper    of another size:$' sizes | grep -q '20 of 20' || fail "the paper's line"
+run plain run lag50 --cell rnn --quick --updates 1 --quiet --svg none --csv none
+grep -q 'gates' plain && fail "a plain network is said to have gates"
 rm -f papers.csv papers.svg
 refuses() { # STATUS SENTENCE OPTIONS...
     status=$1
@@ -130,6 +139,7 @@ usage 'balance has no --size, --hidden, --batch, --cell, --rate or --chrono' run
 usage 'there is no cell "elman": lstm lstm97 peephole cifg gru rnn' run reber --cell elman
 usage '--size of adding100 must be at least 20' run adding100 --size 19
 usage '--chrono must be 0 or at least 2' run reber --chrono 1.5
+usage 'rnn has no gates, so no --chrono' run reber --cell rnn --chrono 20
 usage 'there is no option --speed' run reber --speed 3
 usage '--updates 0 is out of range: it must be from 1 to 1000000000' run reber --updates 0
 usage '--seeds takes a whole number, not "many"' run reber --seeds many

@@ -57,6 +57,17 @@ done
 run single --load net.st --input 0.5 --svg none
 grep -q '^sorted: 0.5   right$' single || fail "one number"
 
+# The map in the terminal.
+LC_ALL=C grep -q '[^ -~]' single && fail "a pipe gets more than ASCII"
+grep -q '^  0.50  @@*$' single || fail "the map of one number: $(cat single)"
+if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    export PROGRAM="$program"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input 0.5 --svg none' /dev/null </dev/null >terminal
+    grep -q '[░▒▓█]' terminal || fail "a terminal gets no blocks"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input 0.5 --svg none --ascii' /dev/null </dev/null >terminal
+    grep -q '[░▒▓█]' terminal && fail "--ascii"
+fi
+
 # The picture: probabilities of a step add up to one.
 if command -v xmllint >/dev/null; then
     xmllint --noout net.svg || fail "the picture is not well-formed"

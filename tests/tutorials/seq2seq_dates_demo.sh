@@ -54,7 +54,15 @@ sed -n 's/^".*",\([0-9-]*\),.*/\1/p' net.csv | sort >tested
 [ "$(wc -l <learned)" -gt 3700 ] || fail "few days: $(wc -l <learned)"
 
 # The map: a row for every character, shares of attention that add up to one; a picture.
-[ "$(sed -n '/^     /,$p' out | grep -c '[░▒▓█]')" -ge 9 ] || fail "the map"
+[ "$(sed -n '/^     /,$p' out | grep -c '[.+#@]')" -ge 9 ] || fail "the map"
+LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
+if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
+    export PROGRAM="$program"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input "3 march 2021" --svg none --csv none' /dev/null </dev/null >terminal
+    grep -q '[░▒▓█]' terminal || fail "a terminal gets no blocks"
+    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input "3 march 2021" --svg none --csv none --ascii' /dev/null </dev/null >terminal
+    grep -q '[░▒▓█]' terminal && fail "--ascii"
+fi
 grep -q '^  [0-9-]* *p = 0\.[0-9]*$' out || fail "the beams"
 awk '!/wrote/ && length > 100 { exit 1 }' out || fail "wide lines"
 if command -v xmllint >/dev/null; then

@@ -10,10 +10,9 @@
 #include "options.h"
 #include "show.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <errno.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,12 +26,6 @@ static double largest_of(const chain *c)
     double most = 1;
     for (size_t i = 0; i < sizeof *c / sizeof *v; i++) most = fmax(most, fabs(v[i]));
     return most;
-}
-
-static bool unicode(void)
-{
-    setlocale(LC_CTYPE, "");
-    return !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
 static void introduce(const paper *p)
@@ -71,7 +64,7 @@ int main(int argc, char **argv)
     }
     if (o.dot) file_check(o.dot);
     if (o.html) file_check(o.html);
-    bool plain = o.plain || !unicode(), agree = true;
+    bool plain = o.plain || !screen_utf8(), agree = true;
     introduce(&(paper){ .plain = plain });
     for (int i = 0; i < o.n; i++) agree = show_network(&o, i, plain) && agree;
     if (o.dot || o.html) puts("\nIn pictures steps count from 0:");

@@ -16,38 +16,66 @@ typedef struct letter {
     double share; /* of the largest gradient of the piece */
 } letter;
 
-/* How many bytes the character at s has; 0 when it is none. */
-static int64_t utf8_length(const char *s, int64_t left)
+/* How many bytes the character at s has; 0 when it is none: a stray byte, more bytes than it needs, half
+ * of a surrogate pair, beyond the last. *code is its number. */
+static int64_t utf8_length(const char *s, int64_t left, unsigned *code)
 {
+    static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     unsigned char c = (unsigned char)*s;
-    int64_t n = c < 0x80 ? 1 : c >= 0xf0 && c < 0xf8 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
-    if (n > left || c >= 0xf8) return 0;
-    for (int64_t i = 1; i < n; i++)
+    int64_t n = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf8 ? 4 : 0;
+    if (!n || n > left) return 0;
+    *code = n == 1 ? c : c & (0x7fu >> n);
+    for (int64_t i = 1; i < n; i++) {
         if (((unsigned char)s[i] & 0xc0) != 0x80) return 0;
-    return n;
+        *code = *code << 6 | ((unsigned char)s[i] & 0x3f);
+    }
+    return *code >= least[n] && *code <= 0x10ffff && *code >> 11 != 0x1b ? n : 0;
+}
+
+/* Neither a control, which a terminal might obey, nor what XML has no place for. */
+static bool is_shown(unsigned code)
+{
+    return code >= ' ' && (code < 127 || code >= 0xa0) && (code & 0xfffe) != 0xfffe;
+}
+
+/* The character at s as a text; returns how many bytes it was. */
+static int64_t character(const char *s, int64_t left, char text[8])
+{
+    unsigned code;
+    int64_t n = utf8_length(s, left, &code);
+    snprintf(text, 8, "%.*s", n && is_shown(code) ? (int)n : 1, n && is_shown(code) ? s : "?");
+    return n ? n : 1;
 }
 
 /* The character at *at, which moves on. */
 static letter next_letter(const guess *g, int64_t *at)
 {
-    letter l = { "?", 0 };
-    const char *s = g->of->text + *at;
+    letter l;
     double square = 0, largest = 0;
-    int64_t n = utf8_length(s, g->of->n - *at);
-    if (n && (unsigned char)*s >= ' ' && *s != 127) {
-        memcpy(l.text, s, (size_t)n);
-        l.text[n] = 0;
-    }
-    for (int64_t i = 0; i < (n ? n : 1); i++) square += pow(g->gradient[*at + i], 2);
+    int64_t n = character(g->of->text + *at, g->of->n - *at, l.text);
+    for (int64_t i = 0; i < n; i++) square += pow(g->gradient[*at + i], 2);
     for (int64_t i = 0; i < g->of->n; i++) largest = fmax(largest, g->gradient[i]);
     l.share = largest > 0 ? fmin(sqrt(square) / largest, 1) : 0;
-    *at += n ? n : 1;
+    *at += n;
     return l;
 }
 
-void heat_terminal(const guess *g)
+void heat_text(const piece *p, int most)
 {
-    static const char *const bars[SHADES + 1] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    int64_t at = 0;
+    for (int i = 0; i < most && at < p->n; i++) {
+        char text[8];
+        at += character(p->text + at, p->n - at, text);
+        fputs(text, stdout);
+    }
+}
+
+void heat_terminal(const guess *g, bool ascii)
+{
+    static const char *const bars[2][SHADES + 1] = {
+        { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" },
+        { " ", "_", ".", "-", "=", "+", "*", "#", "@" },
+    };
     for (int64_t at = 0; at < g->of->n;) {
         letter line[PER_LINE];
         int n = 0;
@@ -55,7 +83,8 @@ void heat_terminal(const guess *g)
         fputs("  ", stdout);
         for (int i = 0; i < n; i++) fputs(line[i].text, stdout);
         fputs("\n  ", stdout);
-        for (int i = 0; i < n; i++) fputs(bars[(int)ceil(line[i].share * SHADES)], stdout);
+        for (int i = 0; i < n; i++)
+            fputs(bars[ascii][(int)ceil(line[i].share * SHADES)], stdout);
         putchar('\n');
     }
 }

@@ -16,6 +16,7 @@
 #include "../common/meter.h"
 #include "../common/read.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,15 +76,28 @@ static void show_confusion(const data *d, const int32_t *taken)
     puts("");
 }
 
+/* A field of a table: between quotes where it has a comma, a quote or a carriage return in it. */
+static void write_text(FILE *out, const char *text)
+{
+    bool plain = !strpbrk(text, ",\"\r");
+    if (!plain) putc('"', out);
+    for (const char *s = text; *s; s++) {
+        if (*s == '"') putc('"', out);
+        putc(*s, out);
+    }
+    fputs(plain ? "\n" : "\"\n", out);
+}
+
 static void write_csv(const data *d, const int32_t *const taken[3], const char *path)
 {
     if (!file_wanted(path)) return;
     FILE *out = file_open(path);
     fputs("class,network,bag,pairs,text\n", out);
-    for (int64_t i = 0; i < d->part[TEST].n; i++)
-        fprintf(out, "%d,%d,%d,%d,%s\n", (int)d->part[TEST].piece[i].label + 1,
-                (int)taken[0][i] + 1, (int)taken[1][i] + 1, (int)taken[2][i] + 1,
-                d->part[TEST].piece[i].text);
+    for (int64_t i = 0; i < d->part[TEST].n; i++) {
+        fprintf(out, "%d,%d,%d,%d,", (int)d->part[TEST].piece[i].label + 1,
+                (int)taken[0][i] + 1, (int)taken[1][i] + 1, (int)taken[2][i] + 1);
+        write_text(out, d->part[TEST].piece[i].text);
+    }
     file_close(out, path);
 }
 
@@ -151,15 +165,18 @@ static pieces read_pieces(const guess_options *o, int64_t longest)
 }
 
 /* Every piece, and what most are taken for. */
-static void show_guesses(const model *m, const guess *g, int64_t n)
+static void show_guesses(const model *m, const guess *g, int64_t n, bool ascii)
 {
     int64_t votes[MAX_CLASSES] = { 0 };
     for (int64_t i = 0; i < n; i++) {
         votes[g[i].first]++;
         printf("%5.1f %%  %.18s", 100 * g[i].p, m->name[g[i].first]);
-        if (g[i].gradient) puts("");
-        else printf("   %.48s\n", g[i].of->text);
-        if (g[i].gradient) heat_terminal(&g[i]);
+        if (!g[i].gradient) {
+            fputs("   ", stdout);
+            heat_text(g[i].of, 48);
+        }
+        puts("");
+        if (g[i].gradient) heat_terminal(&g[i], ascii);
     }
     puts("");
     for (int32_t k = 0; n > 1 && k < m->n_classes; k++)
@@ -174,7 +191,7 @@ static void guess_command(int argc, char **argv)
     pieces s = read_pieces(&o, m->size.piece);
     int64_t heat = s.n < o.heat ? s.n : o.heat;
     guess *g = guesses_of(m, &s, heat);
-    show_guesses(m, g, s.n);
+    show_guesses(m, g, s.n, screen_ascii(o.ascii));
     if (file_wanted(o.svg)) heat_svg(m, g, heat, o.svg);
     if (file_wanted(o.csv)) heat_csv(g, heat, o.csv);
     file_tell(o.svg);

@@ -47,6 +47,7 @@ static const flag guess_table[] = {
     { "--heat", "N", FLAG_COUNT, AT(heat), 0, 40, "pieces whose characters are looked at [6]" },
     { "--svg", "FILE", FLAG_TEXT, AT(svg), 0, 0, "a picture of them [classify.svg; or none]" },
     { "--csv", "FILE", FLAG_TEXT, AT(csv), 0, 0, "their numbers [none]" },
+    { "--ascii", NULL, FLAG_SWITCH, AT(ascii), 0, 0, "bars without other characters" },
     { "--help", NULL, FLAG_SWITCH, AT(help), 0, 0, "the help of both commands" },
     { 0 },
 };
@@ -99,6 +100,7 @@ guess_options guess_options_read(int argc, char **argv)
     int first = take_files(argc, argv, &o.file, &n, 1);
     flags_read(guess_table, &o, argc, argv, first);
     if (!o.file == !o.text) die_usage("guess takes a file or --text, one of the two");
+    if (!o.heat) o.svg = "none"; /* there would be nothing to see */
     file_check_all((const char *[]){ o.svg, o.csv, NULL });
     return o;
 }

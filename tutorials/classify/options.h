@@ -26,7 +26,7 @@ typedef struct train_options {
 typedef struct guess_options {
     const char *file, *text, *model, *svg, *csv;
     int64_t heat;
-    bool help;
+    bool ascii, help;
 } guess_options;
 
 /* Read argv[2 ..], files first; die with status 2 on what they do not understand. */

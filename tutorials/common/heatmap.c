@@ -31,11 +31,14 @@ static int64_t longest(const char *const *names, int64_t n)
 
 /* ---- In the terminal ----------------------------------------------------------------------- */
 
+/* From nothing to everything. */
+static const char *const blocks[2][5] = { { " ", "░", "▒", "▓", "█" },
+                                          { " ", ".", "+", "#", "@" } };
+
 /* From a tenth up something is seen. */
-static const char *block(double v)
+static const char *block(double v, bool ascii)
 {
-    static const char *const blocks[5] = { " ", "░", "▒", "▓", "█" };
-    return blocks[v < .1 ? 0 : v < .3 ? 1 : v < .5 ? 2 : v < .7 ? 3 : 4];
+    return blocks[ascii][v < .1 ? 0 : v < .3 ? 1 : v < .5 ? 2 : v < .7 ? 3 : 4];
 }
 
 void heatmap_print(const heatmap *h)
@@ -49,10 +52,12 @@ void heatmap_print(const heatmap *h)
     for (int64_t r = 0; r < h->rows; r++) {
         printf("  %*s  ", left, h->row_names[r]);
         for (int64_t c = 0; c < h->columns; c++)
-            for (int i = 0; i < width; i++) fputs(block(value_at(h, r, c)), stdout);
+            for (int i = 0; i < width; i++) fputs(block(value_at(h, r, c), h->ascii), stdout);
         putchar('\n');
     }
-    puts("  shades: less than 0.1 nothing, then up to 0.3 ░, 0.5 ▒, 0.7 ▓, 1 █");
+    const char *const *b = blocks[h->ascii];
+    printf("  shades: less than 0.1 nothing, then up to 0.3 %s, 0.5 %s, 0.7 %s, 1 %s\n", b[1],
+           b[2], b[3], b[4]);
 }
 
 /* ---- As a picture -------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef HEATMAP_H
 #define HEATMAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* value [rows,columns]; across and down say what columns and rows are. */
@@ -11,6 +12,7 @@ typedef struct heatmap {
     int64_t rows, columns;
     const char *const *row_names, *const *column_names;
     const double *value;
+    bool ascii; /* printed without other characters (screen.h) */
 } heatmap;
 
 /* Two or more characters a column, darker for more; rows of names above and at the left. */

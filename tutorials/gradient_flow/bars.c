@@ -1,14 +1,8 @@
 /* bars.c -- a bar is as long as a logarithm. */
-#define _XOPEN_SOURCE 700 /* isatty, nl_langinfo */
-
 #include "bars.h"
 
-#include <langinfo.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { LINE = 79, MAX_BAR = 30 };
 
@@ -18,30 +12,23 @@ int bar_width(int n, int before)
     return width < MAX_BAR ? width : MAX_BAR;
 }
 
-static bool blocks_wanted(void)
-{
-    setlocale(LC_CTYPE, "");
-    return isatty(STDOUT_FILENO) && !strcmp(nl_langinfo(CODESET), "UTF-8");
-}
-
-/* A bar of `share` of `width` characters; returns how many it took. */
-static int draw_bar(double share, int width, bool blocks)
+/* A bar of that share of the width; returns how many characters it took. */
+static int draw_bar(const bars *b, double share)
 {
     static const char *const eighth[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
-    int parts = blocks ? 8 : 1, length = (int)lround(share * width * parts), used = 0;
+    int parts = b->ascii ? 1 : 8, length = (int)lround(share * b->width * parts), used = 0;
     if (length == 0 && share > 0) length = 1;
     for (; length > 0; length -= parts, used++)
-        fputs(blocks ? eighth[length > 8 ? 8 : length] : "#", stdout);
+        fputs(b->ascii ? "#" : eighth[length > 8 ? 8 : length], stdout);
     return used;
 }
 
-/* " 1.2e-05 ####      ", with the blanks left away at the end of a line. */
-void bar_cell(double v, int lo, int hi, int width, bool last)
+void bar_cell(const bars *b, double v, bool last)
 {
-    double share = v > 0 ? (log10(v) - lo) / (hi - lo) : 0;
+    double share = v > 0 ? (log10(v) - b->lo) / (b->hi - b->lo) : 0;
     char number[32];
     snprintf(number, sizeof number, v > 0 ? "%.1e" : "%g", v);
     printf(" %-*s", BAR_NUMBER, number);
-    int used = draw_bar(fmin(fmax(share, 0), 1), width, blocks_wanted());
-    if (!last) printf("%*s", width - used, "");
+    int used = draw_bar(b, fmin(fmax(share, 0), 1));
+    if (!last) printf("%*s", b->width - used, "");
 }

@@ -1,5 +1,6 @@
 /* files.c -- numbers go beside the CSV: flow.csv, flow_jacobian.csv. A page has one network, so that of
- * several every one has its own: page_rnn.html, page_gru.html; its numbers are page_rnn.csv. */
+ * several every one has its own: page_rnn.html, page_gru.html; its numbers are page_rnn.csv and
+ * page_rnn_total.npy. */
 #include "files.h"
 
 #include "../common/say.h"
@@ -7,6 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const array arrays[N_ARRAYS] = {
+    { "total", SQ_TABLE_TOTAL },
+    { "immediate", SQ_TABLE_IMMEDIATE },
+    { "units", SQ_TABLE_UNITS },
+    { "reach", SQ_TABLE_REACH },
+    { "weights", SQ_TABLE_WEIGHTS },
+    { "gate_mean", SQ_TABLE_GATE_MEAN },
+    { "gate_saturated", SQ_TABLE_GATE_SATURATED },
+    { "singular", SQ_TABLE_SINGULAR },
+};
 
 static output file_of(const char *option, const char *path)
 {
@@ -19,19 +31,31 @@ static output beside(const char *option, const char *path, const char *suffix)
     return (output){ option, output_beside(path, suffix) };
 }
 
+/* cell: "_lstm" or "". */
+static void add_arrays(output *of, const options *o, const char *cell)
+{
+    for (int i = 0; i < N_ARRAYS; i++) {
+        char suffix[64];
+        snprintf(suffix, sizeof suffix, "%s_%s.npy", cell, arrays[i].name);
+        of[i] = beside("the arrays of --report", o->report, suffix);
+    }
+}
+
 static void add_pages(files *f, const options *o)
 {
     int n = 0;
     for (int kind = 0; kind < N_KINDS; kind++) n += wants_cell(o, cell_kinds[kind].option);
     for (int kind = 0; kind < N_KINDS; kind++) {
-        char page[32], numbers[32];
+        char own[32], page[48], numbers[48];
         const char *name = cell_kinds[kind].option;
         if (!wants_cell(o, name)) continue;
-        snprintf(page, sizeof page, "_%s.html", name);
-        snprintf(numbers, sizeof numbers, n > 1 ? "_%s.csv" : ".csv", name);
+        snprintf(own, sizeof own, n > 1 ? "_%s" : "", name);
+        snprintf(page, sizeof page, "%s.html", own);
+        snprintf(numbers, sizeof numbers, "%s.csv", own);
         f->of[FILE_PAGE + kind] =
             n > 1 ? beside("--report", o->report, page) : file_of("--report", o->report);
         f->of[FILE_NUMBERS + kind] = beside("the numbers of --report", o->report, numbers);
+        if (o->npy) add_arrays(f->of + FILE_ARRAYS + kind * N_ARRAYS, o, own);
     }
 }
 

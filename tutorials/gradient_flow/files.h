@@ -6,7 +6,15 @@
 #include "options.h"
 #include "output.h"
 
-/* Of every kind of cell a page and the page's numbers. */
+/* Arrays for NumPy: what their names end in, and what they hold. */
+enum { N_ARRAYS = 8 };
+typedef struct array {
+    const char *name;
+    sq_report_table table;
+} array;
+extern const array arrays[N_ARRAYS];
+
+/* Of every kind of cell a page, the page's numbers, and arrays of them. */
 enum {
     FILE_CSV,
     FILE_HTML,
@@ -15,7 +23,8 @@ enum {
     FILE_GATES,
     FILE_PAGE,
     FILE_NUMBERS = FILE_PAGE + N_KINDS,
-    N_FILES = FILE_NUMBERS + N_KINDS
+    FILE_ARRAYS = FILE_NUMBERS + N_KINDS,
+    N_FILES = FILE_ARRAYS + N_KINDS * N_ARRAYS
 };
 
 /* path NULL: it is not written. */

@@ -4,7 +4,6 @@
  * run and take the whole series. */
 #include "inside.h"
 
-#include "output.h"
 #include "progress.h"
 #include "../common/say.h"
 
@@ -150,13 +149,13 @@ inside inside_of(model *m, const lesson *l, const options *o, const char *title,
     inside in = { .moment = moment, .first = l->s->n - 1 - o->steps };
     sq_var loss;
     snprintf(in.title, sizeof in.title, "%s", title);
-    bool page = output_wanted(o->report), jacobian = o->jacobian || page;
+    bool depth = wants_depth(o), jacobian = o->jacobian || depth;
     if (jacobian || o->gates) {
         const sq_unrolled *u = flow_record(m, l, o->steps, &loss);
         if (o->gates) in.g = gates_of(m, u, loss);
         if (jacobian) in.j = jacobians_of(m, u, o, title);
     }
-    if (o->lyapunov || page) in.e = exponents_of(m, l);
+    if (o->lyapunov || depth) in.e = exponents_of(m, l);
     return in;
 }
 

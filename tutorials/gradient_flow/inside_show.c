@@ -52,32 +52,31 @@ static void decades_of_products(const report *r, int *lo, int *hi)
     if (*hi - *lo > MAX_DECADES) *lo = *hi - MAX_DECADES;
 }
 
-static void product_line(const report *r, int64_t i, int lo, int hi)
+static void product_line(const report *r, int64_t i, const bars *b)
 {
-    int width = bar_width(r->n_cells, LABELS);
     const inside *in = r->after;
     int64_t back = inside_back(i);
     printf("\n%4lld %5lld ", (long long)back,
            (long long)r->l->s->label[in->first + in->j.steps - 1 - back]);
     for (int k = 0; k < r->n_cells; k++)
-        bar_cell(exp(in[k].j.product[i * in[k].j.size]), lo, hi, width, k == r->n_cells - 1);
+        bar_cell(b, exp(in[k].j.product[i * in[k].j.size]), k == r->n_cells - 1);
 }
 
 /* The last distance may lead to the initial state, before the window; there is no such value. */
 static void show_products(const report *r)
 {
-    int lo, hi, width = bar_width(r->n_cells, LABELS);
+    bars b = { .width = bar_width(r->n_cells, LABELS), .ascii = r->o->ascii };
     const series *s = r->l->s;
     const inside *in = r->after;
-    decades_of_products(r, &lo, &hi);
+    decades_of_products(r, &b.lo, &b.hi);
     printf("\nThe product dh_T/dh_k after training, T = %s %lld: largest singular value;\n",
            s->unit, (long long)s->label[in->first + in->j.steps - 1]);
-    printf("bars are logarithmic: empty at 1e%d, full at 1e%d\n\n", lo, hi);
+    printf("bars are logarithmic: empty at 1e%d, full at 1e%d\n\n", b.lo, b.hi);
     printf("back %5s ", s->dated ? "k" : "row");
     for (int k = 0; k < r->n_cells; k++)
-        printf(" %-*s", k == r->n_cells - 1 ? 0 : BAR_NUMBER + width, in[k].title);
+        printf(" %-*s", k == r->n_cells - 1 ? 0 : BAR_NUMBER + b.width, in[k].title);
     for (int64_t i = 1; i < in->j.n && inside_back(i) < in->j.steps; i++)
-        product_line(r, i, lo, hi);
+        product_line(r, i, &b);
     printf("\n");
 }
 
@@ -159,4 +158,12 @@ void show_gates(const report *r)
             put_statistics(gate_of(&r->after[i].g, k));
             printf("\n");
         }
+}
+
+/* ---- In depth -------------------------------------------------------------------------------- */
+
+void show_depth(const report *r)
+{
+    for (int i = 0; i < r->n_cells; i++)
+        if (r->depth[i]) printf("\n%s", r->depth[i]);
 }

@@ -3,13 +3,14 @@
  *
  * This file is the order of events; the rooms are: options, series (reading the CSV), baseline,
  * model, train, flow (the gradients), inside (Jacobians, exponents, gates), progress, report, show
- * (terminal), chart and page (HTML), network_page (the library's page), output (files), say (errors).
+ * (terminal), chart and page (HTML), network_page (the library's report), output (files), say (errors).
  * To learn seqgrad, read model.c, train.c, flow.c and inside.c. */
 #include "files.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,12 +29,17 @@ static void check_cell(const options *o)
 /* What costs the cube of the width, for every step. */
 static void check_inside(const options *o)
 {
-    bool page = output_wanted(o->report), wide = page || o->jacobian || o->lyapunov;
-    const char *what = page ? "--report" : o->jacobian ? "--jacobian" : "--lyapunov";
+    bool page = output_wanted(o->report), depth = wants_depth(o);
+    bool wide = depth || o->jacobian || o->lyapunov;
+    const char *what = page          ? "--report"
+                       : depth       ? "--terminal"
+                       : o->jacobian ? "--jacobian"
+                                     : "--lyapunov";
+    if (o->npy && !page) die_usage("--npy writes the arrays of --report FILE.html; ask for it");
     if (wide && o->hidden > INSIDE_HIDDEN)
         die_usage("%s takes networks of width %d at most, not --hidden %lld", what,
                   INSIDE_HIDDEN, (long long)o->hidden);
-    if ((page || o->jacobian) && o->steps > INSIDE_STEPS)
+    if ((depth || o->jacobian) && o->steps > INSIDE_STEPS)
         die_usage("%s takes %d steps at most, not --steps %lld", what, INSIDE_STEPS,
                   (long long)o->steps);
 }
@@ -93,9 +99,7 @@ static void run_seed(report *r, const files *f, int kind, int64_t i)
         inside *in = &r->after[r->n_cells];
         r->trained[r->n_cells] = flow_of(m, l, o->steps, name, "trained");
         *in = inside_of(m, l, o, name, "trained");
-        if (f->of[FILE_PAGE + kind].path)
-            network_page(m, l, o, in, f->of[FILE_PAGE + kind].path,
-                         f->of[FILE_NUMBERS + kind].path);
+        if (wants_depth(o)) r->depth[r->n_cells] = network_in_depth(m, l, o, in, f, kind);
     }
     s->rmse[i] = rmse(l->s->value + l->n_train, guess, held_out);
     if (i == 0) s->guess = guess;
@@ -132,6 +136,7 @@ static void show(const report *r, const files *f)
     if (r->o->jacobian) show_jacobians(r);
     if (r->o->lyapunov) show_exponents(r);
     if (r->o->gates) show_gates(r);
+    show_depth(r);
     files_tell(f);
 }
 
@@ -144,6 +149,7 @@ static void free_report(report *r)
         flow_free(&r->trained[i]);
         inside_free(&r->before[i]);
         inside_free(&r->after[i]);
+        free(r->depth[i]);
     }
 }
 
@@ -156,6 +162,7 @@ int main(int argc, char **argv)
     }
     check_cell(&o);
     check_inside(&o);
+    o.ascii = screen_ascii(o.ascii);
     files f = files_of(&o);
     output_check_distinct(f.of, N_FILES);
     series s = series_read(o.data, o.column);

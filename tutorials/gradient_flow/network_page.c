@@ -1,4 +1,4 @@
-/* network_page.c -- one trained network as the library's own page shows it (graph/report.h).
+/* network_page.c -- one trained network as the library's own report shows it (graph/report.h).
  *
  * Here every forecast of the window counts, L = sum_t (y_t - z_(t+1))^2, so that there is a table of
  * which loss reaches how far back, and a share of dL/dW that a truncation would lose. */
@@ -6,6 +6,7 @@
 #include "report.h"
 
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,16 +16,43 @@
 enum { FAR = 11 };
 
 /* A text written by a function that works like snprintf. */
-static void write_form(const sq_report *r, size_t (*form)(const sq_report *, char *, size_t),
-                       const char *path)
+static char *text_of(const sq_report *r, size_t (*form)(const sq_report *, char *, size_t))
 {
     size_t n = form(r, NULL, 0);
     char *text = take(n + 1, 1);
     form(r, text, n + 1);
+    return text;
+}
+
+static void write_form(const sq_report *r, size_t (*form)(const sq_report *, char *, size_t),
+                       const char *path)
+{
+    char *text = text_of(r, form);
     FILE *out = output_open(path);
     fputs(text, out);
     output_close(out, path);
     free(text);
+}
+
+static void write_array(const sq_report *r, sq_report_table table, const char *path)
+{
+    size_t n = sq_report_npy(r, table, NULL, 0);
+    char *bytes = take(n, 1);
+    sq_report_npy(r, table, bytes, n);
+    FILE *out = output_open(path);
+    fwrite(bytes, 1, n, out);
+    output_close(out, path);
+    free(bytes);
+}
+
+static void write_files(const sq_report *r, const files *f, int kind)
+{
+    const output *of = f->of + FILE_ARRAYS + kind * N_ARRAYS;
+    if (!f->of[FILE_PAGE + kind].path) return;
+    write_form(r, sq_report_html, f->of[FILE_PAGE + kind].path);
+    write_form(r, sq_report_csv, f->of[FILE_NUMBERS + kind].path);
+    for (int i = 0; i < N_ARRAYS; i++)
+        if (of[i].path) write_array(r, arrays[i].table, of[i].path);
 }
 
 /* (y_t - z_(t+1))^2 for every t: [T,1,1], as many losses as steps. */
@@ -42,8 +70,8 @@ static double *singular_of(const jacobians *j)
     return sigma;
 }
 
-static void write_both(model *m, const lesson *l, const options *o, const inside *in,
-                       const sq_ledger *ledger, const char *page, const char *csv)
+static char *tell(model *m, const lesson *l, const options *o, const inside *in,
+                  const sq_ledger *ledger, const files *f, int kind)
 {
     const series *s = l->s;
     char title[64], note[280];
@@ -63,15 +91,18 @@ static void write_both(model *m, const lesson *l, const options *o, const inside
                     .singular = sigma,
                     .n_singular = in->j.size,
                     .lyapunov = lambda,
-                    .n_lyapunov = in->e.n };
-    write_form(&r, sq_report_html, page);
-    write_form(&r, sq_report_csv, csv);
+                    .n_lyapunov = in->e.n,
+                    .ascii = o->ascii,
+                    .colour = !o->ascii && screen_colour() };
+    write_files(&r, f, kind);
+    char *shown = o->terminal ? text_of(&r, sq_report_terminal) : NULL;
     free(sigma);
     free(lambda);
+    return shown;
 }
 
-void network_page(model *m, const lesson *l, const options *o, const inside *in,
-                  const char *page, const char *csv)
+char *network_in_depth(model *m, const lesson *l, const options *o, const inside *in,
+                       const files *f, int kind)
 {
     const double *z = l->z + in->first;
     sq_tape_reset(m->tape);
@@ -85,6 +116,7 @@ void network_page(model *m, const lesson *l, const options *o, const inside *in,
                                .n_losses = 1 };
     sq_ledger *ledger = sq_ledger_new(u, sq_sum(losses), &look);
     if (!ledger) die("%s", sq_message(m->tape));
-    write_both(m, l, o, in, ledger, page, csv);
+    char *shown = tell(m, l, o, in, ledger, f, kind);
     sq_ledger_free(ledger);
+    return shown;
 }

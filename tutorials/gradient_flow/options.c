@@ -60,6 +60,10 @@ static const option table[] = {
       "the page of curves [gradient_flow.html; none: no file]" },
     { "--report", "FILE.html", TEXT, AT(report), 0, 0,
       "one trained network in depth, and its numbers as CSV [none]" },
+    { "--npy", NULL, SWITCH, AT(npy), 0, 0, "its tables as arrays of NumPy's, too" },
+    { "--terminal", NULL, SWITCH, AT(terminal), 0, 0,
+      "the same here: sparklines and heat maps" },
+    { "--ascii", NULL, SWITCH, AT(ascii), 0, 0, "pictures here without other characters" },
     { "--jacobian", NULL, SWITCH, AT(jacobian), 0, 0,
       "singular values of dh_t/dh_(t-1) and of dh_T/dh_k" },
     { "--lyapunov", NULL, SWITCH, AT(lyapunov), 0, 0,
@@ -170,6 +174,8 @@ bool wants_cell(const options *o, const char *cell)
     return !strcasecmp(o->cell, "all") || !strcasecmp(o->cell, cell);
 }
 
+bool wants_depth(const options *o) { return o->terminal || strcmp(o->report, "none") != 0; }
+
 void options_help(void)
 {
     puts("gradient_flow -- an RNN, a GRU and an LSTM learn to forecast a series one step\n"
@@ -184,5 +190,8 @@ void options_help(void)
     puts(
         "\nThe last 50 values are held out: no weight, scale or baseline is fitted to them.\n"
         "Of several cells --report page.html writes page_rnn.html, page_gru.html, page_lstm.html.\n"
+        "Beside it --npy writes page_total.npy, page_reach.npy and so on; with them the order of\n"
+        "weights and gates is that of the rows of page.csv. Where pictures do not go to a terminal\n"
+        "with UTF-8, they are ASCII anyway.\n"
         "With --jacobian, --lyapunov, --gates numbers go beside those of --csv.");
 }

@@ -23,6 +23,9 @@ typedef struct options {
     int64_t seeds;                  /* trainings per cell, with seeds seed, seed+1, ... */
     double rate;                    /* the highest learning rate */
     bool jacobian, lyapunov, gates; /* look inside, before training and after */
+    bool terminal;                  /* what --report shows, in the terminal */
+    bool npy;                       /* and its tables as arrays */
+    bool ascii;                     /* pictures in the terminal without other characters */
     bool validate; /* leave the held-out values out altogether: to choose settings by */
     bool quiet;
     bool help;
@@ -33,6 +36,9 @@ options options_read(int argc, char **argv);
 
 /* True when --cell asks for the cell called so there. */
 bool wants_cell(const options *o, const char *cell);
+
+/* Whether one network is to be looked at in depth: --report, --terminal. */
+bool wants_depth(const options *o);
 
 /* What --help prints. */
 void options_help(void);

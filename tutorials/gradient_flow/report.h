@@ -7,6 +7,7 @@
 #define REPORT_H
 
 #include "baseline.h"
+#include "files.h"
 #include "flow.h"
 #include "inside.h"
 
@@ -31,6 +32,7 @@ typedef struct report {
     score score[N_KINDS];
     flow initial[N_KINDS], trained[N_KINDS]; /* of the first seed */
     inside before[N_KINDS], after[N_KINDS];  /* the same */
+    char *depth[N_KINDS];                    /* the same, in the terminal, or NULL */
 } report;
 
 /* One curve of one cell: what a column of the table or a line of the plot shows. */
@@ -66,6 +68,7 @@ void show_reach(const report *r);
 void show_jacobians(const report *r);
 void show_exponents(const report *r);
 void show_gates(const report *r);
+void show_depth(const report *r);
 
 /* The same numbers for other programs, and as parts of the page. */
 void jacobians_csv(const report *r, const char *path);
@@ -73,8 +76,9 @@ void exponents_csv(const report *r, const char *path);
 void gates_csv(const report *r, const char *path);
 void inside_figures(FILE *out, const report *r);
 
-/* The library's own page about one network that is still there, and its numbers. */
-void network_page(model *m, const lesson *l, const options *o, const inside *in,
-                  const char *page, const char *csv);
+/* The library's own report about one network that is still there: into the files of that kind of cell,
+ * and as a text for the terminal, the caller's; NULL where none is asked for. */
+char *network_in_depth(model *m, const lesson *l, const options *o, const inside *in,
+                       const files *f, int kind);
 
 #endif

@@ -50,8 +50,9 @@ static int columns_of(const report *r, trace column[MAX_COLUMNS_SHOWN])
 void show_flow(const report *r)
 {
     trace column[MAX_COLUMNS_SHOWN];
-    int n = columns_of(r, column), width = bar_width(n, LABELS);
+    int n = columns_of(r, column);
     decades d = decades_of(column, n);
+    bars b = { d.lo, d.hi, bar_width(n, LABELS), r->o->ascii };
     const series *s = r->l->s;
     const flow *f = &r->trained[0];
 
@@ -61,13 +62,12 @@ void show_flow(const report *r)
            r->o->seeds > 1 ? "; first training of each cell" : "");
     printf("back %5s ", s->dated ? "year" : "row");
     for (int i = 0; i < n; i++)
-        printf(" %-*s", i == n - 1 ? 0 : BAR_NUMBER + width, column[i].name);
+        printf(" %-*s", i == n - 1 ? 0 : BAR_NUMBER + b.width, column[i].name);
     for (int64_t back = 0; back < f->steps; back++) {
         printf("\n%4lld %5lld ", (long long)back,
                (long long)s->label[f->first + f->steps - 1 - back]);
         for (int i = 0; i < n; i++)
-            bar_cell(flow_total(column[i].f, column[i].state, back), d.lo, d.hi, width,
-                     i == n - 1);
+            bar_cell(&b, flow_total(column[i].f, column[i].state, back), i == n - 1);
     }
     printf("\n");
 }

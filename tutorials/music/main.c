@@ -15,6 +15,7 @@
 #include "../common/files.h"
 #include "../common/meter.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static void sample_command(int argc, char **argv)
         die("there is no song %lld in test, which has %lld", (long long)o->song,
             (long long)c.part[TEST].n);
     song s = sample(m, &c.part[TEST].song[o->song - 1], o, &given);
-    if (!o->quiet) show_terminal(&s, given);
+    if (!o->quiet) show_terminal(&s, given, screen_ascii(o->ascii));
     if (file_wanted(o->svg)) show_svg(&s, given, o->svg);
     if (file_wanted(o->midi)) midi_write(&s, o->speed, o->midi);
     if (file_wanted(o->csv)) show_csv(&s, given, o->csv);

@@ -45,6 +45,7 @@ static const flag sample_table[] = {
     { "--svg", "FILE", FLAG_TEXT, AT(svg), 0, 0, "the piano roll [music.svg; or none]" },
     { "--midi", "FILE", FLAG_TEXT, AT(midi), 0, 0, "to listen to [music.mid; or none]" },
     { "--csv", "FILE", FLAG_TEXT, AT(csv), 0, 0, "the notes of every frame [none]" },
+    { "--ascii", NULL, FLAG_SWITCH, AT(ascii), 0, 0, "the roll without other characters" },
     { "--quiet", NULL, FLAG_SWITCH, AT(quiet), 0, 0, "no piano roll in the terminal" },
     { "--help", NULL, FLAG_SWITCH, AT(help), 0, 0, "the help of all commands" },
     { 0 },

@@ -18,7 +18,7 @@ typedef struct sample_options {
     const char *model, *data, *svg, *midi, *csv;
     int64_t song, prime, length, seed;
     double temperature, speed;
-    bool quiet, help;
+    bool ascii, quiet, help;
 } sample_options;
 
 typedef struct chorales_options {

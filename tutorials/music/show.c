@@ -32,21 +32,21 @@ static void note_name(int key, char name[16])
 
 /* ---- Terminal ---------------------------------------------------------------------------- */
 
-static void terminal_line(const song *s, int64_t from, int64_t to, int lower)
+static void terminal_line(const song *s, int64_t from, int64_t to, int lower, bool ascii)
 {
-    static const char *const halves[4] = { " ", "▄", "▀", "█" };
+    static const char *const halves[2][4] = { { " ", "▄", "▀", "█" }, { " ", ".", "'", ":" } };
     char name[16];
     note_name(lower, name);
     printf("%4s ", name);
     for (int64_t t = from; t < to; t++) {
         bool below = s->frame[t].down[lower],
              above = lower + 1 < KEYS && s->frame[t].down[lower + 1];
-        fputs(halves[below + 2 * above], stdout);
+        fputs(halves[ascii][below + 2 * above], stdout);
     }
     putchar('\n');
 }
 
-void show_terminal(const song *s, int64_t given)
+void show_terminal(const song *s, int64_t given, bool ascii)
 {
     int low, high;
     span(s, &low, &high);
@@ -54,7 +54,7 @@ void show_terminal(const song *s, int64_t given)
     for (int64_t from = 0; from < s->n; from += PER_LINE) {
         int64_t to = s->n - from < PER_LINE ? s->n : from + PER_LINE;
         for (int k = high - (high - low) % 2; k >= low && k >= 0; k -= 2)
-            terminal_line(s, from, to, k);
+            terminal_line(s, from, to, k, ascii);
         fputs("     ", stdout);
         for (int64_t t = from; t < to; t++) putchar(t < given ? '-' : '=');
         puts("\n");

@@ -5,7 +5,7 @@
 #include "roll.h"
 
 /* The first `given` frames of a song were given, the others drawn. */
-void show_terminal(const song *s, int64_t given);
+void show_terminal(const song *s, int64_t given, bool ascii);
 void show_svg(const song *s, int64_t given, const char *path);
 
 /* frame,from,notes: `17,drawn,60 64 67`. */

@@ -78,7 +78,7 @@ static void run_row(record *d, const options *o)
         d->results[i] = learn(&d->r, (uint64_t)(o->seed + i), (int32_t)o->threads, o->quiet);
         show_training(o->seed + i, &d->results[i], &d->r);
     }
-    show_row(d, o);
+    show_row(d);
 }
 
 /* argv[2 ..] up to the first option, or all rows. */

@@ -58,6 +58,8 @@ row row_with(const row *base, const options *o)
         (o->size || o->hidden || o->batch || *o->cell || o->rate > 0 || o->chrono >= 0))
         die_usage("%s has no --size, --hidden, --batch, --cell, --rate or --chrono", r.name);
     r.size = chosen(o->size, o->quick ? r.quick_size : r.size);
+    r.resized = r.size != base->size;
+    if (r.resized) r.published = 0; /* of another task */
     r.updates = chosen(o->updates, o->quick ? r.quick_updates : r.updates);
     r.seeds = chosen(o->seeds, o->quick ? 1 : r.seeds);
     r.hidden = chosen(o->hidden, r.hidden);
@@ -68,6 +70,10 @@ row row_with(const row *base, const options *o)
     if (*o->cell) r.cell = cell_named(o->cell);
     if (o->quick && r.tests > 256) r.tests = 256;
     if (r.test_size && r.size != base->size) r.tests = r.test_size = 2 * r.size;
+    if (r.cell == RNN) { /* which has no gates to begin open or shut */
+        if (o->chrono > 0) die_usage("rnn has no gates, so no --chrono");
+        r.chrono = 0;
+    }
     if (r.chrono > 0 && r.chrono < 2) die_usage("--chrono must be 0 or at least 2");
     if (r.task && r.size < r.task->least)
         die_usage("--size of %s must be at least %lld", r.name, (long long)r.task->least);

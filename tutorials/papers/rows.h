@@ -22,6 +22,7 @@ typedef struct row {
         by_loss; /* or: test loss below 0.9 of 10 ln 8 / (T + 20), that of copying without memory */
     bool whole; /* goes on to the last update after it is solved */
     int64_t quick_size, quick_updates;
+    bool resized;                        /* not of the size that the paper has */
     double published;                    /* sequences until solved; 0: not told */
     const char *paper, *differs, *numpy; /* "": nothing quoted */
 } row;

@@ -62,17 +62,18 @@ static totals total(const record *d)
     return s;
 }
 
-void show_row(const record *d, const options *o)
+void show_row(const record *d)
 {
     totals s = total(d);
     printf("  here     %lld of %lld solved", (long long)s.solved, (long long)d->r.seeds);
     if (s.solved) printf(", median %.0f sequences", s.sequences);
     printf("; %lld weights; %.1f s in all\n", (long long)d->results[0].weights, s.seconds);
-    printf("  paper    %s\n  differs  %s\n", d->r.paper, d->r.differs);
+    printf("  paper    %s%s\n  differs  %s\n",
+           d->r.resized ? "of another size:\n           " : "", d->r.paper, d->r.differs);
     if (*d->r.numpy)
         printf("  NumPy    %s\n           %s %.3g ms an update, %.2g s a training\n",
-               d->r.numpy, o->quick || o->size ? "here, another size," : "here",
-               1e3 * s.per_update, s.seconds / (double)d->r.seeds);
+               d->r.numpy, d->r.resized ? "here, another size," : "here", 1e3 * s.per_update,
+               s.seconds / (double)d->r.seeds);
     puts("");
     fflush(stdout);
 }

@@ -15,7 +15,7 @@ typedef struct record {
 
 void show_setup(const row *r);
 void show_training(int64_t seed, const result *x, const row *r);
-void show_row(const record *d, const options *o);
+void show_row(const record *d);
 void show_balance(const record *d);
 void show_summary(const record *d, int n);
 

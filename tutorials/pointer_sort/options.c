@@ -34,6 +34,7 @@ static const flag table[] = {
       "every sequence of the test, where it pointed [none]" },
     { "--svg", "FILE", FLAG_TEXT, AT(svg), 0, 0,
       "a map of one sequence [pointer_sort.svg; or none]" },
+    { "--ascii", NULL, FLAG_SWITCH, AT(ascii), 0, 0, "the map without other characters" },
     { "--quiet", NULL, FLAG_SWITCH, AT(quiet), 0, 0, "no progress" },
     { "--help", NULL, FLAG_SWITCH, AT(help), 0, 0, "this" },
     { 0 },

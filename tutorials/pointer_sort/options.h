@@ -15,7 +15,7 @@ typedef struct options {
     const char *chosen; /* NULL where not said */
     const char *input, *save, *load, *csv, *svg;
     bool once; /* of `chosen` */
-    bool quiet, help;
+    bool ascii, quiet, help;
     int64_t n_numbers; /* of `input` */
     float number[INPUT_MAX];
 } options;

@@ -5,6 +5,7 @@
 #include "train.h"
 #include "../common/heatmap.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static bool in_order(const numbers *n, const int32_t *pointed)
 }
 
 static void show_map(const numbers *n, const int32_t *pointed, const double *p,
-                     const char *path)
+                     const options *o)
 {
     size_t places = (size_t)n->places;
     char(*text)[NAME] = take(2 * places, NAME);
@@ -58,10 +59,11 @@ static void show_map(const numbers *n, const int32_t *pointed, const double *p,
                   .columns = n->places,
                   .row_names = name + places,
                   .column_names = name,
-                  .value = p };
+                  .value = p,
+                  .ascii = screen_ascii(o->ascii) };
     putchar('\n');
     heatmap_print(&h);
-    heatmap_svg(&h, path);
+    heatmap_svg(&h, o->svg);
     free(name);
     free(text);
 }
@@ -93,7 +95,7 @@ void show(const model *m, const options *o)
     printf("sorted:");
     for (size_t i = 0; i < places; i++) printf(" %g", (double)n.x[pointed[i]]);
     printf("   %s\n", in_order(&n, pointed) ? "right" : "wrong");
-    show_map(&n, pointed, p, o->svg);
+    show_map(&n, pointed, p, o);
     numbers_free(&n);
     free(pointed);
     free(p);

@@ -37,6 +37,7 @@ static const flag table[] = {
       "every date of the test and what was written [none]" },
     { "--svg", "FILE", FLAG_TEXT, AT(svg), 0, 0,
       "the attention map [seq2seq_dates.svg; or none]" },
+    { "--ascii", NULL, FLAG_SWITCH, AT(ascii), 0, 0, "the map without other characters" },
     { "--quiet", NULL, FLAG_SWITCH, AT(quiet), 0, 0, "no progress" },
     { "--help", NULL, FLAG_SWITCH, AT(help), 0, 0, "this" },
     { 0 },

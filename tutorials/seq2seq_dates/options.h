@@ -14,7 +14,7 @@ typedef struct options {
     const char *attention; /* NULL where not said */
     const char *input, *save, *load, *csv, *svg;
     sq_attention_kind kind;
-    bool quiet, help;
+    bool ascii, quiet, help;
 } options;
 
 /* Dies with status 2 on what it does not understand. */

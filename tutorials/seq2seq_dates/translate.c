@@ -6,6 +6,7 @@
 #include "train.h"
 #include "../common/heatmap.h"
 #include "../common/say.h"
+#include "../common/screen.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,7 +70,7 @@ static void letters_of(const char *s, letters *l)
     }
 }
 
-static void show_map(const char *text, const char *written, const double *a, const char *path)
+static void show_map(const char *text, const char *written, const double *a, const options *o)
 {
     letters across, down;
     char title[160];
@@ -85,10 +86,11 @@ static void show_map(const char *text, const char *written, const double *a, con
                   .columns = (int64_t)strlen(text),
                   .row_names = down.name,
                   .column_names = across.name,
-                  .value = a };
+                  .value = a,
+                  .ascii = screen_ascii(o->ascii) };
     putchar('\n');
     heatmap_print(&h);
-    heatmap_svg(&h, path);
+    heatmap_svg(&h, o->svg);
 }
 
 void translate(const model *m, const options *o, const char *text)
@@ -102,7 +104,7 @@ void translate(const model *m, const options *o, const char *text)
     search(m, t, o, &b, best);
     read_symbols(best, OUT_STEPS, 1, written);
     double *a = attention(m, t, &b, best);
-    show_map(text, written, a, o->svg);
+    show_map(text, written, a, o);
     free(a);
     batch_free(&b);
     sq_tape_free(t);
