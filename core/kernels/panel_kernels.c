@@ -27,7 +27,7 @@
 #define NEAR_BYTES (1 << 20)
 
 /* Rows of a left operand this long are copied before they meet so many panels of gradients. */
-enum { FAR_BYTES = 1024, MANY_PANELS = 8 };
+enum { FAR_BYTES = 512, MANY_PANELS = 8 };
 
 /* Rows that are packed for all panels before the next ones are. */
 #define PACK_ROWS 16
