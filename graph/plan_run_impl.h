@@ -244,9 +244,6 @@ void sqi_rows_copy(const sqi_worker *w, const sqi_task *k, sqi_window at);
 void sqi_rows_add(const sqi_worker *w);
 void sqi_rows_end(const sqi_worker *w);
 
-/* How many tasks add to an outside value by themselves. */
-int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
-
 /* ---- plan_rows.c ---- */
 
 /* What a reverse run over rows that end has beside the rest. A window holds the sorted rows of a
@@ -313,9 +310,6 @@ size_t sqi_defer_width(const sqi_back *b);
 
 /* Bytes of all partial sums of weight gradients. */
 size_t sqi_partial_bytes(const sqi_plan *p, const sqi_back *b);
-
-/* Whether blocks can be reversed in pieces with the same bits. */
-bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
 
 /* Runs one elementwise pass. In reverse, without `cross` only what an immediate sweep needs is run, and
  * adds[k] tells whether the first that writes into entering state k's gradient adds to it. */
