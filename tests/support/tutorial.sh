@@ -105,7 +105,7 @@ unreadable() {
     bad=$1
     shift
     breaks out "^$tutorial: .*$bad" "$@"
-    [ "$(wc -l <err)" = 1 ] && [ ! -s out ] || { fail "$*: more than one line"; cat err out; }
+    [ "$(wc -l <err)" = 1 ] && [ ! -s out ] || { fail "$*: more than one line, or printed"; cat err out; }
 }
 
 # full_stdout ARGUMENTS...: a full disk behind stdout is told of

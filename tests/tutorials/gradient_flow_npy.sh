@@ -1,6 +1,7 @@
 #!/bin/sh
 # gradient_flow --npy: NumPy reads every array, and finds in it the numbers of the report's CSV.
 . "$(dirname "$0")/../support/tutorial.sh"
+
 for python in python3 /usr/bin/python3 none; do
     "$python" -c 'import numpy' 2>/dev/null && break
 done
