@@ -1,30 +1,11 @@
 #!/bin/sh
 # bptt_by_hand: its numbers against another way of computing them, its lines, its pictures.
 #
-#     sh bptt_by_hand_demo.sh PROGRAM SCRATCH-DIR
-#
 # The oracle is forward mode in awk (Williams & Zipser 1989), which has no chain rule backwards:
 #     dh_t/dW = (1 - h_t^2) (direct part + dh_(t-1)/dW W_hh),      dL/dW = sum_t (h_t - y_t) dh_t/dW
 # A window of n steps is the same with dh_(t-n)/dW = 0.
-program=$1
-LC_ALL=C
-export LC_ALL
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf demo && mkdir demo && cd demo || exit 1
+. "$(dirname "$0")/../support/tutorial.sh"
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    "$@" || fail "$what"
-}
-run() { # FILE OPTIONS...: stdout into FILE; stderr must stay empty
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-    [ ! -s err ] || fail "$* complains"
-}
 # number FILE START: what stands by hand and on the tape behind a formula that begins so, or below it
 number() { awk -v s="  $2" 'index($0, s) == 1 { if (length < 79) getline; print $(NF - 2), $(NF - 1); exit }' "$1"; }
 # near FILE START VALUE: both are VALUE, to what is printed of them
@@ -107,27 +88,27 @@ agrees() {
 
 # ---- Numbers ---------------------------------------------------------------------------------
 
-run one --units 1
+run_silent one --units 1
 agrees one 1 .9 .7 .1 .5 1,-.5,.8 .5,-.2,.4
 check "T = 3: every number has been compared" grep -q '^77 numbers compared; .* by hand and tape agree$' one
-run two --units 2
+run_silent two --units 2
 agrees two 2 .8,-.5,.4,.6 .7,-.3 .1,-.1 .5,-.25 1,-.5,.8 .5,.1,-.2,.3,.4,-.4
-run own --w 1.7 --wx -.4 --b 0 --h0 -.3 --x 0,2,-1,.5,.25,3 --y 1,1,1,-1,-1,-1
+run_silent own --w 1.7 --wx -.4 --b 0 --h0 -.3 --x 0,2,-1,.5,.25,3 --y 1,1,1,-1,-1,-1
 agrees own 1 1.7 -.4 0 -.3 0,2,-1,.5,.25,3 1,1,1,-1,-1,-1
-run own2 --w 0,2,-2,0 --wx 1,1 --x .1,.2 --y 0,0,1,-1
+run_silent own2 --w 0,2,-2,0 --wx 1,1 --x .1,.2 --y 0,0,1,-1
 agrees own2 2 0,2,-2,0 1,1 .1,-.1 .5,-.25 .1,.2 0,0,1,-1
-run both --steps 6
+run_silent both --steps 6
 check "both networks" test "$(grep -c 'by hand and tape agree' both)" = 2
 
 # One step: dL/dW_hh = (h_1 - y_1)(1 - h_1^2) h_0, nothing to cut, no product.
-run single --units 1 --steps 1 --x 0 --w 1 --b 0 --y 0 --h0 .5
+run_silent single --units 1 --steps 1 --x 0 --w 1 --b 0 --y 0 --h0 .5
 near single 'dL/dW_hh = sum' "$(awk "BEGIN { h = 1 - 2 / (exp(1) + 1); printf \"%.15g\", h * (1 - h * h) * .5 }")"
 near single 'dL/dW_xh = sum' 0
 check "one step: nothing to cut off" grep -q 'With one step there is nothing to cut off' single
 check "one step: no product" grep -q 'With one step there are none' single
 
 # Zero weights, zero inputs: all states are 0, the slope is 1, and dh_t/dh_k = W^(t-k) exactly.
-run powers --w .5 --x 0,0,0,0 --b 0 --h0 0 --y 1,1,1,1
+run_silent powers --w .5 --x 0,0,0,0 --b 0 --h0 0 --y 1,1,1,1
 near powers 'dh_4/dh_0' .0625
 near powers 'dL/dh_1' -1.875
 near powers 'dL/db = sum' -6.125
@@ -135,7 +116,7 @@ near powers 'dL/db = sum' -6.125
 # ---- Lines -----------------------------------------------------------------------------------
 
 for steps in 1 2 3 4 5 6; do
-    run lines --steps $steps --plain
+    run_silent lines --steps $steps --plain
     check "$steps steps: ASCII and at most 79 columns" awk '/[^ -~]/ || length > 79 { print; exit 1 }' lines
 done
 LC_ALL=C.UTF-8 "$program" --units 1 >unicode
@@ -157,11 +138,11 @@ for wrong in slope transpose immediate; do
     check "--mistake $wrong is counted" grep -Eq '^[0-9]+ of them do not agree$' wrong
     check "--mistake $wrong leaves the forward pass alone" awk '/^2\./ { exit } / ! / { exit 1 }' wrong
 done
-run same --units 1 --mistake transpose
+run_silent same --units 1 --mistake transpose
 
 # ---- Pictures --------------------------------------------------------------------------------
 
-run pictures --units 2 --dot graph.dot --html page.html
+run_silent pictures --units 2 --dot graph.dot --html page.html
 check "the graph has its steps" test "$(grep -c 'label="step [0-2]"' graph.dot)" = 3
 check "the page stands alone" awk '/src=|<link rel=.stylesheet|https?:/ && !/w3.org/ { exit 1 }' page.html
 check "the page has the reach of every loss" grep -q '"panel":"reach"' page.html

@@ -1,31 +1,7 @@
 #!/bin/sh
 # What bptt_by_hand refuses: the sentence, the exit status, and that nothing was written.
-#
-#     sh bptt_by_hand_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf refusals && mkdir refusals && cd refusals || exit 1
-
-failed=0
-# refuses STATUS SENTENCE OPTIONS...: exactly this one line on stderr, nothing on stdout
-refuses() {
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    text=$(cat err)
-    [ $got = "$status" ] || { echo "FAILED: $*: status $got, not $status"; failed=1; }
-    [ "$text" = "bptt_by_hand: $sentence" ] || {
-        echo "FAILED: $*"
-        echo "   said: $text"
-        echo "   not:  bptt_by_hand: $sentence"
-        failed=1
-    }
-    [ ! -s out ] || { echo "FAILED: $*: printed before it refused"; failed=1; }
-    [ ! -e new ] || { echo "FAILED: $*: left a file"; failed=1; rm new; }
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs=new
 
 usage 'there is no option --step' --step 3
 usage '"3" is not an option' 3
@@ -57,25 +33,13 @@ refuses 1 'cannot write .: it is a directory' --html .
 refuses 1 'cannot write .: it is a directory' --dot new --html .
 echo kept >old
 refuses 1 'cannot write nowhere/x: No such file or directory' --dot old --html nowhere/x
-[ "$(cat old)" = kept ] || { echo "FAILED: an old output was touched"; failed=1; }
+[ "$(cat old)" = kept ] || fail "an old output was touched"
 
-if [ -w /dev/full ]; then
-    for what in --dot --html; do
-        "$program" --units 1 $what /dev/full >/dev/null 2>err
-        status=$?
-        [ $status = 1 ] && grep -q 'cannot write all of /dev/full' err ||
-            { echo "FAILED: a full disk behind $what: status $status"; cat err; failed=1; }
-    done
-    "$program" >/dev/full 2>err
-    status=$?
-    [ $status = 1 ] && grep -q 'cannot write to standard output' err ||
-        { echo "FAILED: a full disk behind stdout: status $status"; cat err; failed=1; }
-fi
+full_file --units 1 --dot /dev/full
+full_file --units 1 --html /dev/full
+full_stdout
 
-"$program" --help >out 2>err || { echo "FAILED: --help"; failed=1; }
-for option in units steps w wx b h0 x y mistake dot html plain help; do
-    grep -q -- "^  --$option " out || { echo "FAILED: --help is silent on --$option"; failed=1; }
-done
-awk 'length > 90 || /[^ -~]/ { exit 1 }' out || { echo "FAILED: --help has long lines"; failed=1; }
+tells_of units steps w wx b h0 x y mistake dot html plain help
+awk 'length > 90 || /[^ -~]/ { exit 1 }' out || fail "--help has long lines"
 
 exit $failed

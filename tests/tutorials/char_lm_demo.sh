@@ -1,20 +1,8 @@
 #!/bin/sh
 # char_lm run small: it learns what can be known beforehand, writes what it learned, and no bit
 # depends on threads or on a budget.
-#
-#     sh char_lm_demo.sh PROGRAM SCRATCH-DIR
-program=$1
-data=$(cd "$(dirname "$0")/../../tutorials/data" && pwd) || exit 1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -f ./*
+. "$(dirname "$0")/../support/tutorial.sh"
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE, stderr into err
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
 nats() { sed -n 's/^validation after [0-9]* updates: \([0-9.]*\) nats, .*/\1/p' "$1" | tail -1; }
 below() { awk "BEGIN { exit !($1 < $2) }"; }
 
@@ -41,7 +29,7 @@ grep -q '^harbour_letters.txt: 28596 characters, 56 different ones; the last 286
     fail "the bundled text"
 
 # A part of it: better foretold than by the frequencies of single letters, with every cell.
-head -c 9000 "$data/harbour_letters.txt" >letters.txt
+head -c 9000 "$tests/../tutorials/data/harbour_letters.txt" >letters.txt
 od -An -v -tu1 -w1 letters.txt | awk '{ c[NR] = $1 } END {
     for (i = 1; i <= int(NR * .9); i++) n[c[i]]++
     for (; i <= NR; i++) { sum -= log((n[c[i]] + 1) / (NR * .9 + 256)); m++ }

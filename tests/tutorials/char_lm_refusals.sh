@@ -1,33 +1,7 @@
 #!/bin/sh
 # What char_lm refuses: the sentence, the exit status, and that nothing was written or trained.
-#
-#     sh char_lm_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-# refuses STATUS SENTENCE ARGUMENTS...: exactly this one line on stderr, nothing on stdout, no file
-refuses() {
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    text=$(cat err)
-    [ $got = "$status" ] || { echo "FAILED: $*: status $got, not $status"; failed=1; }
-    [ "$text" = "char_lm: $sentence" ] || {
-        echo "FAILED: $*"
-        echo "   said: $text"
-        echo "   not:  char_lm: $sentence"
-        failed=1
-    }
-    for file in char_lm.safetensors* new.st*; do
-        [ ! -e "$file" ] || { echo "FAILED: $*: wrote $file"; failed=1; rm "$file"; }
-    done
-    [ ! -s out ] || { echo "FAILED: $*: printed before it refused"; failed=1; }
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs='char_lm.safetensors* new.st*'
 
 usage '"learn" is neither train nor sample' learn
 usage 'there is no option --hiden' train --hiden 16
@@ -79,7 +53,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 small='train digits.txt --hidden 4 --embed 3 --batch 4 --k1 8'
-"$program" $small --updates 2 --quiet --save save.st >out 2>err || { echo "FAILED: $small"; cat err; failed=1; }
+run out $small --updates 2 --quiet --save save.st
 cp save.st kept.st
 other() { # OPTION VALUE THERE: what the save was trained with cannot be changed
     refuses 1 "save.st was trained with $1 $3: it cannot go on with $2" train digits.txt --resume save.st "$1" "$2"
@@ -103,23 +77,17 @@ refuses 1 'save.st was trained on another text: it cannot go on with swapped.txt
 refuses 1 "--prime: byte 120 'x' does not occur in the text" sample save.st --prime 2x
 refuses 1 '--prime: byte 10 does not occur in the text' sample save.st --prime '2
 '
-cmp save.st kept.st || { echo "FAILED: a refusal changed the save"; failed=1; }
+cmp save.st kept.st || fail "a refusal changed the save"
 
 # Files that are no saves: the first words are ours, the reason the library's.
-unreadable() {
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = 1 ] && [ "$(wc -l <err)" = 1 ] && grep -q "^char_lm: .*$file" err ||
-        { echo "FAILED: $*: status $got"; cat err; failed=1; }
-}
 head -c 200 save.st >cut.st
 head -c -4 save.st >shorter.st
 sed 's/"hidden":"4"/"hidden":"5"/' save.st >wrong.st
 sed 's/"cell":"lstm"/"cell":"mist"/' save.st >mist.st
 sed 's/"k1":"8"/"kl":"8"/' save.st >nok1.st
 for file in cut.st shorter.st wrong.st mist.st nok1.st digits.txt missing.st folder; do
-    unreadable sample $file
-    unreadable train digits.txt --save none --updates 4 --resume $file
+    unreadable $file sample $file
+    unreadable $file train digits.txt --save none --updates 4 --resume $file
 done
 
 # A small file that speaks of a large network: refused before there is one.
@@ -128,32 +96,23 @@ wide='wide.st is damaged: it has too few numbers for 16 layers of width 4096'
 refuses 1 "$wide" sample wide.st
 refuses 1 "$wide" train digits.txt --save none --updates 4 --resume wide.st
 
-file=other.st
 printf '\031\0\0\0\0\0\0\0{"__metadata__":{"a":""}}' >other.st
 refuses 1 'other.st was not written by char_lm' sample other.st
 
 # A state that is no number makes the loss none; the old save stays. A window of one step leaves nothing
 # but the states to be saved, and of these the last lies last.
-"$program" $small --k2 1 --updates 2 --quiet --save state.st >out || { echo "FAILED: --k2 1"; failed=1; }
+run out $small --k2 1 --updates 2 --quiet --save state.st
 head -c -4 state.st >nan.st
 printf '\0\0\300\177' >>nan.st
 cp nan.st kept.st
 refuses 1 'update 3: the loss is not a number; try a --rate below 0.002' \
     train digits.txt --resume nan.st --updates 9 --validate 1 --quiet
-cmp nan.st kept.st || { echo "FAILED: no number: the old save"; failed=1; }
+cmp nan.st kept.st || fail "no number: the old save"
 
-if [ -w /dev/full ]; then
-    "$program" $small --updates 2 --quiet --save none >/dev/full 2>err
-    status=$?
-    [ $status = 1 ] && grep -q 'cannot write to standard output' err ||
-        { echo "FAILED: a full disk behind stdout: status $status"; cat err; failed=1; }
-fi
+full_stdout $small --updates 2 --quiet --save none
 
-"$program" --help >out 2>err || { echo "FAILED: --help"; failed=1; }
-for option in cell hidden layers embed k1 k2 batch dropout seed updates epochs rate clip budget \
-    validate save resume temperature length prime threads quiet help; do
-    grep -q -- "^  --$option " out || { echo "FAILED: --help is silent on --$option"; failed=1; }
-done
-awk 'length > 79 { print "FAILED: 80 columns: " $0; exit 1 }' out || failed=1
+tells_of cell hidden layers embed k1 k2 batch dropout seed updates epochs rate clip budget \
+    validate save resume temperature length prime threads quiet help
+narrow out
 
 exit $failed

@@ -1,17 +1,7 @@
 #!/bin/sh
 # char_lm interrupted: a training that goes on from a save ends in the same file, byte for byte, as
 # one that was never interrupted; Ctrl-C saves; a full disk loses neither training nor old save.
-#
-#     sh char_lm_resume.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -f ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() {
-    "$program" "$@" >out 2>err || { fail "$*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # 900 bytes to train on in 4 streams of 225: 14 updates of 16 steps a pass.
 awk 'BEGIN { for (i = 0; i < 1000; i++) printf "%c", 97 + i * i % 23 }' >squares.txt
@@ -19,16 +9,16 @@ for settings in '' '--embed 0 --cell gru --layers 2 --k2 5' '--cell lnlstm --dro
     '--k2 50 --dropout 0.2' '--k1 5 --k2 23 --layers 2 --budget 60000' \
     '--hidden 64 --batch 16 --k1 12 --k2 30 --dropout 0.2 --threads 3'; do
     first="train squares.txt --hidden 8 --embed 4 --batch 4 --k1 16 --quiet $settings"
-    run $first --updates 40 --save whole.st
+    run out $first --updates 40 --save whole.st
     for stop in 1 9 14 33; do # in the first pass, at its end, in the third
-        run $first --updates $stop --save part.st
-        run train squares.txt --quiet --resume part.st --updates 40 --threads $((1 + stop % 3))
+        run out $first --updates $stop --save part.st
+        run out train squares.txt --quiet --resume part.st --updates 40 --threads $((1 + stop % 3))
         cmp whole.st part.st || fail "$settings stopped at $stop"
     done
 done
 
 # Settings that may change do so, and a save goes where --save says.
-run train squares.txt --quiet --resume part.st --updates 41 --rate 0.01 --save faster.st
+run out train squares.txt --quiet --resume part.st --updates 41 --rate 0.01 --save faster.st
 cmp -s whole.st faster.st && fail "nothing changed"
 [ "$("$program" sample faster.st --quiet --length 9 | wc -c)" = 10 ] || fail "faster.st"
 
@@ -51,8 +41,8 @@ for signal in 2 15; do # INT TERM
     [ $status = $((128 + signal)) ] || fail "signal $signal: status $status"
     n=$(sed -n 's/^stopped after update \([0-9]*\); saved to stopped.st; go on with --resume stopped.st$/\1/p' out)
     [ -n "$n" ] || { fail "signal $signal: says nothing"; cat out err; n=1; }
-    run train squares.txt --resume stopped.st --updates $((n + 3)) --quiet
-    run $interrupted --updates $((n + 3)) --quiet --save whole.st
+    run out train squares.txt --resume stopped.st --updates $((n + 3)) --quiet
+    run out $interrupted --updates $((n + 3)) --quiet --save whole.st
     cmp whole.st stopped.st || fail "signal $signal: stopped at $n"
 done
 
@@ -77,8 +67,8 @@ for turn in 1 2 3 4; do
 done
 n=$("$program" train squares.txt --resume killed.st --updates 1 2>&1 | sed -n 's/.* has made its \([0-9]*\) updates.*/\1/p')
 [ -n "$n" ] || { fail "killed: it does not say when"; n=1; }
-run train squares.txt --resume killed.st --updates $((n + 3)) --quiet
-run $first --updates $((n + 3)) --quiet --save whole.st
+run out train squares.txt --resume killed.st --updates $((n + 3)) --quiet
+run out $first --updates $((n + 3)) --quiet --save whole.st
 cmp whole.st killed.st || fail "killed, after $n updates"
 ls ./*.tmp 2>/dev/null && fail "killed: leftovers"
 

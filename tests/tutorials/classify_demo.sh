@@ -1,19 +1,7 @@
 #!/bin/sh
 # classify: parts and naive Bayes recomputed from the files, the table of what was taken for what from the
 # CSV, leads without a character by guessing what is left; what it refuses.
-#
-#     sh classify_demo.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE, stderr into err
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # Three "languages" of their own syllables, a line a piece, of different lengths; numbers from a simple
 # generator, so that no line depends on the machine.
@@ -89,7 +77,7 @@ awk -F, 'NR > 1 { n++; net += $1 == $2; bag += $1 == $3; pairs += $1 == $4; t[$1
 { sed -n 's/^.*%   //p' out | tail -3; sed -n 's/^   [123] [a-z]* *\(.*\)$/\1/p' out | awk '{ print $1, $2, $3 }'; } >got
 cmp want got || { fail "shares or table"; cat out; }
 awk -F, 'NR > 1 { n++; net += $1 == $2 } END { exit !(net > .8 * n) }' held.csv || fail "it learns nothing: $(grep LSTM out)"
-awk 'length > 79 && !/^ *wrote/ { exit 1 }' out || fail "80 columns"
+narrow out
 
 # The words that it brings along: no bag of letters can tell them apart, all forms have the same letters.
 run words train --epochs 1 --hidden 8 --quiet --save none --csv words.csv
@@ -135,24 +123,18 @@ for k in 1 5 6 9; do
         fail "without character $k: $(sed -n $((k + 1))p all.csv); $(sed -n 2p part.csv)"
 done
 awk -F, 'NR > 1 && !($4 > 0) { exit 1 }' all.csv || fail "a character without gradient"
-grep -q 'color-scheme:dark' classify.svg || fail "the picture is not dark where that is wanted"
+dark classify.svg
 [ "$(grep -c "class='letter'" classify.svg)" = 9 ] || fail "letters in the picture"
-if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "the picture is not well-formed"; fi
-LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
+well_formed classify.svg
+ascii out || fail "a pipe gets more than ASCII"
 grep -q '@' out || fail "the largest of a piece"
-if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    export PROGRAM="$program"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none' /dev/null </dev/null >terminal
-    grep -q '[▁▂▃▄▅▆▇█]' terminal || fail "a terminal gets no blocks"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" guess --text "taker sul" --model net.st --svg none --ascii' /dev/null </dev/null >terminal
-    grep -q '[▁▂▃▄▅▆▇█]' terminal && fail "--ascii"
-fi
+draws '▁▂▃▄▅▆▇█' 'guess --text "taker sul" --model net.st --svg none'
 # A file: a piece per line, lines cut at blanks; a stray byte, a character of two bytes, markup.
 printf 'take ri\n\nna\303\257ve <b>&\nx\377y\nq\303w\n' >some.txt
 run out guess some.txt --model net.st --heat 9
 [ "$(grep -c ' %  ' out)" = 4 ] || fail "four pieces: $(cat out)"
 grep -q 'x?y' out && grep -q 'q?w' out || fail "a stray byte"
-if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "a picture of odd bytes"; fi
+well_formed classify.svg
 rm -f classify.svg
 run out guess some.txt --model net.st --heat 0
 grep -q 'take ri$' out || fail "pieces without heat are shown beside their class"
@@ -165,7 +147,7 @@ for heat in 0 1; do
     grep -q 'a?\[31mb?c?d???e???f????g?h.*$' out || fail "odd bytes, --heat $heat: $(cat -v out)"
     grep -q "$(printf '\360\237\216\265')" out || fail "a character of four bytes, --heat $heat"
 done
-if command -v xmllint >/dev/null; then xmllint --noout classify.svg || fail "a picture of odder bytes"; fi
+well_formed classify.svg
 # Commas and quotes in a table.
 awk 'BEGIN { for (i = 0; i < 20; i++) printf "say \"%d\", friend\n", i }' >quotes.txt
 awk 'BEGIN { for (i = 0; i < 20; i++) print "plain", i }' >plain.txt
@@ -175,18 +157,8 @@ grep -q '^2,[12],[12],[12],plain 19$' quoted.csv || fail "no quotes where none a
 
 # ---- What it refuses ----------------------------------------------------------------------------
 
-rm -f classify.svg classify.safetensors
-refuses() { # STATUS SENTENCE OPTIONS...
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] || fail "$*: status $got, not $status"
-    [ "$(cat err)" = "classify: $sentence" ] || { fail "$*"; cat err; }
-    [ ! -s out ] && [ ! -e classify.svg ] && [ ! -e classify.safetensors ] || fail "$*: printed or wrote before it refused"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+outputs='classify.svg classify.safetensors'
+rm -f $outputs
 usage 'say what to do: train or guess'
 usage '"learn" is neither train nor guess' learn
 usage 'one file is one class: train takes two or more, or none' train north.txt
@@ -220,14 +192,7 @@ refuses 1 'the text is empty' guess --text '  ' --model net.st
 refuses 1 'cannot write nowhere/x: No such file or directory' train --save nowhere/x
 mkdir -p folder
 refuses 1 'cannot write folder: it is a directory' guess --text a --svg folder
-"$program" guess --text a --model north.txt >out 2>err && fail "a text as a model"
-grep -q '^classify: "north.txt": is no safetensors file' err || fail "a text as a model: $(cat err)"
-if [ -w /dev/full ]; then
-    "$program" guess --text "$text" --model net.st --svg none >/dev/full 2>err && fail "a full disk behind stdout"
-    grep -q 'cannot write to standard output' err || fail "a full disk: $(cat err)"
-fi
-"$program" --help >out || fail "--help"
-for option in piece cell direction pool loss hidden embed dropout epochs batch rate clip seed save csv quiet text model heat svg; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
+breaks out '^classify: "north.txt": is no safetensors file' guess --text a --model north.txt
+full_stdout guess --text "$text" --model net.st --svg none
+tells_of piece cell direction pool loss hidden embed dropout epochs batch rate clip seed save csv quiet text model heat svg
 exit $failed

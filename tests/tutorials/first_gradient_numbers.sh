@@ -1,12 +1,6 @@
 #!/bin/sh
 # first_gradient: its numbers against the closed forms, worked out here; what it refuses.
-#
-#     sh first_gradient_numbers.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # X W T: what is printed, from the formulas, dh_T/dw by the recurrence forward in time:
 #     d_t = (1 - h_t^2) (h_(t-1) + w d_(t-1)),  d_0 = 0
@@ -27,14 +21,14 @@ expected() {
         printf "dh_%d/dw = %.6f\n", T, d
     }'
 }
-check() {
+same() {
     expected "$1" "$2" "$3" >expected
-    "$program" --x "$1" --w "$2" --steps "$3" >printed || fail "$*: status $?"
+    run printed --x "$1" --w "$2" --steps "$3"
     diff expected printed || fail "$*: other numbers"
 }
-check 0.5 1.5 3
-check -0.7 2 1
-check 0.3 0.9 50
+same 0.5 1.5 3
+same -0.7 2 1
+same 0.3 0.9 50
 expected 0.5 1.5 3 >expected
 "$program" | diff expected - || fail "without options"
 

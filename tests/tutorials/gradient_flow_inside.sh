@@ -4,26 +4,13 @@
 #     norms do at most         ln sigma_1(dh_T/dh_k) <= sum_(t>k) ln sigma_1(J_t)
 #     one unit of tanh         |J_t| = |U| (1 - h_t^2),  |dL/dh_k| = |dL/dh_T| |J_T ... J_(k+1)|,
 #                              and the exponent is the mean of ln |J_t|
-#
-#     sh gradient_flow_inside.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf inside && mkdir inside && cd inside || exit 1
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-check() { # what, then a command that must succeed
-    what=$1
-    shift
-    "$@" || fail "$what"
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # ---- Every cell --------------------------------------------------------------------------------
 
-"$program" --hidden 5 --steps 40 --updates 20 --jacobian --lyapunov --gates --report page.html >out 2>err ||
-    { cat err; exit 1; }
-check "80 columns" awk '!/^ *wrote / && length > 79 { print; exit 1 }' out
-check "ASCII" awk '/[^ -~]/ { exit 1 }' out
+run out --hidden 5 --steps 40 --updates 20 --jacobian --lyapunov --gates --report page.html
+narrow out
+check "ASCII" ascii out
 for word in 'Step Jacobians' 'The product dh_T/dh_k' 'Lyapunov exponents' 'Gates over the 40 years' 'half-life'; do
     check "the report has: $word" grep -q "$word" out
 done
@@ -81,13 +68,13 @@ check "singular values are those of the other file" awk -F, '
     END { if (n != 400) exit 1 }' gradient_flow_jacobian.csv page_lstm.csv
 check "40 losses reach 40 steps" test "$(grep -c '^reach,h,' page_rnn.csv)" = 820
 check "figures on the page that compares" test "$(grep -c '^<svg' gradient_flow.html)" = 7
-if command -v xmllint >/dev/null; then check "it is well-formed" xmllint --noout gradient_flow.html; fi
+well_formed gradient_flow.html
 
 # ---- One unit: everything by hand --------------------------------------------------------------
 
 awk 'BEGIN { print "v"; for (i = 0; i < 90; i++) print (i * i) % 17 }' >v.csv
-"$program" --data v.csv --cell rnn --hidden 1 --steps 89 --updates 20 --quiet --csv one.csv --html none \
-    --jacobian --lyapunov --gates --report own.html >one 2>err || { cat err; fail "one unit"; }
+run one --data v.csv --cell rnn --hidden 1 --steps 89 --updates 20 --quiet --csv one.csv --html none \
+    --jacobian --lyapunov --gates --report own.html
 check "--quiet is quiet" test ! -s err
 check "one cell, one page, with its own name" test -s own.html -a -s own.csv
 grep ',trained,' one_jacobian.csv >jacobian
@@ -115,25 +102,13 @@ check "the exponent is the mean of ln |J_t|" awk -F, '
     END { if (m != 69) exit 1 }' jacobian lyapunov
 
 # Neither an option alone nor without files does more than it should.
-"$program" --cell gru --steps 2 --updates 2 --quiet --csv none --html none --jacobian --lyapunov --gates >none 2>err ||
-    fail "no files"
+run none --cell gru --steps 2 --updates 2 --quiet --csv none --html none --jacobian --lyapunov --gates
 check "no files" test "$(grep -c wrote none)" = 0
-"$program" --cell gru --steps 5 --updates 2 --quiet --csv few.csv --html none --gates >few 2>err
+run few --cell gru --steps 5 --updates 2 --quiet --csv few.csv --html none --gates
 check "gates alone" test "$(ls few*)" = "$(printf 'few\nfew.csv\nfew_gates.csv')"
 
 # ---- Refusals ----------------------------------------------------------------------------------
 
-# refuses STATUS SENTENCE OPTIONS...
-refuses() {
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] && [ "$(cat err)" = "gradient_flow: $sentence" ] && [ ! -s out ] ||
-        fail "$*: status $got: $(cat err)"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
 usage '--jacobian takes networks of width 128 at most, not --hidden 129' --jacobian --hidden 129
 usage '--lyapunov takes networks of width 128 at most, not --hidden 200' --lyapunov --hidden 200
 usage '--report takes networks of width 128 at most, not --hidden 200' --report x.html --hidden 200
@@ -149,14 +124,8 @@ refuses 1 'cannot write x_jacobian.csv: it is a directory' --csv x.csv --html no
 check "nothing was left behind" test "$(ls -d x*)" = x_jacobian.csv
 if [ -w /dev/full ]; then
     ln -s /dev/full full_gates.csv
-    "$program" --cell rnn --updates 1 --quiet --csv full.csv --html none --gates >out 2>err
-    status=$?
-    [ $status = 1 ] && grep -q 'cannot write all of full_gates.csv' err ||
-        fail "a full disk behind --gates: status $status: $(cat err)"
+    breaks out 'cannot write all of full_gates.csv' --cell rnn --updates 1 --quiet --csv full.csv --html none --gates
 fi
-"$program" --help >out
-for option in report jacobian lyapunov gates; do
-    check "--help tells of --$option" grep -q -- "^  --$option " out
-done
+tells_of report jacobian lyapunov gates
 
 exit $failed

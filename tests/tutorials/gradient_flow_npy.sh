@@ -1,23 +1,13 @@
 #!/bin/sh
 # gradient_flow --npy: NumPy reads every array, and finds in it the numbers of the report's CSV.
-#
-#     sh gradient_flow_npy.sh PROGRAM SCRATCH-DIR
+. "$(dirname "$0")/../support/tutorial.sh"
+
 for python in python3 /usr/bin/python3 none; do
     "$python" -c 'import numpy' 2>/dev/null && break
 done
-if [ "$python" = none ]; then
-    echo "skipped: no python3 with numpy"
-    exit 77
-fi
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
+[ "$python" != none ] || skip "no python3 with numpy"
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-
-"$program" --hidden 5 --steps 30 --updates 20 --report page.html --npy --csv none --html none --quiet >out 2>err ||
-    { cat err; exit 1; }
+run out --hidden 5 --steps 30 --updates 20 --report page.html --npy --csv none --html none --quiet
 [ "$(ls ./*.npy | wc -l)" = 24 ] && [ "$(grep -c 'wrote .*npy$' out)" = 24 ] || fail "files: $(ls)"
 "$python" - <<'END' || fail "what NumPy reads"
 import csv
@@ -53,8 +43,5 @@ for cell, states in ("rnn", 1), ("gru", 1), ("lstm", 2):
 sys.exit(bad > 0)
 END
 
-"$program" --npy --cell rnn --csv none --html none >out 2>err
-status=$?
-[ $status = 2 ] && [ "$(cat err)" = 'gradient_flow: --npy writes the arrays of --report FILE.html; ask for it (see --help)' ] ||
-    fail "--npy alone: status $status: $(cat err)"
+usage '--npy writes the arrays of --report FILE.html; ask for it' --npy --cell rnn --csv none --html none
 exit $failed

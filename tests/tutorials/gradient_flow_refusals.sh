@@ -1,33 +1,7 @@
 #!/bin/sh
 # What the main job refuses: the sentence, the exit status, and that nothing was written.
-#
-#     sh gradient_flow_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf refusals && mkdir refusals && cd refusals || exit 1
-
-failed=0
-# refuses STATUS SENTENCE OPTIONS...: exactly this one line on stderr, nothing on stdout, no file
-refuses() {
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    text=$(cat err)
-    [ $got = "$status" ] || { echo "FAILED: $*: status $got, not $status"; failed=1; }
-    [ "$text" = "gradient_flow: $sentence" ] || {
-        echo "FAILED: $*"
-        echo "   said: $text"
-        echo "   not:  gradient_flow: $sentence"
-        failed=1
-    }
-    for file in gradient_flow.csv gradient_flow.html new.csv; do
-        [ ! -e $file ] || { echo "FAILED: $*: wrote $file"; failed=1; rm $file; }
-    done
-    [ ! -s out ] || { echo "FAILED: $*: printed before it refused"; failed=1; }
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs='gradient_flow.csv gradient_flow.html new.csv'
 
 usage 'there is no option --hiden' --hiden 16
 usage 'there is no option -h' -h
@@ -105,27 +79,16 @@ refuses 1 'cannot write nowhere/new.csv: No such file or directory' --csv nowher
 refuses 1 'cannot write folder: it is a directory' --html folder
 column 150 'i % 7' >series.csv
 refuses 1 'cannot write series.csv: it is the file with the data' --data series.csv --csv series.csv
-[ "$(wc -l <series.csv)" = 151 ] || { echo "FAILED: the data was overwritten"; failed=1; }
+[ "$(wc -l <series.csv)" = 151 ] || fail "the data was overwritten"
 
 # What exists already is left as it is when the other output is refused.
 echo kept >old.csv
 refuses 1 'cannot write folder: it is a directory' --csv old.csv --html folder
-[ "$(cat old.csv)" = kept ] || { echo "FAILED: an old output was touched"; failed=1; }
+[ "$(cat old.csv)" = kept ] || fail "an old output was touched"
 
-if [ -w /dev/full ]; then
-    "$program" --cell rnn --updates 1 --quiet --csv none --html none >/dev/full 2>err
-    status=$?
-    [ $status = 1 ] && grep -q 'cannot write to standard output' err ||
-        { echo "FAILED: a full disk behind stdout: status $status"; cat err; failed=1; }
-    "$program" --cell rnn --updates 1 --quiet --csv /dev/full --html none >/dev/null 2>err
-    status=$?
-    [ $status = 1 ] && grep -q 'cannot write all of /dev/full' err ||
-        { echo "FAILED: a full disk behind --csv: status $status"; cat err; failed=1; }
-fi
+full_stdout --cell rnn --updates 1 --quiet --csv none --html none
+full_file --cell rnn --updates 1 --quiet --csv /dev/full --html none
 
-"$program" --help >out 2>err || { echo "FAILED: --help"; failed=1; }
-for option in data column cell hidden steps updates seed seeds csv html quiet help; do
-    grep -q -- "^  --$option " out || { echo "FAILED: --help is silent on --$option"; failed=1; }
-done
+tells_of data column cell hidden steps updates seed seeds csv html quiet help
 
 exit $failed

@@ -1,20 +1,8 @@
 #!/bin/sh
 # import_weights: a state dict of torch.nn.LSTM (golden/layouts.py) told, written in every layout that can
 # hold it, and brought back to the byte; one number of it followed by hand.
-#
-#     sh import_weights_demo.sh PROGRAM SCRATCH-DIR
-program=$1
-given=$(cd "$(dirname "$0")/../golden" && pwd)/layouts_lstm.safetensors
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf demo && mkdir demo && cd demo || exit 1
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
+given=$tests/golden/layouts_lstm.safetensors
 
 run told "$given"
 head -1 told | grep -qx 'pytorch: lstm, 2 layers, both directions, 3 inputs, 2 units' || fail "the network: $(head -1 told)"

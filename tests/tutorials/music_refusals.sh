@@ -1,25 +1,9 @@
 #!/bin/sh
 # What music refuses: broken note lists with line and column, command lines, files; and that nothing is
 # printed or written before.
-#
-#     sh music_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs='music.svg music.mid music.safetensors'
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-refuses() { # STATUS SENTENCE OPTIONS...
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] || fail "$*: status $got, not $status"
-    [ "$(cat err)" = "music: $sentence" ] || { fail "$*"; cat err; }
-    [ ! -s out ] && [ ! -e music.svg ] && [ ! -e music.mid ] && [ ! -e music.safetensors ] || fail "$*: printed or wrote before it refused"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
 broken() { # SENTENCE TEXT: of the file b.json
     printf "$2" >b.json
     refuses 1 "b.json$1" train --data b.json
@@ -79,18 +63,10 @@ refuses 1 'cannot write folder: it is a directory' sample --midi folder
 refuses 1 'cannot write folder: it is a directory' chorales --out folder
 
 printf '{"train":[[[60],[60]]],%s}' "$ok" >tiny.json
-"$program" train --data tiny.json --epochs 1 --hidden 2 --quiet --save net.st >out 2>err || fail "a tiny file: $(cat err)"
+run out train --data tiny.json --epochs 1 --hidden 2 --quiet --save net.st
 refuses 1 'there is no song 2 in test, which has 1' sample --model net.st --data tiny.json --song 2
-"$program" sample --model tiny.json >out 2>err && fail "note lists as a model"
-grep -q '^music: "tiny.json": ' err || fail "note lists as a model: $(cat err)"
-"$program" sample --model no.st >out 2>err && fail "no model"
-grep -q 'no.st.*No such file' err || fail "no model: $(cat err)"
-if [ -w /dev/full ]; then
-    "$program" sample --model net.st --data tiny.json --midi /dev/full --svg none >out 2>err && fail "a full disk"
-    grep -q 'cannot write all of /dev/full' err || fail "a full disk: $(cat err)"
-fi
-"$program" --help >out || fail "--help"
-for option in data cell hidden dropout epochs batch rate clip seed save csv quiet model song prime length temperature speed svg midi out train valid test; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
+breaks out '^music: "tiny.json": ' sample --model tiny.json
+breaks out 'no.st.*No such file' sample --model no.st
+full_file sample --model net.st --data tiny.json --midi /dev/full --svg none
+tells_of data cell hidden dropout epochs batch rate clip seed save csv quiet model song prime length temperature speed svg midi out train valid test
 exit $failed

@@ -1,26 +1,14 @@
 #!/bin/sh
 # papers: the sequences of every task against what the papers say of them, by programs that share nothing
 # with it.
-#
-#     sh papers_data.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-data() { # FILE ARGUMENTS...
-    file=$1
-    shift
-    "$program" data "$@" >"$file" 2>err || { fail "data $*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # ---- Adding: sequence, step, value, mark, target -------------------------------------------------
 
 # Two marks, one of them among the first ten, the other before T/2; -1 at the ends; the target, at the end
 # alone, is the sum of what is marked. Lengths run from 100 to 110, values from -1 to 1 with mean 0 and
 # mean square 1/3 (six deviations of 105000 of them: 0.011 and 0.006).
-data adding adding100 --count 1000
+run adding data adding100 --count 1000
 awk 'function end() {
         if (n < 100 || n > 110 || marks != 2 || first > 9 || last >= 49) bad = 1
         if (target == "-" || sum - target > 2e-6 || target - sum > 2e-6) bad = 1
@@ -42,7 +30,7 @@ awk 'function end() {
 # ---- Temporal order: sequence, step, symbol, class -----------------------------------------------
 
 # Classes Q R S U are XX XY YX YY; each is as likely as the others (2000: six deviations are 116).
-data order order100 --count 2000
+run order data order100 --count 2000
 awk 'function end() {
         if (n < 100 || n > 110 || length(symbols) != 2 || $0 == "") bad = 1
         if (p < 10 || p > 20 || q < 50 || q > 60) bad = 1
@@ -64,7 +52,7 @@ awk 'function end() {
 
 # Strings by a regular expression (the last symbol, E, is only asked for), and the next one is always
 # among those that may follow.
-data reber reber --count 3000
+run reber data reber --count 3000
 round='(XT*VP)*(S|XT*VV)'
 inner="B(TS*X$round|PT*V(V|P$round))E"
 awk '$2 == 0 && NR > 1 { print s "E" } $2 == 0 { s = "" } { s = s $3 } END { print s "E" }' reber >strings
@@ -78,7 +66,7 @@ awk '$2 > 0 && index(may, $3) == 0 { exit 1 }
 # ---- Long lags without noise ----------------------------------------------------------------------
 
 # 1 or 0, then 2 .. 99, each naming the next; the last one names the first again.
-data lag lag100 --count 40
+run lag data lag100 --count 40
 awk '$2 == 0 { first = $3; n = 0; count[first]++ }
     $2 != n++ || n > 100 { bad = 1 }
     $2 > 0 && $3 != $2 + 1 { bad = 1 }
@@ -91,13 +79,13 @@ awk 'BEGIN { for (i = 0; i < 25; i++) { k = i % 10 + 1
         print i, 0, "S", "a"
         for (t = 1; t <= k; t++) print i, t, "a", "ab"
         for (t = 1; t <= k; t++) print i, k + t, "b", t < k ? "b" : "T" } }' >want
-data counting anbn --count 25
+run counting data anbn --count 25
 cmp counting want || fail "a^n b^n"
 
 # ---- Copying ----------------------------------------------------------------------------------------
 
 # Ten symbols, 99 blanks, the mark, ten blanks; the answer is blank until the ten come again.
-data copy copy --count 500
+run copy data copy --count 500
 awk '$2 == 0 { n = 0; word = "" }
     $2 != n++ { bad = 1 }
     $2 < 10 { word = word $3; seen[$3]++; if ($3 !~ /^[0-7]$/) bad = 1 }
@@ -105,15 +93,15 @@ awk '$2 == 0 { n = 0; word = "" }
     $4 != ($2 < 110 ? "-" : substr(word, $2 - 109, 1)) { bad = 1 }
     END { for (k in seen) { kinds++; if (seen[k] < 480 || seen[k] > 770) bad = 1 }
         exit bad || kinds != 8 || NR != 500 * 120 }' copy || fail "copying"
-data chrono copy_chrono --count 500
+run chrono data copy_chrono --count 500
 cmp copy chrono || fail "the copy rows have different data"
 
 # ---- Seeds --------------------------------------------------------------------------------------------
 
-data again order100 --count 2000
+run again data order100 --count 2000
 cmp order again || fail "the same seed gives others"
-data few order100 --count 20
+run few data order100 --count 20
 head -n "$(wc -l <few)" order | cmp - few || fail "sequences depend on how many are made"
-data other order100 --count 2000 --seed 2
+run other data order100 --count 2000 --seed 2
 cmp -s order other && fail "another seed gives the same"
 exit $failed

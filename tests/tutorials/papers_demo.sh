@@ -1,23 +1,9 @@
 #!/bin/sh
 # papers: rows run small against what can be told beforehand; influence balancing against its recurrence;
 # what the program refuses.
-#
-#     sh papers_demo.sh PROGRAM SCRATCH-DIR
-if [ -n "$SQ_SANITIZED" ]; then
-    echo "skipped: under sanitizers it trains for minutes"
-    exit 77
-fi
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
+. "$(dirname "$0")/../support/tutorial.sh"
+skip_sanitized
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE, stderr into err
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
 field() { # FILE ROW COLUMN: of the first training of a row
     awk -F, -v row="$2" -v name="$3" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i }
         $1 == row { print $c; exit }' "$1"
@@ -62,11 +48,10 @@ within "copying, 200 updates" "$(field papers.csv copy_chrono loss)" .5 1.6
 [ "$(grep -c '^  paper ' quick)" = 5 ] || fail "a row without its paper"
 [ "$(grep -c "class='dot'" papers.svg)" = 4 ] || fail "dots"
 [ "$(grep -c "class='not'" papers.svg)" = 1 ] || fail "empty dots"
-grep -q 'prefers-color-scheme:dark' papers.svg || fail "the picture is not dark where that is wanted"
-awk 'length > 79 && !/^ *wrote/ { bad = 1 } END { exit bad }' quick none || fail "80 columns"
-if command -v xmllint >/dev/null; then
-    xmllint --noout papers.svg || fail "the picture is not well-formed"
-fi
+dark papers.svg
+narrow quick
+narrow none
+well_formed papers.svg
 
 # --whole changes nothing about when a row is solved, and goes on from there to a smaller loss.
 run whole run order50 --quick --whole --quiet --svg none --csv whole.csv
@@ -100,7 +85,7 @@ paste -d' ' want got | awk 'function abs(x) { return x < 0 ? -x : x }
     $1 != $3 || abs($2 - $4) > 1e-7 * abs($2) { bad = 1 } END { exit bad || NR != 6 }' ||
     { fail "influence balancing"; paste want got; }
 run balance run balance --quiet --svg none --csv balance.csv
-awk 'length > 79 && !/^ *wrote/ { bad = 1 } END { exit bad }' balance || fail "80 columns of balance"
+narrow balance
 [ "$(grep -c arrives balance)" = 2 ] || fail "$(grep -c arrives balance) windows arrive"
 grep -q '^  window 100 .*arrives' balance || fail "the longest window does not arrive"
 
@@ -115,18 +100,8 @@ grep -q '^reber .* 0 of 1  *-  *8440  *[0-9]' sizes || fail "no published number
 grep -A1 '^  paper    of another size:$' sizes | grep -q '20 of 20' || fail "the paper's line"
 run plain run lag50 --cell rnn --quick --updates 1 --quiet --svg none --csv none
 grep -q 'gates' plain && fail "a plain network is said to have gates"
-rm -f papers.csv papers.svg
-refuses() { # STATUS SENTENCE OPTIONS...
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] || fail "$*: status $got, not $status"
-    [ "$(cat err)" = "papers: $sentence" ] || { fail "$*"; cat err; }
-    [ ! -s out ] && [ ! -e papers.csv ] && [ ! -e papers.svg ] || fail "$*: printed or wrote before it refused"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+outputs='papers.csv papers.svg'
+rm -f $outputs
 usage 'say what to do: list, run or data'
 usage '"learn" is none of list, run and data' learn
 usage 'list takes nothing more' list all
@@ -147,14 +122,8 @@ usage '--quick takes no value' run reber --quick=1
 usage '"reber" is not an option' run lag50 --quick reber
 usage 'two outputs go to the same file, x' run reber --csv x --svg x
 refuses 1 'cannot write nowhere/x: No such file or directory' run reber --csv nowhere/x
-if [ -w /dev/full ]; then
-    "$program" list >/dev/full 2>err && fail "a full disk behind stdout"
-    grep -q 'cannot write to standard output' err || fail "a full disk: $(cat err)"
-fi
+full_stdout list
 run rows list
 [ "$(wc -l <rows)" = 11 ] || fail "$(wc -l <rows) rows"
-run out --help
-for option in quick whole seeds seed updates size cell hidden batch rate chrono threads csv svg count quiet help; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
+tells_of quick whole seeds seed updates size cell hidden batch rate chrono threads csv svg count quiet help
 exit $failed

@@ -1,23 +1,7 @@
 #!/bin/sh
 # pointer_sort: its scores counted anew with sort(1), new numbers sorted, a save and its load.
-#
-#     sh pointer_sort_demo.sh PROGRAM SCRATCH-DIR
-if [ -n "$SQ_SANITIZED" ]; then
-    echo "skipped: under sanitizers it trains for minutes"
-    exit 77
-fi
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...
-    file=$1
-    shift
-    "$program" "$@" --quiet >"$file" 2>err || { fail "$*: status $?"; cat err; }
-    [ ! -s err ] || { fail "$*: stderr"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
+skip_sanitized
 small='--hidden 32 --updates 200 --rate 0.01 --shortest 2 --longest 5 --test 200'
 
 # The true order by sort(1): of the lines "sequence number place" the places in the order of numbers.
@@ -35,7 +19,7 @@ count() { # CSV
 }
 table() { awk '/^ +[0-9]+ +[0-9]+ +[0-9.]+% / { print $1, $2, $3, $4, $5 }' "$1"; }
 
-run out $small --save net.st --csv net.csv --svg net.svg
+run_silent out $small --save net.st --csv net.csv --svg net.svg --quiet
 count net.csv >counted
 table out | cmp - counted || { fail "the table"; table out; cat counted; }
 [ "$(cut -d' ' -f1 counted | tr '\n' ' ')" = '2 3 4 5 8 10 ' ] || fail "lengths: $(cut -d' ' -f1 counted)"
@@ -43,44 +27,36 @@ table out | cmp - counted || { fail "the table"; table out; cat counted; }
 awk '$1 <= 5 && $3 + 0 < 85 || $1 > 5 && $4 + 0 < 70 || $5 != "100.00%" { print; exit 1 }' counted || fail "it has not learned"
 
 # Masked, it cannot point twice; free, it does, and is worse for it.
-run free $small --chosen free --csv free.csv --svg none
+run_silent free $small --chosen free --csv free.csv --svg none --quiet
 count free.csv >counted_free
 table free | cmp - counted_free || fail "the table, free"
 awk '$1 == 10 { exit !($5 + 0 < 50) }' counted_free || fail "free: $(tail -1 counted_free)"
 
 # Numbers far apart, in the order of sort(1), also more of them than were trained.
 for numbers in '0.9 0.1' '0.35 0.8 0.05 0.6' '0.5,0.2,0.95,0.05,0.75'; do
-    run one --load net.st --input "$numbers" --svg none
+    run_silent one --load net.st --input "$numbers" --svg none --quiet
     want=$(echo "$numbers" | tr ', ' '\n\n' | sort -g | tr '\n' ' ')
     [ "$(sed -n 's/^sorted: \(.*\)  right$/\1/p' one)" = "$want" ] || fail "$numbers: $(head -1 one)"
 done
-run single --load net.st --input 0.5 --svg none
+run_silent single --load net.st --input 0.5 --svg none --quiet
 grep -q '^sorted: 0.5   right$' single || fail "one number"
 
 # The map in the terminal.
-LC_ALL=C grep -q '[^ -~]' single && fail "a pipe gets more than ASCII"
+ascii single || fail "a pipe gets more than ASCII"
 grep -q '^  0.50  @@*$' single || fail "the map of one number: $(cat single)"
-if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    export PROGRAM="$program"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input 0.5 --svg none' /dev/null </dev/null >terminal
-    grep -q '[░▒▓█]' terminal || fail "a terminal gets no blocks"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input 0.5 --svg none --ascii' /dev/null </dev/null >terminal
-    grep -q '[░▒▓█]' terminal && fail "--ascii"
-fi
+draws '░▒▓█' '--load net.st --input 0.5 --svg none'
 
 # The picture: probabilities of a step add up to one.
-if command -v xmllint >/dev/null; then
-    xmllint --noout net.svg || fail "the picture is not well-formed"
-fi
+well_formed net.svg
 sed -n "s/.*<title>\(.*\)<\/title><\/rect>/\1/p" net.svg |
     awk '{ sum += $1 } END { exit !(NR == 25 && sum > 4.95 && sum < 5.05) }' || fail "probabilities"
 awk '!/wrote/ && length > 100 { exit 1 }' out || fail "wide lines"
 
 # What was kept points the same; threads change no bit.
-run again --load net.st --shortest 2 --longest 5 --test 200 --csv again.csv --svg none
+run_silent again --load net.st --shortest 2 --longest 5 --test 200 --csv again.csv --svg none --quiet
 cmp net.csv again.csv || fail "a loaded network points elsewhere"
-run longer --load net.st --shortest 5 --longest 7 --test 20 --csv none --svg none
+run_silent longer --load net.st --shortest 5 --longest 7 --test 20 --csv none --svg none --quiet
 [ "$(awk '/never trained/ { print $1 }' longer | tr '\n' ' ')" = '6 7 11 14 ' ] || fail "what the saved one was trained on"
-run threads $small --threads 2 --save threads.st --svg none
+run_silent threads $small --threads 2 --save threads.st --svg none --quiet
 cmp net.st threads.st || fail "--threads"
 exit $failed

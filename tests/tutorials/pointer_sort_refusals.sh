@@ -1,25 +1,7 @@
 #!/bin/sh
 # What pointer_sort refuses: the sentence, the exit status, and nothing printed or written before.
-#
-#     sh pointer_sort_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-refuses() { # STATUS SENTENCE ARGUMENTS...
-    status=$1 sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] && [ "$(cat err)" = "pointer_sort: $sentence" ] && [ ! -s out ] || {
-        fail "$*: status $got"
-        cat err
-    }
-    [ ! -e pointer_sort.svg ] || fail "$*: wrote a picture"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs=pointer_sort.svg
 
 usage '"sort" is not an option' sort
 usage 'there is no option --length' --length 3
@@ -45,7 +27,7 @@ mkdir folder
 refuses 1 'cannot write folder: it is a directory' --save folder
 
 small='--hidden 5 --updates 2 --batch 3 --longest 5 --test 2 --quiet --svg none'
-"$program" $small --save net.st >out 2>err || { fail "$small"; cat err; }
+run out $small --save net.st
 refuses 1 'net.st was trained with --hidden 5: it cannot serve --hidden 6' --load net.st --hidden 6
 refuses 1 'net.st was trained with --chosen masked: it cannot serve --chosen free' --load net.st --chosen free
 sed 's/"hidden":"5"/"hidden":"0"/' net.st >none.st
@@ -56,17 +38,8 @@ refuses 1 'how.st is damaged: it says --chosen "maskes"' --load how.st
 refuses 1 'other.st was not written by pointer_sort' --load other.st
 head -c 300 net.st >cut.st
 sed 's/"hidden":"5"/"hidden":"6"/' net.st >wider.st
-for file in wider.st cut.st missing.st folder; do
-    "$program" --load $file >out 2>err
-    [ $? = 1 ] && [ "$(wc -l <err)" = 1 ] && grep -q "^pointer_sort: .*$file" err && [ ! -s out ] || { fail $file; cat err; }
-done
-if [ -w /dev/full ]; then
-    "$program" $small >/dev/full 2>err && fail "a full disk behind stdout"
-    grep -q 'cannot write to standard output' err || fail "a full disk: $(cat err)"
-fi
-"$program" --help >out || fail "--help"
-for option in input chosen shortest longest hidden updates batch rate test seed threads save load csv svg quiet help; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
-awk 'length > 79 { print; exit 1 }' out || fail "80 columns"
+for file in wider.st cut.st missing.st folder; do unreadable $file --load $file; done
+full_stdout $small
+tells_of input chosen shortest longest hidden updates batch rate test seed threads save load csv svg quiet help
+narrow out
 exit $failed

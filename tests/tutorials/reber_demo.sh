@@ -1,19 +1,7 @@
 #!/bin/sh
 # reber: the grammar against a regular expression and numbers told by hand; the training run small; what
 # it refuses.
-#
-#     sh reber_demo.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE, stderr into err
-    file=$1
-    shift
-    "$program" "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # ---- The grammar --------------------------------------------------------------------------------
 
@@ -64,10 +52,8 @@ END
 awk '{ for (i = 1; i <= NF && $i != "->"; i++); a = $(i + 1); b = $(i + 2); print NR, (a < b || b == "" ? a " " b : b " " a) }' next >got
 awk '{ for (i = 1; i <= NF && $i != "->"; i++); a = $(i + 1); b = $(i + 2); print NR, (a < b || b == "" ? a " " b : b " " a) }' want >told
 cmp got told || fail "what may follow"
-"$program" next BTBTSXXVVEP >out 2>err && fail "an illegal string is read"
-[ "$(cat err)" = 'reber: P may not stand there' ] || fail "an illegal string: $(cat err)"
-"$program" next BQ >out 2>err && fail "a letter that is none"
-[ "$(cat err)" = 'reber: there is no symbol "Q" in the grammar' ] || fail "a letter: $(cat err)"
+complains 1 'P may not stand there' next BTBTSXXVVEP
+complains 1 'there is no symbol "Q" in the grammar' next BQ
 
 # ---- The training -------------------------------------------------------------------------------
 
@@ -89,11 +75,9 @@ awk -F, 'NR == 1 { bad = $0 != "cell,seed,symbols,norm_c" }
         exit bad || !(last["LSTM"] == 5000 && old > 8 && old < 12 && new < 5) }' reber.csv || fail "the memories"
 [ "$(wc -l <reber.csv)" = 25 ] || fail "$(wc -l <reber.csv) rows"
 [ "$(grep -c "<path class='curve s[17]' d='M[0-9.]* [0-9.]*L" reber.svg)" = 2 ] || fail "two curves"
-grep -q 'prefers-color-scheme:dark' reber.svg || fail "the picture is not dark where that is wanted"
-awk 'length > 79 && !/^ *wrote/ { exit 1 }' trained || fail "80 columns"
-if command -v xmllint >/dev/null; then
-    xmllint --noout reber.svg || fail "the picture is not well-formed"
-fi
+dark reber.svg
+narrow trained
+well_formed reber.svg
 small="train --updates 200 --test 300 --quiet --svg none --seeds 2"
 run out $small --csv one.csv
 run out $small --csv two.csv
@@ -106,18 +90,8 @@ grep -q '100 updates by Adam, one after every 20 symbols;$' out || fail "--adam"
 
 # ---- What it refuses ----------------------------------------------------------------------------
 
-rm -f reber.csv reber.svg
-refuses() { # STATUS SENTENCE OPTIONS...
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] || fail "$*: status $got, not $status"
-    [ "$(cat err)" = "reber: $sentence" ] || { fail "$*"; cat err; }
-    [ ! -s out ] && [ ! -e reber.csv ] && [ ! -e reber.svg ] || fail "$*: printed or wrote before it refused"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+outputs='reber.csv reber.svg'
+rm -f $outputs
 usage 'say what to do: train, strings or next'
 usage '"learn" is none of train, strings and next' learn
 usage 'next takes a string, BTB say' next
@@ -133,12 +107,6 @@ usage 'two outputs go to the same file, x' train --csv x --svg x
 refuses 1 'cannot write nowhere/x: No such file or directory' train --csv nowhere/x
 mkdir folder
 refuses 1 'cannot write folder: it is a directory' train --svg folder
-if [ -w /dev/full ]; then
-    "$program" strings >/dev/full 2>err && fail "a full disk behind stdout"
-    grep -q 'cannot write to standard output' err || fail "a full disk: $(cat err)"
-fi
-"$program" --help >out || fail "--help"
-for option in full adam seeds seed updates hidden batch k1 k2 rate clip test streams csv svg quiet help count; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
+full_stdout strings
+tells_of full adam seeds seed updates hidden batch k1 k2 rate clip test streams csv svg quiet help count
 exit $failed

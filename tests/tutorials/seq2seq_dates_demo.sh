@@ -1,27 +1,11 @@
 #!/bin/sh
 # seq2seq_dates: what it learns from and is tested on against the system's own date, the split, the
 # scores against the list of what was written, the map, a save and its load.
-#
-#     sh seq2seq_dates_demo.sh PROGRAM SCRATCH-DIR
-if [ -n "$SQ_SANITIZED" ]; then
-    echo "skipped: under sanitizers it trains for minutes"
-    exit 77
-fi
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...
-    file=$1
-    shift
-    "$program" "$@" --quiet >"$file" 2>err || { fail "$*: status $?"; cat err; }
-    [ ! -s err ] || { fail "$*: stderr"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
+skip_sanitized
 
 # A small network learns in a second or two what it is to learn, on days that it has never seen.
-run out --hidden 32 --updates 240 --rate 0.01 --test 700 --save net.st --csv net.csv --svg net.svg
+run_silent out --hidden 32 --updates 240 --rate 0.01 --test 700 --save net.st --csv net.csv --svg net.svg --quiet
 [ "$(wc -l <net.csv)" = 701 ] || fail "the list has $(wc -l <net.csv) lines"
 awk '$1 == "all" { found = 1; exit !($2 == 700 && $3 + 0 >= 99 && $4 + 0 >= 99) } END { exit !found }' out ||
     fail "the bar: $(grep '^  all' out)"
@@ -32,7 +16,7 @@ sed 1d net.csv | awk -F'",|,' '{ n++ } { k = NF; greedy += $(k - 1) == $(k - 2);
 grep '^  all' out | cmp -s - counted || fail "the table: $(grep '^  all' out), counted: $(cat counted)"
 
 # Every text means the day beside it, says the system's date, in test and training.
-"$program" --examples 4000 >examples || fail "--examples"
+run examples --examples 4000
 sed -n 's/^"\(.*\)",\([0-9-]*\),.*/\1|\2/p' net.csv >pairs
 sed 's/  *\([0-9-]*\)$/|\1/' examples >>pairs
 [ "$(wc -l <pairs)" = 4700 ] || fail "pairs: $(wc -l <pairs)"
@@ -55,36 +39,28 @@ sed -n 's/^".*",\([0-9-]*\),.*/\1/p' net.csv | sort >tested
 
 # The map: a row for every character, shares of attention that add up to one; a picture.
 [ "$(sed -n '/^     /,$p' out | grep -c '[.+#@]')" -ge 9 ] || fail "the map"
-LC_ALL=C grep -q '[^ -~]' out && fail "a pipe gets more than ASCII"
-if SHELL=/bin/sh script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-    export PROGRAM="$program"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input "3 march 2021" --svg none --csv none' /dev/null </dev/null >terminal
-    grep -q '[░▒▓█]' terminal || fail "a terminal gets no blocks"
-    LC_ALL=C.UTF-8 SHELL=/bin/sh script -qec '"$PROGRAM" --load net.st --input "3 march 2021" --svg none --csv none --ascii' /dev/null </dev/null >terminal
-    grep -q '[░▒▓█]' terminal && fail "--ascii"
-fi
+ascii out || fail "a pipe gets more than ASCII"
+draws '░▒▓█' '--load net.st --input "3 march 2021" --svg none --csv none'
 grep -q '^  [0-9-]* *p = 0\.[0-9]*$' out || fail "the beams"
 awk '!/wrote/ && length > 100 { exit 1 }' out || fail "wide lines"
-if command -v xmllint >/dev/null; then
-    xmllint --noout net.svg || fail "the picture is not well-formed"
-fi
+well_formed net.svg
 sed -n "s/.*<title>\(.*\)<\/title><\/rect>/\1/p" net.svg |
     awk '{ sum += $1 } END { exit !(NR == 120 && sum > 9.95 && sum < 10.05) }' || fail "attention does not add up"
 
 # What was kept writes the same, without learning; capitals do not matter; threads change no bit.
-run again --load net.st --test 700 --csv again.csv --svg none
+run_silent again --load net.st --test 700 --csv again.csv --svg none --quiet
 cmp net.csv again.csv || fail "a loaded network writes something else"
-run one --load net.st --input 'MARCH 3, 2021' --svg one.svg
+run_silent one --load net.st --input 'MARCH 3, 2021' --svg one.svg --quiet
 grep -q '^  2021-03-03   p = 0\.[0-9]*$' one || fail "one: $(cat one)"
 grep -q learned one && fail "--load learns"
 for n in 1 3; do
-    run threads --hidden 24 --updates 12 --test 50 --threads $n --svg none --csv $n.csv --save $n.st
+    run_silent threads --hidden 24 --updates 12 --test 50 --threads $n --svg none --csv $n.csv --save $n.st --quiet
 done
 cmp 1.st 3.st && cmp 1.csv 3.csv || fail "--threads"
 
 # Every kind of attention, and scheduled sampling, run and get better.
 for kind in 'dot' 'scaled' 'additive --sampling 0.5'; do
-    run kind --hidden 24 --updates 120 --rate 0.02 --test 70 --svg none --attention $kind
+    run_silent kind --hidden 24 --updates 120 --rate 0.02 --test 70 --svg none --attention $kind --quiet
     awk '$1 == "all" { exit !($4 + 0 > 30) }' kind || fail "$kind: $(grep '^  all' kind)"
 done
 exit $failed

@@ -1,25 +1,7 @@
 #!/bin/sh
 # What seq2seq_dates refuses: the sentence, the exit status, and nothing printed or written before.
-#
-#     sh seq2seq_dates_refusals.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-refuses() { # STATUS SENTENCE ARGUMENTS...
-    status=$1 sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] && [ "$(cat err)" = "seq2seq_dates: $sentence" ] && [ ! -s out ] || {
-        fail "$*: status $got"
-        cat err
-    }
-    [ ! -e seq2seq_dates.svg ] || fail "$*: wrote a picture"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+. "$(dirname "$0")/../support/tutorial.sh"
+outputs=seq2seq_dates.svg
 
 usage '"learn" is not an option' learn
 usage 'there is no option --hiden' --hiden 3
@@ -49,10 +31,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 small='--hidden 5 --updates 2 --batch 3 --test 2 --quiet --svg none'
-"$program" $small --save net.st >out 2>err || { fail "$small"; cat err; }
+run out $small --save net.st
 refuses 1 'net.st was trained with --hidden 5: it cannot serve --hidden 6' --load net.st --hidden 6
 refuses 1 'net.st was trained with --attention additive: it cannot serve --attention dot' --load net.st --attention dot
-"$program" --load net.st --hidden 5 --attention additive --test 2 --quiet --svg none >out 2>err || fail "its own settings"
+run out --load net.st --hidden 5 --attention additive --test 2 --quiet --svg none
 sed 's/"hidden":"5"/"hidden":"6"/' net.st >wider.st
 sed 's/"hidden":"5"/"hidden":"x"/' net.st >none.st
 sed 's/"attention":"additive"/"attention":"additlve"/' net.st >kind.st
@@ -61,18 +43,9 @@ printf '\031\0\0\0\0\0\0\0{"__metadata__":{"a":""}}' >other.st
 refuses 1 'none.st is damaged: its hidden is "x"' --load none.st
 refuses 1 'kind.st is damaged: there is no attention "additlve"' --load kind.st
 refuses 1 'other.st was not written by seq2seq_dates' --load other.st
-for file in wider.st cut.st missing.st folder; do
-    "$program" --load $file >out 2>err
-    [ $? = 1 ] && [ "$(wc -l <err)" = 1 ] && grep -q "^seq2seq_dates: .*$file" err && [ ! -s out ] || { fail $file; cat err; }
-done
+for file in wider.st cut.st missing.st folder; do unreadable $file --load $file; done
 "$program" $small --svg none --rate 9 --updates 30 >out 2>err || grep -q '^seq2seq_dates: update' err || fail "a rate too high: $(cat err)"
-if [ -w /dev/full ]; then
-    "$program" $small >/dev/full 2>err && fail "a full disk behind stdout"
-    grep -q 'cannot write to standard output' err || fail "a full disk: $(cat err)"
-fi
-"$program" --help >out || fail "--help"
-for option in input examples attention hidden updates batch rate sampling test beam seed threads save load csv svg quiet help; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
-awk 'length > 79 { print; exit 1 }' out || fail "80 columns"
+full_stdout $small
+tells_of input examples attention hidden updates batch rate sampling test beam seed threads save load csv svg quiet help
+narrow out
 exit $failed

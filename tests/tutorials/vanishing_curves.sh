@@ -1,22 +1,10 @@
 #!/bin/sh
 # vanishing curves: norms of products of Jacobians where they can be told beforehand, what it refuses.
-#
-#     sh vanishing_curves.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
-
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...: stdout into FILE, stderr into err
-    file=$1
-    shift
-    "$program" curves "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-}
+. "$(dirname "$0")/../support/tutorial.sh"
 
 # Without inputs the state stays 0 and tanh' = 1: the networks are linear. With one unit U is +-r, and
 # |dh_T/dh_(T-k)| = r^k; relu' is 1/2 at 0, so that of the IRNN is 2^-k.
-run one --hidden 1 --drive 0 --steps 200 --csv one.csv --svg one.svg
+run one curves --hidden 1 --drive 0 --steps 200 --csv one.csv --svg one.svg
 [ "$(wc -l <one.csv)" = 1810 ] || fail "rows: $(wc -l <one.csv)"
 [ "$(head -1 one.csv)" = 'network,steps_back,ln_spectral_norm,ln_frobenius_norm' ] || fail header
 awk -F, 'function far(a, b) { return a > b + 1e-9 || a < b - 1e-9 }
@@ -30,7 +18,7 @@ awk -F, 'function far(a, b) { return a > b + 1e-9 || a < b - 1e-9 }
 
 # An orthogonal U of 16: every singular value is 1, so Frobenius says sqrt(16). A radius of 0.5 is what
 # is left in the long run of whatever shape U has.
-run linear --hidden 16 --drive 0 --csv linear.csv --svg none --quiet
+run linear curves --hidden 16 --drive 0 --csv linear.csv --svg none --quiet
 awk '/orthogonal/ { sub(/.*",/, ""); split($0, v, ",")
         if (v[2] > 1e-9 || v[2] < -1e-9 || v[3] > log(4) + 1e-9 || v[3] < log(4) - 1e-9) exit 1; n++ }
     END { exit n != 201 }' linear.csv || fail "orthogonal: not 1 throughout"
@@ -40,7 +28,7 @@ awk '/radius 0.5/ { sub(/.*",/, ""); split($0, v, ","); ln[v[1]] = v[2] }
 
 # With inputs: two ways through the library agree as norms do, tanh with an orthogonal U only shrinks,
 # a ReLU is on or off, and the forget bias orders the LSTMs.
-run driven --hidden 12 --steps 60 --csv driven.csv --svg driven.svg
+run driven curves --hidden 12 --steps 60 --csv driven.csv --svg driven.svg
 awk 'NR > 1 { name = $0; sub(/",.*/, "", name); sub(/.*",/, ""); split($0, v, ",")
         if (v[2] > v[3] + 1e-9 || v[3] > v[2] + .5 * log(12) + 1e-9) exit 1
         if (name ~ /orthogonal/ && v[1] && v[2] > last + 1e-12) exit 1
@@ -50,33 +38,20 @@ awk 'NR > 1 { name = $0; sub(/",.*/, "", name); sub(/.*",/, ""); split($0, v, ",
     driven.csv || fail "driven"
 [ "$(grep -c '^LSTM, b_f' driven)" = 3 ] || fail "no row per LSTM"
 grep -q '^LSTM, b_f = 1 .* 0\.7311 sigmoid(b_f)$' driven || fail "the forget gate's theory"
-awk 'length > 79 && !/^ *wrote/ { exit 1 }' driven || fail "80 columns"
+narrow driven
 [ "$(grep -c 's left$' err)" = 10 ] || fail "no progress"
-run again --hidden 12 --steps 60 --csv again.csv --svg again.svg --quiet
+run again curves --hidden 12 --steps 60 --csv again.csv --svg again.svg --quiet
 [ ! -s err ] || fail "--quiet is not quiet"
 cmp driven.csv again.csv && cmp driven.svg again.svg || fail "the same seed gives other numbers"
-run other --hidden 12 --steps 60 --seed 2 --csv other.csv --svg none --quiet
+run other curves --hidden 12 --steps 60 --seed 2 --csv other.csv --svg none --quiet
 cmp -s driven.csv other.csv && fail "another seed gives the same numbers"
 [ "$(grep -c "<path class='curve s[1-9]' d='M[0-9.]* [0-9.]*L" driven.svg)" = 9 ] || fail "nine curves"
-grep -q 'prefers-color-scheme:dark' driven.svg || fail "the picture is not dark where that is wanted"
+dark driven.svg
 grep -q 'src=\|href=\|<script\|url(' driven.svg && fail "the picture does not stand alone"
-if command -v xmllint >/dev/null; then
-    xmllint --noout driven.svg one.svg || fail "the picture is not well-formed"
-fi
+well_formed driven.svg one.svg
 
 # What it refuses, before anything is written.
-refuses() { # STATUS SENTENCE OPTIONS...
-    status=$1
-    sentence=$2
-    shift 2
-    "$program" "$@" >out 2>err
-    got=$?
-    [ $got = "$status" ] || fail "$*: status $got, not $status"
-    [ "$(cat err)" = "vanishing: $sentence" ] || { fail "$*"; cat err; }
-    [ ! -s out ] && [ ! -e vanishing_curves.csv ] && [ ! -e vanishing_curves.svg ] && [ ! -e new.csv ] ||
-        fail "$*: printed or wrote before it refused"
-}
-usage() { sentence=$1; shift; refuses 2 "$sentence (see --help)" "$@"; }
+outputs='vanishing_curves.csv vanishing_curves.svg new.csv'
 usage 'say what to show: curves or wall'
 usage '"slopes" is neither curves nor wall' slopes
 usage 'there is no option --hiden' curves --hiden 3
@@ -99,15 +74,8 @@ refuses 1 'cannot write nowhere/x.svg: No such file or directory' curves --csv n
 echo kept >old.csv
 refuses 1 'cannot write folder: it is a directory' curves --csv old.csv --svg folder
 [ "$(cat old.csv)" = kept ] || fail "an old output was touched"
-if [ -w /dev/full ]; then
-    "$program" curves --hidden 2 --steps 4 --csv none --svg none >/dev/full 2>err && fail "a full disk"
-    grep -q 'cannot write to standard output' err || fail "a full disk behind stdout"
-    "$program" curves --hidden 2 --steps 4 --csv /dev/full --svg none >/dev/null 2>err && fail "a full disk"
-    grep -q 'cannot write all of /dev/full' err || fail "a full disk behind --csv"
-fi
+full_stdout curves --hidden 2 --steps 4 --csv none --svg none
+full_file curves --hidden 2 --steps 4 --csv /dev/full --svg none
 
-"$program" --help >out || fail "--help"
-for option in hidden steps drive seed csv svg quiet help w b rate clip updates; do
-    grep -q -- "^  --$option " out || fail "--help is silent on --$option"
-done
+tells_of hidden steps drive seed csv svg quiet help w b rate clip updates
 exit $failed

@@ -1,21 +1,8 @@
 #!/bin/sh
 # vanishing wall: the published steepest point, every number against arithmetic done here, what it refuses.
-#
-#     sh vanishing_wall.sh PROGRAM SCRATCH-DIR
-program=$1
-mkdir -p "$2" && cd "$2" || exit 1
-rm -rf ./*
+. "$(dirname "$0")/../support/tutorial.sh"
 
-failed=0
-fail() { echo "FAILED: $1"; failed=1; }
-run() { # FILE ARGUMENTS...
-    file=$1
-    shift
-    "$program" wall "$@" >"$file" 2>err || { fail "$*: status $?"; cat err; }
-    [ ! -s err ] || { fail "$*: stderr"; cat err; }
-}
-
-run out --csv wall.csv --svg wall.svg
+run_silent out wall --csv wall.csv --svg wall.svg
 grep -q '^  steepest  |dE/d(w,b)| = 231\.97 at (4\.98, -2\.60), where E = 0\.3315$' out ||
     fail "the steepest point: $(grep steepest out)"
 [ "$(wc -l <wall.csv)" = 22702 ] || fail "the grid has $(wc -l <wall.csv) rows"
@@ -50,34 +37,24 @@ awk -F, 'function sigmoid(x) { return 1 / (1 + exp(-x)) }
 # Without clipping the wall throws the descent to where sigmoid(x_50) = 0: E = 0.7^2. With clipping no
 # update is longer than rate times limit.
 grep -q '^after 400 updates: E = 0\.49000 without clipping, ' out || fail "the descent is not thrown off"
-run short --updates 1 --w 4.98 --b -2.6 --rate 1 --clip 0.001 --csv none --svg none
+run_silent short wall --updates 1 --w 4.98 --b -2.6 --rate 1 --clip 0.001 --csv none --svg none
 awk '/Clipped/ { on = 1 } on && $1 == 0 { w = $2; b = $3; if ($5 < 231.5 || $5 > 232.5) exit 1 }
     on && $1 == 1 { d = sqrt(($2 - w)^2 + ($3 - b)^2); exit !(d < .0012 && d > .0008) }' short ||
     fail "an update is not as long as its clipped gradient"
-run quiet --quiet --csv none --svg none
+run_silent quiet wall --quiet --csv none --svg none
 grep -q update: quiet && fail "--quiet"
 [ "$(grep -c '|gradient|' out)" = 2 ] || fail "two walks"
-awk 'length > 79 && !/^ *wrote/ { exit 1 }' out || fail "80 columns"
+narrow out
 [ "$(wc -c <wall.svg)" -lt 60000 ] || fail "the picture takes $(wc -c <wall.svg) bytes"
 grep -q '>steepest: 231.97<' wall.svg || fail "the picture does not mark the point"
-if command -v xmllint >/dev/null; then
-    xmllint --noout wall.svg || fail "the picture is not well-formed"
-fi
+well_formed wall.svg
 # A descent that begins off the map is not drawn on it.
-run off --w 50 --b 3 --updates 2 --csv none --svg off.svg
+run_silent off wall --w 50 --b 3 --updates 2 --csv none --svg off.svg
 grep -q "class='way" off.svg && fail "drawn off the map"
 
-usage() { # SENTENCE OPTIONS...
-    sentence=$1
-    shift
-    "$program" wall "$@" >out 2>err
-    [ $? = 2 ] && [ "$(cat err)" = "vanishing: $sentence (see --help)" ] && [ ! -s out ] || { fail "$*"; cat err; }
-}
-usage '--clip 0 is out of range: it must be from 1e-09 to 1000000000' --clip 0
-usage '--rate takes a number, not "fast"' --rate fast
-usage '--w 101 is out of range: it must be from -100 to 100' --w 101
-usage 'there is no option --steps' --steps 3
-"$program" wall --svg nowhere/x.svg >out 2>err
-[ $? = 1 ] && [ "$(cat err)" = 'vanishing: cannot write nowhere/x.svg: No such file or directory' ] && [ ! -s out ] ||
-    fail "an unwritable picture"
+usage '--clip 0 is out of range: it must be from 1e-09 to 1000000000' wall --clip 0
+usage '--rate takes a number, not "fast"' wall --rate fast
+usage '--w 101 is out of range: it must be from -100 to 100' wall --w 101
+usage 'there is no option --steps' wall --steps 3
+refuses 1 'cannot write nowhere/x.svg: No such file or directory' wall --svg nowhere/x.svg
 exit $failed
