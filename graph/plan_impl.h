@@ -381,12 +381,12 @@ typedef struct sqi_planned {
     size_t beside;                 /* bytes of gradients, handles and values made later */
 } sqi_planned;
 
-/* What an unroll keeps that does not keep all steps. */
 /* Somebody who looks at the gradients of named values while they are there. */
 typedef struct sqi_named_look {
     void (*see)(struct sqi_named_look *l, int32_t named, int64_t step, const void *grad);
 } sqi_named_look;
 
+/* What an unroll keeps that does not keep all steps. */
 typedef struct sqi_stretches {
     sq_checkpoint_problem problem; /* in units of `unit` steps */
     bool records;                  /* not for inference */

@@ -224,6 +224,7 @@ TALL_TILES(DEFINE, 2)
 TALL_TILES(DEFINE, 1)
 TALL_TILES(DEFINE, 2)
 #undef DEFINE
+
 /* Runs a tile of so many rows and vectors. */
 typedef void OF_REAL(runner)(const OF_REAL(tile) * t, int64_t mr, int64_t nv);
 

@@ -507,16 +507,15 @@ static void expect_sentence(sq_tape *t, sq_var v, sq_status status, const char *
     sq_tape_reset(t);
 }
 
-Test(sequence, mistakes_are_sentences)
+#define X sq_leaf(t, sq_shape3(T, B, H), s.x)
+
+Test(sequence, mistakes_of_rows_and_losses_are_sentences)
 {
     square s;
     square_new(&s, H + 1);
     static const int32_t longer[B] = { 1, 1, T + 1, 1 }, none[B] = { 0 };
-    const sq_cell scalar = { "scalar", 0, NULL, NULL, scalar_step, NULL };
-    const sq_cell silent = { "silent", 0, NULL, NULL, silent_step, NULL };
     int32_t labels[T * B] = { 0 };
     sq_tape *t = sq_tape_new(SQ_F64, s.p);
-#define X sq_leaf(t, sq_shape3(T, B, H), s.x)
     expect_sentence(t, sq_reverse_rows(X, longer), SQ_ERANGE,
                     "row 2 has length 8: it lies in 0..7");
     expect_sentence(t, sq_clear_padding(X, longer), SQ_ERANGE, "row 2 has length 8");
@@ -534,7 +533,17 @@ Test(sequence, mistakes_are_sentences)
     expect_sentence(t, sq_mean_over_steps(zeros, none), SQ_ESHAPE, "no row has a step");
     zeros = sq_zeros(t, sq_mat(T, B));
     expect_sentence(t, sq_mean_over_sequences(zeros, none), SQ_ESHAPE, "no row has a step");
+    sq_tape_free(t);
+    sq_params_free(s.p);
+}
 
+Test(sequence, mistakes_of_directions_and_layers_are_sentences)
+{
+    square s;
+    square_new(&s, H + 1);
+    const sq_cell scalar = { "scalar", 0, NULL, NULL, scalar_step, NULL };
+    const sq_cell silent = { "silent", 0, NULL, NULL, silent_step, NULL };
+    sq_tape *t = sq_tape_new(SQ_F64, s.p);
     sq_directions d = sq_bidirectional(t, &echo, &echo, X, NULL, NULL,
                                        &(sq_unroll_options){ .reverse = true });
     expect_sentence(t, d.outputs, SQ_EVALUE, "reverse is said of one direction");
