@@ -201,7 +201,8 @@ static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at,
         int32_t state = k->chain.opens[i];
         w->adds[state] = open_entering(w, state, at);
     }
-    if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
+    if (l && l->n_ops) sqi_run_laid(l);
+    else if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
     else
         while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
 }
