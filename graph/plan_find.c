@@ -67,21 +67,11 @@ static void put(writer *w, const void *from, size_t bytes)
 
 static void put_number(writer *w, int64_t x) { put(w, &x, sizeof x); }
 
+/* All entries of a shape count: those from its rank on are 0. */
 static void put_shape(writer *w, sq_shape s)
 {
     put_number(w, s.rank);
-    for (int32_t i = 0; i < s.rank; i++) put_number(w, s.dim[i]);
-}
-
-static void put_attr(writer *w, const sq_attr *a)
-{
-    put(w, a->p, sizeof a->p);
-    put(w, a->k, sizeof a->k);
-    put_number(w, (int64_t)a->user_size);
-    if (a->user) put(w, a->user, a->user_size);
-    put_number(w, a->draw.when);
-    put_number(w, (int64_t)a->draw.ordinal);
-    if (a->draw.when == SQ_AS_GIVEN) put(w, &a->draw.stream, sizeof a->draw.stream);
+    put(w, s.dim, sizeof s.dim);
 }
 
 /* What brings x and the states in is told by the trace; other early nodes by kind. */
@@ -93,18 +83,33 @@ static void put_operand(writer *w, const sqi_segment *s, const sqi_trace *r, uin
     put_shape(w, s->nodes[i].shape);
 }
 
+/* What every node has, in numbers of equal size: nothing lies between them. */
+typedef struct node_print {
+    uint64_t op, needs, source, rank, name, user_size, when, ordinal, n;
+    int64_t dim[SQ_MAX_RANK], k[6];
+    double p[3];
+} node_print;
+
 static void put_node(writer *w, const sqi_segment *s, const sqi_trace *r, uint32_t i)
 {
     const sqi_node *n = &s->nodes[i];
-    size_t name = n->name ? strlen(n->name) + 1 : 0;
-    put(w, &n->op, sizeof n->op);
-    put_number(w, n->flags & SQI_NEEDS);
-    put_number(w, n->op == &sqi_op_use ? (int64_t)n->source : 0);
-    put_shape(w, n->shape);
-    put_number(w, (int64_t)name);
-    put(w, n->name, name);
-    put_attr(w, n->attr);
-    put_number(w, n->n);
+    const sq_attr *a = n->attr;
+    node_print all = { .op = (uintptr_t)n->op,
+                       .needs = n->flags & SQI_NEEDS,
+                       .source = n->op == &sqi_op_use ? n->source : 0,
+                       .rank = (uint64_t)n->shape.rank,
+                       .name = n->name ? strlen(n->name) + 1 : 0,
+                       .user_size = a->user_size,
+                       .when = (uint64_t)a->draw.when,
+                       .ordinal = a->draw.ordinal,
+                       .n = (uint64_t)n->n };
+    memcpy(all.dim, n->shape.dim, sizeof all.dim);
+    memcpy(all.k, a->k, sizeof all.k);
+    memcpy(all.p, a->p, sizeof all.p);
+    put(w, &all, sizeof all);
+    put(w, n->name, all.name);
+    if (a->user) put(w, a->user, a->user_size);
+    if (a->draw.when == SQ_AS_GIVEN) put(w, &a->draw.stream, sizeof a->draw.stream);
     for (int32_t k = 0; k < n->n; k++)
         put_operand(w, s, r, s->operands[n->first + (uint32_t)k]);
 }
