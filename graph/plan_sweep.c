@@ -159,7 +159,8 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
     if (!l->out[0].c || l->product.m == 0) return;
     if (k->first) aim_entering(w, k, at, &l->out[0]);
     w->r->arith->product(&l->product);
-    sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
+    if (w->found)
+        sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
