@@ -10,9 +10,9 @@
 
 /* Of a loop: its elements may be taken in any order, several at once. */
 #ifdef __clang__
-#define APART _Pragma("clang loop vectorize(assume_safety)")
+#define ANY_ORDER _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define APART _Pragma("GCC ivdep")
+#define ANY_ORDER _Pragma("GCC ivdep")
 #endif
 
 #define SQI_JOIN_(a, b) a##b

@@ -66,10 +66,12 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
         enum { reads = ~0 };                                                        \
         POINTERS                                                                    \
         real *restrict Y = r->y;                                                    \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2]) APART                       \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2]) {                           \
+            ANY_ORDER                                                               \
             for (int64_t i = 0; i < n; i++) { OPERANDS(DENSE) Y[i] = (formula); }   \
-        else                                                                        \
+        } else {                                                                    \
             for (int64_t i = 0; i < n; i++) { OPERANDS(STEPPED) Y[i] = (formula); } \
+        }                                                                           \
     }
 
 /* out (+= or =) derivative * in. */
@@ -81,18 +83,20 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
         const real *restrict Y = r->y, *restrict in = r->in;                                   \
         real *restrict out = r->out;                                                           \
         (void)Y;                                                                               \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->in_step & (out_steps)) APART       \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->in_step & (out_steps)) {           \
+            ANY_ORDER                                                                          \
             for (int64_t i = 0; i < n; i++) {                                                  \
                 const real y = LOAD(SQI_READS_Y, Y[i]);                                        \
                 (void)y;                                                                       \
                 OPERANDS(DENSE) out[i] INTO in[i] * (derivative);                              \
             }                                                                                  \
-        else                                                                                   \
+        } else {                                                                               \
             for (int64_t i = 0; i < n; i++) {                                                  \
                 const real y = LOAD(SQI_READS_Y, Y[i]);                                        \
                 (void)y;                                                                       \
                 OPERANDS(STEPPED) out[i * (out_steps)] INTO in[i * r->in_step] * (derivative); \
             }                                                                                  \
+        }                                                                                      \
     }
 #define CHAIN(name, k, derivative, OPERANDS)                                             \
     PASS(name##_chain##k, +=, r->out_step, SQI_READS_##name##_##k, derivative, OPERANDS) \
