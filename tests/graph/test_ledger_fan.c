@@ -431,6 +431,8 @@ Test(random_cells, reach_as_far_as_sweeps, .timeout = 120)
 static void write_down(rc_run *r, trace *t)
 {
     sq_var loss[RANDOM];
+    rc_feed(r);
+    rc_unroll(r);
     random_losses(r, loss);
     sq_ledger_options o = { .losses = loss, .n_losses = RANDOM };
     sq_ledger *l = sq_ledger_new(r->u, loss[0], &o);
