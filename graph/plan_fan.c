@@ -60,7 +60,7 @@ typedef struct walk {
 
 /* ---- What a loss sends to the unroll ------------------------------------------------------- */
 
-/* To be added to nothing: seeds of all steps often have something in one. */
+/* Who looks at all steps sends zeros to most: what is not finite there does not count, then. */
 static bool is_nothing(const char *x, size_t bytes)
 {
     return !bytes || (!x[0] && !memcmp(x, x + 1, bytes - 1));
