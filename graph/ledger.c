@@ -3,8 +3,8 @@
  * The total is an ordinary sweep. For the immediate one, what a later step sends back into a
  * declared state is dropped on its way, so each state is left with what its own step does to the
  * loss. The sweep for totals also brings what is told of gates and, where norms will do, of
- * weights. All leave the user's gradients alone, unless the
- * ledger is asked to be the sweep of the training as well: then totals are read from that. */
+ * weights. All leave the user's gradients alone, unless the ledger is asked to be the sweep of the
+ * training as well: then totals are read from that. */
 #include "core/norm_impl.h"
 #include "graph/ledger_impl.h"
 

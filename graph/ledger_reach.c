@@ -1,12 +1,11 @@
 /* ledger_reach.c -- which loss reaches how far back: |dL_i/dh_k| for every loss and every step.
  *
- * Every loss is swept from. Where the states are those of a plan, and the batch is small, these sweeps
- * only bring what the unroll is sent, and many losses go back through it together (plan_fan.c);
- * elsewhere each goes all the way by itself. */
+ * Every loss is swept from. Where the states are those of a plan these sweeps only bring what the unroll
+ * is sent, and many losses go back through it together (plan_fan.c); elsewhere each goes all the way by
+ * itself. */
 #include "core/norm_impl.h"
 #include "graph/ledger_impl.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -15,8 +15,8 @@ static double *table_of(const sq_ledger *l, int *n)
     double *x = malloc((size_t)(*n * steps * states + 1) * sizeof *x);
     cr_assert(x != NULL);
     for (int64_t i = 0; i < *n * steps * states; i++)
-        x[i] = sq_ledger_reach(l, i / (steps * states), i / states % steps,
-                               (int32_t)(i % states));
+        x[i] =
+            sq_ledger_reach(l, i / (steps * states), i / states % steps, (int32_t)(i % states));
     return x;
 }
 
@@ -337,8 +337,7 @@ Test(fan, of_states_that_are_left)
         for (int i = 0; i < KEPT; i++)
             for (int j = 0; j < KEPT; j++)
                 for (int k = 0; k < STATES; k++) {
-                    const double want =
-                        all[((T - KEPT + i) * T + T - KEPT + j) * STATES + k];
+                    const double want = all[((T - KEPT + i) * T + T - KEPT + j) * STATES + k];
                     EXPECT_NEAR(sq_ledger_reach(l[0], i, j, k), want, 1e-12, "as they lie");
                     EXPECT_NEAR(sq_ledger_reach(l[1], i, j, 1 - k), want, 1e-12, "turned");
                     if (k) continue;
