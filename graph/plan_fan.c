@@ -139,11 +139,11 @@ static bool place_gradients(sqi_run_of *r, walker *k)
 
 /* ---- One step ------------------------------------------------------------------------------ */
 
-/* The first `n` copies of a gradient from copy `from` on. */
-static void zero(const sqi_place *g, int64_t from, int64_t n)
+/* Copies from .. to - 1 of a gradient, where it has memory. */
+static void zero(const sqi_place *g, int64_t from, int64_t to)
 {
-    if (g->base && n > from)
-        memset(g->base + (size_t)from * g->unit, 0, (size_t)(n - from) * g->unit);
+    if (g->base && to > from)
+        memset(g->base + (size_t)from * g->unit, 0, (size_t)(to - from) * g->unit);
 }
 
 /* The values of step s lie at the same place for every copy. */
