@@ -55,6 +55,17 @@ bool sqi_span_loses(const sqi_node *n, int64_t low)
     return n->op == &sqi_op_part && sqi_part_step(n) != SQI_ALL_STEPS && sqi_part_step(n) < low;
 }
 
+bool sqi_span_stack(sq_tape *t, int64_t steps, sq_shape *s)
+{
+    char text[SQ_SHAPE_TEXT];
+    if (s->rank == SQ_MAX_RANK)
+        return sq_post(t, SQ_ESHAPE, "outputs of shape %s cannot be stacked: rank %d at most",
+                       sq_shape_text(*s, text), SQ_MAX_RANK - 1);
+    for (int32_t i = s->rank++; i > 0; i--) s->dim[i] = s->dim[i - 1];
+    s->dim[0] = steps;
+    return true;
+}
+
 sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,
                      void *value, const char *name, uint32_t flags)
 {

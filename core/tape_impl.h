@@ -409,6 +409,9 @@ bool sqi_span_record(sq_tape *t, sqi_span *span, const bool *keep, const uint32_
 sq_var sqi_span_part(sq_tape *t, uint64_t ordinal, int32_t slot, int64_t step, sq_shape shape,
                      void *value, const char *name, uint32_t flags);
 
+/* Puts [steps] in front of the shape of a value, for the part of all steps. False after posting. */
+bool sqi_span_stack(sq_tape *t, int64_t steps, sq_shape *s);
+
 /* Whether a cut that keeps the steps of its span from `low` on forgets the node. */
 bool sqi_span_loses(const sqi_node *n, int64_t low);
 

@@ -26,7 +26,7 @@ typedef struct search {
     double *log_p;         /* [symbols] of one beginning */
 } search;
 
-static const beginning nothing = { -INFINITY, -INFINITY, 0, 0, 0, false, false };
+static const beginning nothing = { -HUGE_VAL, -HUGE_VAL, 0, 0, 0, false, false };
 
 static double score_of(const search *s, double log_p, int64_t length)
 {
@@ -47,12 +47,12 @@ static void offer(const search *s, beginning *best, beginning c)
  * above -inf. */
 static bool normalise(const double *scores, int64_t n, double *log_p)
 {
-    double most = -INFINITY, sum = 0;
+    double most = -HUGE_VAL, sum = 0;
     for (int64_t c = 0; c < n; c++) {
         if (isnan(scores[c])) return false;
         most = scores[c] > most ? scores[c] : most;
     }
-    if (!(most > -(double)INFINITY)) return false;
+    if (!(most > -HUGE_VAL)) return false;
     for (int64_t c = 0; c < n; c++) log_p[c] = scores[c] == most ? 0 : scores[c] - most;
     for (int64_t c = 0; c < n; c++) sum += exp(log_p[c]);
     for (int64_t c = 0; c < n; c++) log_p[c] -= log(sum);

@@ -151,18 +151,12 @@ uint32_t sqi_trace_node(const sqi_plan *p, int32_t v)
     return (uint32_t)v;
 }
 
-static void *operand_value(const sqi_planned *u, int32_t k)
-{
-    const sqi_segment *s = u->home;
-    return s->nodes[s->operands[s->nodes[u->span.node].first + (uint32_t)k]].value;
-}
-
 /* State k as it enters the step: its array holds the initial state first. */
 static void *entering(sqi_moment *m, sqi_planned *u, int32_t k)
 {
     int32_t leaf = u->plan->leaves[k];
     size_t bytes = sqi_value_bytes(u->plan, leaf);
-    if (!m->step) return operand_value(u, u->first_state + k);
+    if (!m->step) return sqi_planned_operand(u, u->first_state + k);
     const sqi_stretches *b = u->stretch;
     if (!b && !u->shrunk) return u->kept[leaf] + (size_t)m->step * bytes;
     char *copy = sqi_moment_take(m, 1, bytes); /* other rows, or steps run again for another */
@@ -228,8 +222,8 @@ bool sqi_moment_planned(sqi_moment *m, sq_tape *t, sqi_planned *u, int64_t step,
         if (t->error.status) return false;
     }
     if (m->x)
-        m->value[m->x] =
-            (char *)operand_value(u, 0) + (size_t)step * sqi_bytes(t, &m->s->nodes[m->x].shape);
+        m->value[m->x] = (char *)sqi_planned_operand(u, 0) +
+                         (size_t)step * sqi_bytes(t, &m->s->nodes[m->x].shape);
     for (int32_t k = 0; k < m->n_states; k++) want(m, m->leaves[k]);
     for (int32_t k = 0; k < n_more; k++) want(m, more[k]);
     for (uint32_t i = 1; i < m->n; i++) {

@@ -49,33 +49,29 @@ static sqi_plan *plan_new(sq_tape *t)
 /* ---- The fingerprint ----------------------------------------------------------------------- */
 
 typedef struct writer {
-    unsigned char *to; /* NULL: only counts */
+    unsigned char *to;          /* NULL: nothing is written */
+    const unsigned char *known; /* NULL, or a fingerprint of known_bytes to compare with */
+    size_t known_bytes;
     size_t n;
+    bool same;
 } writer;
 
 static void put(writer *w, const void *from, size_t bytes)
 {
     if (w->to && bytes) memcpy(w->to + w->n, from, bytes);
+    if (w->known)
+        w->same = w->same && bytes <= w->known_bytes - w->n &&
+                  (!bytes || memcmp(w->known + w->n, from, bytes) == 0);
     w->n += bytes;
 }
 
 static void put_number(writer *w, int64_t x) { put(w, &x, sizeof x); }
 
+/* All entries of a shape count: those from its rank on are 0. */
 static void put_shape(writer *w, sq_shape s)
 {
     put_number(w, s.rank);
-    for (int32_t i = 0; i < s.rank; i++) put_number(w, s.dim[i]);
-}
-
-static void put_attr(writer *w, const sq_attr *a)
-{
-    put(w, a->p, sizeof a->p);
-    put(w, a->k, sizeof a->k);
-    put_number(w, (int64_t)a->user_size);
-    if (a->user) put(w, a->user, a->user_size);
-    put_number(w, a->draw.when);
-    put_number(w, (int64_t)a->draw.ordinal);
-    if (a->draw.when == SQ_AS_GIVEN) put(w, &a->draw.stream, sizeof a->draw.stream);
+    put(w, s.dim, sizeof s.dim);
 }
 
 /* What brings x and the states in is told by the trace; other early nodes by kind. */
@@ -87,49 +83,84 @@ static void put_operand(writer *w, const sqi_segment *s, const sqi_trace *r, uin
     put_shape(w, s->nodes[i].shape);
 }
 
+/* What every node has, in numbers of equal size: nothing lies between them. */
+typedef struct node_print {
+    uint64_t op, needs, source, rank, name, user_size, when, ordinal, n;
+    int64_t dim[SQ_MAX_RANK], k[6];
+    double p[3];
+} node_print;
+
 static void put_node(writer *w, const sqi_segment *s, const sqi_trace *r, uint32_t i)
 {
     const sqi_node *n = &s->nodes[i];
-    size_t name = n->name ? strlen(n->name) + 1 : 0;
-    put(w, &n->op, sizeof n->op);
-    put_number(w, n->flags & SQI_NEEDS);
-    put_number(w, n->op == &sqi_op_use ? (int64_t)n->source : 0);
-    put_shape(w, n->shape);
-    put_number(w, (int64_t)name);
-    put(w, n->name, name);
-    put_attr(w, n->attr);
-    put_number(w, n->n);
+    const sq_attr *a = n->attr;
+    node_print all = { .op = (uintptr_t)n->op,
+                       .needs = n->flags & SQI_NEEDS,
+                       .source = n->op == &sqi_op_use ? n->source : 0,
+                       .rank = (uint64_t)n->shape.rank,
+                       .name = n->name ? strlen(n->name) + 1 : 0,
+                       .user_size = a->user_size,
+                       .when = (uint64_t)a->draw.when,
+                       .ordinal = a->draw.ordinal,
+                       .n = (uint64_t)n->n };
+    memcpy(all.dim, n->shape.dim, sizeof all.dim);
+    memcpy(all.k, a->k, sizeof all.k);
+    memcpy(all.p, a->p, sizeof all.p);
+    put(w, &all, sizeof all);
+    put(w, n->name, all.name);
+    if (a->user) put(w, a->user, a->user_size);
+    if (a->draw.when == SQ_AS_GIVEN) put(w, &a->draw.stream, sizeof a->draw.stream);
     for (int32_t k = 0; k < n->n; k++)
         put_operand(w, s, r, s->operands[n->first + (uint32_t)k]);
 }
 
-static size_t print(const sqi_segment *s, const sqi_trace *r, unsigned char *to)
+/* A comparison ends at the first node that differs. */
+static void print(writer *w, const sqi_segment *s, const sqi_trace *r)
 {
-    writer w = { to, 0 };
-    put_number(&w, r->batch);
-    put_number(&w, r->n_states);
-    put_number(&w, r->first);
-    put_number(&w, r->x);
-    put_number(&w, r->output);
-    put_number(&w, r->repeats != NULL);
-    if (r->x) put_number(&w, s->nodes[r->x].flags & SQI_NEEDS);
-    if (r->x) put_shape(&w, s->nodes[r->x].shape);
+    put_number(w, r->batch);
+    put_number(w, r->n_states);
+    put_number(w, r->first);
+    put_number(w, r->x);
+    put_number(w, r->output);
+    put_number(w, r->repeats != NULL);
+    if (r->x) put_number(w, s->nodes[r->x].flags & SQI_NEEDS);
+    if (r->x) put_shape(w, s->nodes[r->x].shape);
     for (int32_t k = 0; k < r->n_states; k++) {
-        put_number(&w, r->enters[k]);
-        put_number(&w, r->leaves[k]);
-        put_shape(&w, s->nodes[r->enters[k]].shape);
+        put_number(w, r->enters[k]);
+        put_number(w, r->leaves[k]);
+        put_shape(w, s->nodes[r->enters[k]].shape);
     }
-    for (uint32_t i = r->first; i < s->n_nodes; i++) put_node(&w, s, r, i);
-    return w.n;
+    for (uint32_t i = r->first; i < s->n_nodes && (w->same || !w->known); i++)
+        put_node(w, s, r, i);
+}
+
+static bool is_print_of(const sqi_plan *p, const sqi_segment *s, const sqi_trace *r)
+{
+    writer w = { .known = p->print, .known_bytes = p->print_bytes, .same = true };
+    print(&w, s, r);
+    return w.same && w.n == p->print_bytes;
+}
+
+/* The fingerprint, in memory of the plan; false after posting. */
+static bool keep_print(sq_tape *t, sqi_plan *p, const sqi_trace *r)
+{
+    writer counts = { 0 };
+    print(&counts, t->current, r);
+    writer writes = { .to = sqi_plan_take(t, p, counts.n, 1) };
+    if (!writes.to) return false;
+    print(&writes, t->current, r);
+    p->print = writes.to;
+    p->print_bytes = writes.n;
+    return true;
 }
 
 /* ---- Finding and building ------------------------------------------------------------------ */
 
 /* Takes the plan out of the list and puts it in front: the list is by latest use. */
-static sqi_plan *cached(sq_tape *t, const unsigned char *bytes, size_t n)
+static sqi_plan *cached(sq_tape *t, const sqi_trace *r)
 {
     for (sqi_plan **at = &t->plans, *p; (p = *at); at = &p->next) {
-        if (p->print_bytes != n || memcmp(p->print, bytes, n) != 0) continue;
+        if (!is_print_of(p, t->current, r)) continue;
         *at = p->next;
         p->next = t->plans;
         t->plans = p;
@@ -163,17 +194,14 @@ static void forget_old(sq_tape *t)
     }
 }
 
-static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *bytes, size_t n)
+static sqi_plan *build(sq_tape *t, const sqi_trace *r)
 {
     sqi_plan *p = plan_new(t);
     if (!p) return NULL;
-    p->print = sqi_plan_take(t, p, n, 1);
-    p->print_bytes = n;
-    if (!p->print || !sqi_plan_read(t, p, r) || !sqi_plan_order(t, p)) {
+    if (!keep_print(t, p, r) || !sqi_plan_read(t, p, r) || !sqi_plan_order(t, p)) {
         plan_free(t, p);
         return NULL;
     }
-    memcpy(p->print, bytes, n);
     forget_old(t);
     p->next = t->plans;
     t->plans = p;
@@ -183,12 +211,6 @@ static sqi_plan *build(sq_tape *t, const sqi_trace *r, const unsigned char *byte
 
 sqi_plan *sqi_plan_of(sq_tape *t, const sqi_trace *r)
 {
-    size_t n = print(t->current, r, NULL);
-    unsigned char *bytes = sqi_arena_alloc(&t->scratch, &t->pool, n);
-    if (!bytes) return sq_post(t, SQ_ENOMEM, "out of memory for a trace"), NULL;
-    print(t->current, r, bytes);
-    sqi_plan *p = cached(t, bytes, n);
-    if (!p) p = build(t, r, bytes, n);
-    sqi_arena_clear(&t->scratch, &t->pool);
-    return p;
+    sqi_plan *p = cached(t, r);
+    return p ? p : build(t, r);
 }

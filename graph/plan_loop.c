@@ -21,8 +21,9 @@ static int32_t movers_of(const sqi_task *k)
 static bool make_arrays(sqi_run_of *r, const sqi_task *k, sqi_laid *l)
 {
     size_t most = (size_t)(k->n_lefts > k->n ? k->n_lefts : k->n);
-    *l = (sqi_laid){ 0 };
-    if (k->kind != SQI_DO_PRODUCT) return true;
+    size_t ops = k->kind == SQI_DO_CHAIN ? (size_t)k->chain.n_micros : 0;
+    *l = (sqi_laid){ .ops = sqi_run_take(r, ops, sizeof *l->ops) };
+    if (k->kind != SQI_DO_PRODUCT) return l->ops != NULL;
     l->a = sqi_run_take(r, most, sizeof *l->a);
     l->a_row = sqi_run_take(r, most, sizeof *l->a_row);
     l->out = sqi_run_take(r, (size_t)k->n, sizeof *l->out);
@@ -67,7 +68,8 @@ sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window a
         sqi_laid *l = &loop->laid[i];
         if (k->kind == SQI_DO_PRODUCT) lay(w, k, at, l);
         l->n = k->kind == SQI_DO_CHAIN ? sqi_chain_tile(w, k, at) : 0;
-        if (l->n) sqi_chain_lay(w, k, at);
+        l->n_ops = 0;
+        if (l->n) sqi_chain_lay(w, k, at, l);
     }
     loop->laying = 0;
     return loop->laid;

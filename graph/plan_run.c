@@ -322,7 +322,22 @@ int64_t sqi_chain_tile(const sqi_worker *w, const sqi_task *k, sqi_window at)
     return period && from % period + n > period ? 0 : n;
 }
 
-void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at)
+/* Of an immediate sweep some steps want other ops than the rest; under watch every op is looked at. */
+static void lay_ops(const sqi_worker *w, const sqi_chain *c, sqi_laid *l)
+{
+    static const bool always = true;
+    sqi_run *run = w->runs + c->first_run;
+    if (w->r->immediate || w->found) return;
+    for (int32_t i = 0; i < c->n_micros; i++, run++) {
+        const sqi_micro *m = &c->micros[i];
+        run->n = l->n;
+        if (m->out < 0 || run->out)
+            l->ops[l->n_ops++] =
+                (sqi_laid_op){ m->run, m->set, run, m->first ? &w->adds[m->crosses] : &always };
+    }
+}
+
+void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l)
 {
     const sqi_chain *c = &k->chain;
     int64_t from;
@@ -334,6 +349,7 @@ void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at)
         for (int32_t j = 0; s->tile < 0 && j < s->n; j++)
             sqi_aim(w, patches[j], place_of(w, s), at.step, (size_t)e * w->r->real);
     }
+    lay_ops(w, c, l);
 }
 
 void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool cross,
@@ -428,11 +444,12 @@ static void run_call(const sqi_worker *w, const sqi_task *k, sqi_window at)
 
 /* ---- Phases -------------------------------------------------------------------------------- */
 
-/* A task that has no columns to split; `tile`: the elements of a pass that is laid out, else 0. */
-static void run_whole(const sqi_worker *w, const sqi_task *k, sqi_window at, int64_t tile)
+/* A task that has no columns to split; l, or NULL: how it is laid out. */
+static void run_whole(const sqi_worker *w, const sqi_task *k, sqi_window at, const sqi_laid *l)
 {
-    if (k->of_rows) sqi_rows_copy(w, k, at);
-    else if (tile) sqi_chain_ops(w, &k->chain, at.step, tile, true, NULL);
+    if (l && l->n_ops) sqi_run_laid(l);
+    else if (k->of_rows) sqi_rows_copy(w, k, at);
+    else if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, true, NULL);
     else if (k->kind == SQI_DO_CHAIN) sqi_run_chain(w, k, at, true, NULL);
     else run_call(w, k, at);
 }
@@ -445,7 +462,7 @@ static void run_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at
         const sqi_task *k = &tasks->at[i];
         if (k->kind == SQI_DO_PRODUCT && !k->of_rows)
             run_product(w, k, at, laid ? &laid[i] : NULL);
-        else if (sqi_is_mine(w)) run_whole(w, k, at, laid ? laid[i].n : 0);
+        else if (sqi_is_mine(w)) run_whole(w, k, at, laid ? &laid[i] : NULL);
         sqi_meet_split(w);
     }
 }

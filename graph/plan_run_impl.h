@@ -70,13 +70,22 @@ typedef struct sqi_mover {
     ptrdiff_t by;
 } sqi_mover;
 
+/* An op of a pass that is laid out: called with `at`, it adds or sets. */
+typedef struct sqi_laid_op {
+    void (*add)(const sqi_run *r), (*set)(const sqi_run *r);
+    const sqi_run *at;
+    const bool *adds;
+} sqi_laid_op;
+
 /* A task of the LOOP laid out for a step; the next step finds every pointer moved (plan_loop.c). */
 typedef struct sqi_laid {
     sqi_panel_product product;
     const void **a;
     int64_t *a_row;
     sqi_out *out;
-    int64_t n; /* CHAIN: elements of its one tile; 0: it is not laid out */
+    int64_t n;        /* CHAIN: elements of its one tile; 0: it is not laid out */
+    sqi_laid_op *ops; /* of the tile, all that are wanted in every step */
+    int32_t n_ops;    /* 0: steps want different ops, or what they write is looked at */
 } sqi_laid;
 
 typedef struct sqi_loop {
@@ -324,7 +333,7 @@ void sqi_run_chain(const sqi_worker *w, const sqi_task *k, sqi_window at, bool c
 /* The elements that a step of the window has of a pass, if they make one tile; else 0. And that tile:
  * where it lies in a step, its ops. */
 int64_t sqi_chain_tile(const sqi_worker *w, const sqi_task *k, sqi_window at);
-void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at);
+void sqi_chain_lay(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_laid *l);
 void sqi_chain_ops(const sqi_worker *w, const sqi_chain *c, int64_t step, int64_t n, bool cross,
                    const bool *adds);
 
@@ -347,6 +356,13 @@ bool sqi_loop_make(sqi_run_of *r, sqi_worker *w, const sqi_tasks *tasks);
  * before (-1). NULL: the steps differ, each is to be laid out by itself. */
 sqi_laid *sqi_loop_lay(const sqi_worker *w, const sqi_tasks *tasks, sqi_window at,
                        int direction, sqi_lay *lay);
+
+/* Runs the tile of a pass that is laid out with its ops. */
+static inline void sqi_run_laid(const sqi_laid *l)
+{
+    for (const sqi_laid_op *o = l->ops, *end = o + l->n_ops; o < end; o++)
+        (*o->adds ? o->add : o->set)(o->at);
+}
 
 /* For a product that is run at once: the worker's own arrays. */
 static inline sqi_laid sqi_laid_in_passing(const sqi_worker *w)

@@ -236,18 +236,6 @@ int32_t sqi_planned_named(const sqi_planned *u, const char *name)
     return -1;
 }
 
-/* The shape of all steps of a value; false after posting. */
-static bool all_steps(sq_tape *t, int64_t steps, sq_shape *s)
-{
-    char text[SQ_SHAPE_TEXT];
-    if (s->rank == SQ_MAX_RANK)
-        return sq_post(t, SQ_ESHAPE, "outputs of shape %s cannot be stacked: rank %d at most",
-                       sq_shape_text(*s, text), SQ_MAX_RANK - 1);
-    for (int32_t i = s->rank++; i > 0; i--) s->dim[i] = s->dim[i - 1];
-    s->dim[0] = steps;
-    return true;
-}
-
 /* Where the handle of a part is remembered; NULL after posting. */
 static uint64_t *handle_at(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
 {
@@ -309,7 +297,7 @@ sq_var sqi_planned_part(sq_tape *t, sqi_planned *u, int32_t slot, int64_t step)
     if (!id) return sqi_none(t);
     if (*id) return (sq_var){ t, *id };
     sq_shape shape = p->values[v].shape;
-    if (step == SQI_ALL_STEPS && !all_steps(t, u->span.steps, &shape)) return sqi_none(t);
+    if (step == SQI_ALL_STEPS && !sqi_span_stack(t, u->span.steps, &shape)) return sqi_none(t);
     const char *name = slot == p->n_states ? NULL : p->values[v].name;
     void *value = sqi_planned_value(t, u, slot, step);
     if (t->error.status) return sqi_none(t);

@@ -159,7 +159,8 @@ static void reverse_product(const sqi_worker *w, const sqi_task *k, sqi_window a
     if (!l->out[0].c || l->product.m == 0) return;
     if (k->first) aim_entering(w, k, at, &l->out[0]);
     w->r->arith->product(&l->product);
-    sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
+    if (w->found)
+        sqi_look(w, k->v[0], k->rows * l->out[0].c_row, sqi_looked_at(k, at), l->out[0].c);
 }
 
 static void reverse_call_step(const sqi_worker *w, const sqi_task *k, sqi_window at)
@@ -201,7 +202,8 @@ static void reverse_chain(const sqi_worker *w, const sqi_task *k, sqi_window at,
         int32_t state = k->chain.opens[i];
         w->adds[state] = open_entering(w, state, at);
     }
-    if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
+    if (l && l->n_ops) sqi_run_laid(l);
+    else if (l && l->n) sqi_chain_ops(w, &k->chain, at.step, l->n, cross, w->adds);
     else
         while (one.step-- > at.step) sqi_run_chain(w, k, one, cross, w->adds);
 }

@@ -317,9 +317,13 @@ static bool budget_is_sane(sq_tape *t, const sq_unroll_options *o)
         return sq_post(t, SQ_EVALUE, "budget_bytes and every exclude each other");
     if (o->policy != SQ_MIXED && o->policy != SQ_REVOLVE)
         return sq_post(t, SQ_EVALUE, "there is no policy %d", (int)o->policy);
-    return (o->budget_bytes >= 0 && o->every >= SQ_EVERY_SQRT) ||
-           sq_post(t, SQ_ERANGE, "a budget of %lld bytes, snapshots every %lld steps",
-                   (long long)o->budget_bytes, (long long)o->every);
+    if (o->budget_bytes < 0)
+        return sq_post(t, SQ_ERANGE, "budget_bytes is %lld: it cannot be negative",
+                       (long long)o->budget_bytes);
+    return o->every >= SQ_EVERY_SQRT ||
+           sq_post(t, SQ_ERANGE,
+                   "every is %lld: it must be a number of steps, 0 or SQ_EVERY_SQRT",
+                   (long long)o->every);
 }
 
 static bool forgets_steps(const sq_unrolled *u, const sq_unroll_options *o)

@@ -513,18 +513,6 @@ static void *value_of(sqi_span *span, sq_tape *t, int32_t slot, int64_t step)
     return ok ? ready_value(b, slot, step) : NULL;
 }
 
-/* The shape of all outputs; false after posting. */
-static bool stacked(sq_tape *t, int64_t steps, sq_shape *s)
-{
-    char text[SQ_SHAPE_TEXT];
-    if (s->rank == SQ_MAX_RANK)
-        return sq_post(t, SQ_ESHAPE, "outputs of shape %s cannot be stacked: rank %d at most",
-                       sq_shape_text(*s, text), SQ_MAX_RANK - 1);
-    for (int32_t i = s->rank++; i > 0; i--) s->dim[i] = s->dim[i - 1];
-    s->dim[0] = steps;
-    return true;
-}
-
 sq_var sqi_budget_part(sqi_budget *b, int32_t slot, int64_t step)
 {
     sq_tape *t = b->tape;
@@ -533,7 +521,7 @@ sq_var sqi_budget_part(sqi_budget *b, int32_t slot, int64_t step)
     uint64_t home = b->again.home->ordinal;
     if (t->error.status || (slot == b->n_states && !b->has_output)) return sqi_none(t);
     sqi_asked *a = all ? NULL : sqi_asked_of(b, slot, step, true);
-    if (all ? !stacked(t, b->span.steps, &shape) : !a) return sqi_none(t);
+    if (all ? !sqi_span_stack(t, b->span.steps, &shape) : !a) return sqi_none(t);
     if (a && a->id) return (sq_var){ t, a->id };
     uint32_t flags = (b->slot[slot].needs ? SQI_NEEDS : 0) | (state ? SQI_STATE : SQI_KEEP);
     sq_var v = sqi_span_part(t, home, slot, step, shape, ready_value(b, slot, step),

@@ -63,21 +63,15 @@ static bool check_rank(sq_tape *t, const sq_shape *in, int32_t k)
                    sq_shape_text(in[k], text));
 }
 
-static bool differ(sq_tape *t, const char *what, const sq_shape *in)
-{
-    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
-    return sq_post(t, SQ_ESHAPE, "%s differ: %s x %s", what, sq_shape_text(in[0], a),
-                   sq_shape_text(in[1], b));
-}
-
 /* ka and kb: which axis, from the end, is summed over; the other one stays. */
 static bool stacks(sq_tape *t, const sq_shape *in, int32_t ka, int32_t kb, sq_shape *out)
 {
     if (!check_rank(t, in, 0) || !check_rank(t, in, 1)) return false;
     bool same = in[0].rank == in[1].rank;
     for (int32_t i = 0; same && i + 2 < in[0].rank; i++) same = in[0].dim[i] == in[1].dim[i];
-    if (!same) return differ(t, "leading sizes", in);
-    if (from_end(in[0], ka) != from_end(in[1], kb)) return differ(t, "summed sizes", in);
+    if (!same) return sqi_post_differ(t, "leading sizes", in);
+    if (from_end(in[0], ka) != from_end(in[1], kb))
+        return sqi_post_differ(t, "summed sizes", in);
     *out = sqi_with_size(in[0], -2, from_end(in[0], 3 - ka));
     *out = sqi_with_size(*out, -1, from_end(in[1], 3 - kb));
     return sqi_check_size(t, *out);

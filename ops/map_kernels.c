@@ -8,6 +8,13 @@
 
 #include "core/kernels/vmath.h"
 
+/* Of a loop: its elements may be taken in any order, several at once. */
+#ifdef __clang__
+#define APART _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define APART _Pragma("GCC ivdep")
+#endif
+
 #define SQI_JOIN_(a, b) a##b
 #define SQI_JOIN(a, b) SQI_JOIN_(a, b)
 

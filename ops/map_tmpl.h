@@ -1,8 +1,9 @@
 /* map_tmpl.h -- elementwise loops for one precision: `real`, T(name) and LIBM(name) are given.
  *
  * A row becomes a forward function and, per operand, a chain and a set function. Runs whose
- * pointers all advance by one take a loop the compiler turns into vectors; stretched operands
- * take the other. */
+ * pointers all advance by one take a loop the compiler turns into vectors: no element depends on
+ * another's result, and where a result lies in the place of an operand it is that of the same element.
+ * Stretched operands take the other. */
 
 static inline real T(sign)(real x) { return (real)(x > 0) - (real)(x < 0); }
 static inline real T(above)(real a, real b)
@@ -65,7 +66,7 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
         enum { reads = ~0 };                                                        \
         POINTERS                                                                    \
         real *restrict Y = r->y;                                                    \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2])                             \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2]) APART                       \
             for (int64_t i = 0; i < n; i++) { OPERANDS(DENSE) Y[i] = (formula); }   \
         else                                                                        \
             for (int64_t i = 0; i < n; i++) { OPERANDS(STEPPED) Y[i] = (formula); } \
@@ -80,7 +81,7 @@ static inline real T(max)(real a, real b) { return a > b || a != a ? a : b; }
         const real *restrict Y = r->y, *restrict in = r->in;                                   \
         real *restrict out = r->out;                                                           \
         (void)Y;                                                                               \
-        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->in_step & (out_steps))             \
+        if (r->x_step[0] & r->x_step[1] & r->x_step[2] & r->in_step & (out_steps)) APART       \
             for (int64_t i = 0; i < n; i++) {                                                  \
                 const real y = LOAD(SQI_READS_Y, Y[i]);                                        \
                 (void)y;                                                                       \

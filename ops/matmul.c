@@ -30,13 +30,6 @@ static bool check_rank(sq_tape *t, const sq_shape *in, int32_t k, int32_t most)
                    sq_shape_text(in[k], text));
 }
 
-static bool differ(sq_tape *t, const char *what, const sq_shape *in)
-{
-    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
-    return sq_post(t, SQ_ESHAPE, "%s differ: %s x %s", what, sq_shape_text(in[0], a),
-                   sq_shape_text(in[1], b));
-}
-
 /* ---- Y[R,n] = A[R,k] B[k,n] ------------------------------------------------------------- */
 
 static bool nn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *attr,
@@ -44,7 +37,7 @@ static bool nn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
 {
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, 2)) return false;
-    if (last(in[0]) != in[1].dim[0]) return differ(t, "inner sizes", in);
+    if (last(in[0]) != in[1].dim[0]) return sqi_post_differ(t, "inner sizes", in);
     *out = sqi_with_size(in[0], -1, in[1].dim[1]);
     return sqi_check_size(t, *out);
 }
@@ -82,7 +75,7 @@ static bool nt_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
 {
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, 2)) return false;
-    if (last(in[0]) != in[1].dim[1]) return differ(t, "last sizes", in);
+    if (last(in[0]) != in[1].dim[1]) return sqi_post_differ(t, "last sizes", in);
     *out = sqi_with_size(in[0], -1, in[1].dim[0]);
     return sqi_check_size(t, *out);
 }
@@ -127,7 +120,7 @@ static bool tn_shape(sq_tape *t, int32_t n, const sq_shape *in, const sq_attr *a
     (void)n, (void)attr;
     if (!check_rank(t, in, 0, SQ_MAX_RANK) || !check_rank(t, in, 1, SQ_MAX_RANK)) return false;
     if (!sq_shape_equal(sqi_without(in[0], -1), sqi_without(in[1], -1)))
-        return differ(t, "leading sizes", in);
+        return sqi_post_differ(t, "leading sizes", in);
     *out = sq_mat(last(in[0]), last(in[1]));
     return sqi_check_size(t, *out);
 }

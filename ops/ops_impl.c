@@ -44,6 +44,13 @@ bool sqi_post_size(sq_tape *t, sq_shape out)
                    sq_shape_text(out, text));
 }
 
+bool sqi_post_differ(sq_tape *t, const char *what, const sq_shape *in)
+{
+    char a[SQ_SHAPE_TEXT], b[SQ_SHAPE_TEXT];
+    return sq_post(t, SQ_ESHAPE, "%s differ: %s x %s", what, sq_shape_text(in[0], a),
+                   sq_shape_text(in[1], b));
+}
+
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what)
 {
     if (attr->n_ids < 0)

@@ -85,6 +85,8 @@ static inline bool sqi_check_size(sq_tape *t, sq_shape out)
 {
     return sqi_shape_valid(&out) || sqi_post_size(t, out);
 }
+/* "WHAT differ: [4,3] x [2,5]" of two operands; false. */
+bool sqi_post_differ(sq_tape *t, const char *what, const sq_shape *in);
 /* All n_ids ids are there and lie in 0..n-1, masked ones aside; `what` names one of them. */
 bool sqi_check_ids(sq_tape *t, const sq_attr *attr, int64_t n, const char *what);
 

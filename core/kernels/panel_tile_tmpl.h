@@ -72,8 +72,8 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
     }
 }
 
-static void OF_REAL(store_edge)(const OF_REAL(target) * to, int64_t row, const int mr,
-                                const vec *sum)
+static APART void OF_REAL(store_edge)(const OF_REAL(target) * to, int64_t row, const int mr,
+                                      const vec *sum)
 {
     for (int64_t i = 0; i < mr; i++) {
         vec s = sum[i];
@@ -166,6 +166,11 @@ INLINE void OF_REAL(run_single)(const sqi_panel_product *p, int64_t row, const r
 
 /* ---- A tile of weight gradients ---------------------------------------------------------- */
 
+static inline APART vec OF_REAL(load_edge)(const real *x, int64_t lanes)
+{
+    return OF_REAL(load_lanes)(x, lanes);
+}
+
 INLINE void OF_REAL(load)(const OF_REAL(tile) * t, const int mr, const int nv, vec *sum)
 {
     UNROLL
@@ -174,7 +179,7 @@ INLINE void OF_REAL(load)(const OF_REAL(tile) * t, const int mr, const int nv, v
         const real *c = to->c + t->row * to->c_row;
         UNROLL
         for (int i = 0; i < mr; i++)
-            sum[i * nv + j] = OF_REAL(load_lanes)(c + i * to->c_row, to->lanes);
+            sum[i * nv + j] = OF_REAL(load_edge)(c + i * to->c_row, to->lanes);
     }
 }
 

@@ -45,11 +45,14 @@ enum { MAX_SUMS = 24, MAX_ROWS = 12, MAX_VECTORS = 8, MANY_ROWS_VECTORS = 4 };
 #define TILES(T) ROWS_12(T, 1) ROWS_12(T, 2) ROWS_6(T, 4) ROWS_3(T, 8)
 #endif
 
-/* Sums stay in registers only when the loops over them are unrolled completely. */
+/* Sums stay in registers only when the loops over them are unrolled completely; clang does that too
+ * late where branches at ragged edges are among them, so that it has functions apart for those. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define APART __attribute__((noinline))
 #else
 #define UNROLL _Pragma("GCC unroll 32")
+#define APART
 #endif
 
 #endif

@@ -40,8 +40,10 @@ typedef struct options {
     const char *budget;
     double most;
     sq_dtype dtype;
-    bool check;
+    bool check, help;
 } options;
+
+enum { MOST_KINDS = 256 }; /* letters of a list of budgets */
 
 /* ---- The network --------------------------------------------------------------------------- */
 
@@ -293,21 +295,79 @@ static bool read_steps(options *o, const char *text)
     return o->n_steps > 0 && !*text;
 }
 
+static bool read_shape(options *o, const char *text)
+{
+    char rest;
+    return sscanf(text, "%ld,%ld,%ld%c", &o->batch, &o->in, &o->hidden, &rest) == 3 &&
+           o->batch > 0 && o->in > 0 && o->hidden > 0;
+}
+
+static bool is_kind(const char *text, size_t n)
+{
+    static const char *const words[] = { "full", "sqrt", "5%" };
+    for (int i = 0; i < 3; i++)
+        if (strlen(words[i]) == n && !memcmp(text, words[i], n)) return true;
+    return n > 0 && n < 19 && *text != '0' && strspn(text, "0123456789") >= n;
+}
+
+static bool read_budget(options *o, const char *text)
+{
+    o->budget = text;
+    bool known = strlen(text) < MOST_KINDS;
+    for (size_t n; known; text += n + 1) {
+        n = strcspn(text, ",");
+        known = is_kind(text, n);
+        if (!text[n]) break;
+    }
+    return known;
+}
+
+static bool read_most(options *o, const char *text)
+{
+    char *end;
+    o->most = strtod(text, &end);
+    return end != text && !*end && o->most >= 0;
+}
+
+static bool read_rounds(options *o, const char *text)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    o->rounds = (int)n;
+    return end != text && !*end && n > 0 && n <= 1000000;
+}
+
+static const struct valued {
+    const char *flag;
+    bool (*read)(options *o, const char *value);
+    const char *wants;
+} valued[] = {
+    { "--shape", read_shape, "not B,I,H, each above 0" },
+    { "--steps", read_steps, "not numbers of steps, 100 or more, 16 at most" },
+    { "--budget", read_budget, "neither full, sqrt, 5% nor a number of bytes, by commas" },
+    { "--most", read_most, "not a number of MB" },
+    { "--rounds", read_rounds, "not a number of rounds" },
+};
+
+static bool refuse(const char *flag, const char *value, const char *why)
+{
+    fprintf(stderr, "bench_memory: %s%s%s: %s\n", flag, *value ? " " : "", value, why);
+    return false;
+}
+
 static bool read_options(options *o, int n, char **arg)
 {
     for (int i = 1; i < n; i++) {
-        const char *name = arg[i], *value = i + 1 < n ? arg[i + 1] : "";
-        if (strcmp(name, "--f64") == 0) o->dtype = SQ_F64;
-        else if (strcmp(name, "--check") == 0) o->check = true, o->dtype = SQ_F64;
-        else if (strcmp(name, "--budget") == 0) o->budget = value, i++;
-        else if (strcmp(name, "--most") == 0) o->most = atof(value), i++;
-        else if (strcmp(name, "--rounds") == 0 && atoi(value) > 0) o->rounds = atoi(value), i++;
-        else if (strcmp(name, "--steps") == 0 && read_steps(o, value)) i++;
-        else if (strcmp(name, "--shape") == 0 &&
-                 sscanf(value, "%ld,%ld,%ld", &o->batch, &o->in, &o->hidden) == 3 &&
-                 o->batch > 0 && o->in > 0 && o->hidden > 0)
-            i++;
-        else return false;
+        const struct valued *v = NULL;
+        for (size_t k = 0; k < sizeof valued / sizeof *valued; k++)
+            if (strcmp(arg[i], valued[k].flag) == 0) v = &valued[k];
+        if (v && i + 1 == n) return refuse(arg[i], "", "a value must follow");
+        if (v && !v->read(o, arg[i + 1])) return refuse(arg[i], arg[i + 1], v->wants);
+        if (v) i++;
+        else if (strcmp(arg[i], "--f64") == 0) o->dtype = SQ_F64;
+        else if (strcmp(arg[i], "--check") == 0) o->check = true, o->dtype = SQ_F64;
+        else if (strcmp(arg[i], "--help") == 0) o->help = true;
+        else return refuse(arg[i], "", "not an option; --help lists them");
     }
     return true;
 }
@@ -322,18 +382,15 @@ int main(int n, char **arg)
                   .rounds = 3,
                   .budget = "full,sqrt,5%",
                   .most = 8000 };
-    bool help = n == 2 && strcmp(arg[1], "--help") == 0;
-    if (help || !read_options(&o, n, arg)) {
-        fputs(usage, help ? stdout : stderr);
-        return help ? 0 : 2;
-    }
+    if (!read_options(&o, n, arg)) return 2;
+    if (o.help) return fputs(usage, stdout) < 0;
     if (o.check) return check(&o);
     printf("LSTM, B = %ld, I = %ld, H = %ld, %s\n", o.batch, o.in, o.hidden,
            sq_dtype_name(o.dtype));
     printf("%-9s %-12s %10s %10s %10s %10s %10s %11s\n", "steps", "budget", "memory MB",
            "held MB", "us/step", "mean", "extra", "schedule ms");
     for (int i = 0; i < o.n_steps; i++) {
-        char kinds[256];
+        char kinds[MOST_KINDS];
         snprintf(kinds, sizeof kinds, "%s", o.budget);
         for (char *k = strtok(kinds, ","); k; k = strtok(NULL, ","))
             print_row(&o, k, o.steps[i]);

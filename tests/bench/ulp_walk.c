@@ -116,15 +116,11 @@ static bool report(const function *f, float *room)
     return v.worst <= 2.5 && !v.wrong && !v.unequal;
 }
 
-static int usage(FILE *to)
-{
-    fprintf(to,
-            "usage: ulp_walk [exp] [tanh] [sigmoid] [log]\n"
-            "Compares the functions named, or all, with libm at every float. Takes about a\n"
-            "minute each. Exit status 1 when an error exceeds 2.5 ulp, a special value is\n"
-            "wrong, or instruction sets disagree.\n");
-    return to == stdout ? 0 : 2;
-}
+static const char usage[] =
+    "usage: ulp_walk [exp] [tanh] [sigmoid] [log]\n"
+    "Compares the functions named, or all, with libm at every float. Takes about a\n"
+    "minute each. Exit status 1 when an error exceeds 2.5 ulp, a special value is\n"
+    "wrong, or instruction sets disagree.\n";
 
 static int find(const char *name)
 {
@@ -137,8 +133,11 @@ int main(int argc, char **argv)
 {
     bool good = true;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) return usage(stdout);
-        if (find(argv[i]) < 0) return usage(stderr);
+        if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout) < 0;
+        if (find(argv[i]) < 0) {
+            fprintf(stderr, "ulp_walk: %s: neither exp, tanh, sigmoid nor log\n", argv[i]);
+            return 2;
+        }
     }
     float *room = malloc(3 * BLOCK * sizeof *room);
     if (!room) return 1;

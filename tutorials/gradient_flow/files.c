@@ -49,7 +49,7 @@ static void add_pages(files *f, const options *o)
         char own[32], page[48], numbers[48];
         const char *name = cell_kinds[kind].option;
         if (!wants_cell(o, name)) continue;
-        snprintf(own, sizeof own, n > 1 ? "_%s" : "", name);
+        snprintf(own, sizeof own, "%s%s", n > 1 ? "_" : "", n > 1 ? name : "");
         snprintf(page, sizeof page, "%s.html", own);
         snprintf(numbers, sizeof numbers, "%s.csv", own);
         f->of[FILE_PAGE + kind] =

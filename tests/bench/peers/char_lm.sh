@@ -4,7 +4,7 @@
 #   char_lm.sh CHAR_LM TEXT [--embed 64,0] [--hidden N] [--batch N] [--k1 N] [--threads N] [--rounds N] [--updates N] [--secs S]
 #
 # CHAR_LM is the built tutorial, TEXT any text of some hundred kilobytes; --embed 0 is one-hot. Needs python3-torch and
-# libopenblas0-pthread (see run.sh). The ratio is the median over the rounds of ours / PyTorch's taken back to back.
+# libopenblas0-pthread (see run.sh). Both are means over their updates; the ratio is the median over the rounds of ours / PyTorch's taken back to back.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 ours=${1:?path of char_lm}; text=${2:?path of a text}; shift 2
