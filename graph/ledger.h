@@ -131,8 +131,8 @@ SQ_API double sq_ledger_identity(const sq_ledger *l);
  * these sweeps end at the unroll, and losses go back through it together, 48 rows of gradients at a time
  * or 4 losses: they multiply the weights at once, read one set of saved values, and nothing is made but
  * gradients of states. Threads take losses each. The T losses of an LSTM, one a step, in float on one
- * thread, take 1/1.9 of the time of as many sweeps at T = 500, H = 128, B = 1, 1/2.5 at H = 256, and
- * 1/1.15 at T = 100, H = 256, B = 32, where a sweep has rows enough (tests/bench/bench_ledger.c).
+ * thread, take 1/2.0 of the time of as many sweeps at T = 500, H = 128, B = 1, 1/2.5 at H = 256, and
+ * 1/1.1 at T = 100, H = 256, B = 32, where a sweep has rows enough (tests/bench/bench_ledger.c).
  * Elsewhere every loss goes back by itself, at the cost of a sweep without weight gradients: eagerly,
  * under a budget, where rows that ended are left out, and with far_steps. */
 SQ_API int64_t sq_ledger_n_losses(const sq_ledger *l);
