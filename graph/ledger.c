@@ -3,8 +3,8 @@
  * The total is an ordinary sweep. For the immediate one, what a later step sends back into a
  * declared state is dropped on its way, so each state is left with what its own step does to the
  * loss. The sweep for totals also brings what is told of gates and, where norms will do, of
- * weights; losses of single steps have a sweep each. All leave the user's gradients alone, unless the
- * ledger is asked to be the sweep of the training as well: then totals are read from that. */
+ * weights. All leave the user's gradients alone, unless the ledger is asked to be the sweep of the
+ * training as well: then totals are read from that. */
 #include "core/norm_impl.h"
 #include "graph/ledger_impl.h"
 
@@ -97,9 +97,8 @@ static bool find_entries(sq_ledger *l, const sqi_subject *s)
     return true;
 }
 
-/* What the last sweep left at every state; values may be NULL. */
-static void read_states(const sq_ledger *l, const sqi_subject *s, int lane, double *norm,
-                        double *values)
+void sqi_read_states(const sq_ledger *l, const sqi_subject *s, int lane, double *norm,
+                     double *values)
 {
     const sqi_arith *arith = &s->t->kern->of[s->t->dtype];
     for (int64_t i = 0; i < l->steps * l->n_states; i++) {
@@ -129,7 +128,7 @@ static bool sweep_backward(sq_ledger *l, const sqi_subject *s, bool *told)
     sq_status status = parts ? sqi_backward_parts(s->loss, parts) : sq_backward(s->loss);
     if (parts) sqi_by_step_swept(l->weights);
     *told = rides_on_backward(s) && !(parts && parts->missed);
-    if (*told) read_states(l, s, SQI_LANE_USER, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
+    if (*told) sqi_read_states(l, s, SQI_LANE_USER, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
     return !status;
 }
 
@@ -142,59 +141,14 @@ static bool sweep_total(sq_ledger *l, const sqi_subject *s)
         s->options.gates ? sqi_gates_sweep(l, s, parts) : !sqi_probe_from(s->loss, NULL, parts);
     if (!ok) return false;
     if (parts) sqi_by_step_swept(l->weights);
-    read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
+    sqi_read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_TOTAL], l->value[SQI_TOTAL]);
     return !s->options.gates || sqi_gates_read(l, s);
 }
 
 static bool sweep_immediate(sq_ledger *l, const sqi_subject *s)
 {
     if (sqi_probe(s->loss, true)) return false;
-    read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_IMMEDIATE], l->value[SQI_IMMEDIATE]);
-    return true;
-}
-
-/* ---- Which loss reaches how far back ------------------------------------------------------- */
-
-static bool count_losses(sq_ledger *l, const sqi_subject *s)
-{
-    char what[32];
-    for (int64_t i = 0; i < s->options.n_losses; i++) {
-        (void)snprintf(what, sizeof what, "loss %lld", (long long)i);
-        const sqi_node *n = sqi_node_of(s->t, s->options.losses[i], what);
-        if (!n) return false;
-        l->n_losses += sq_shape_size(n->shape);
-    }
-    size_t row = (size_t)l->steps * (size_t)l->n_states;
-    if (row && (size_t)l->n_losses > SIZE_MAX / 16 / row)
-        return sq_post(s->t, SQ_ENOMEM, "out of memory for %lld losses",
-                       (long long)l->n_losses);
-    l->reach = sqi_ledger_take(s->t, (size_t)l->n_losses * row, sizeof *l->reach);
-    return l->reach != NULL;
-}
-
-/* Element by element: the seed is a unit vector. */
-static bool sweep_loss(sq_ledger *l, const sqi_subject *s, sq_var loss, int64_t *row)
-{
-    int64_t n = sq_shape_size(sqi_node_find(s->t, loss.id)->shape);
-    size_t states = (size_t)l->steps * (size_t)l->n_states;
-    double *seed = sqi_ledger_take(s->t, (size_t)n, sizeof *seed);
-    for (int64_t i = 0; seed && i < n && !s->t->error.status; i++) {
-        sqi_parts *parts = l->weights ? sqi_by_step_far(l->weights) : NULL;
-        seed[i] = 1;
-        if (!sqi_probe_from(loss, seed, parts))
-            read_states(l, s, SQI_LANE_PROBE, l->reach + (size_t)(*row)++ * states, NULL);
-        if (parts) sqi_by_step_swept(l->weights);
-        seed[i] = 0;
-    }
-    free(seed);
-    return !s->t->error.status;
-}
-
-static bool sweep_losses(sq_ledger *l, const sqi_subject *s)
-{
-    int64_t row = 0;
-    for (int64_t i = 0; i < s->options.n_losses; i++)
-        if (!sweep_loss(l, s, s->options.losses[i], &row)) return false;
+    sqi_read_states(l, s, SQI_LANE_PROBE, l->norm[SQI_IMMEDIATE], l->value[SQI_IMMEDIATE]);
     return true;
 }
 
@@ -225,9 +179,9 @@ static bool fill(sq_ledger *l, const sqi_subject *s)
 {
     bool weights = s->options.weights || s->options.contribution;
     bool ok = make_room(l, s) && label_states(l, s) && find_entries(l, s) &&
-              count_losses(l, s) && (!weights || sqi_by_step_new(l, s)) && sweep_total(l, s) &&
-              sweep_immediate(l, s) && (!weights || sqi_by_step_collect(l, s)) &&
-              sweep_losses(l, s);
+              sqi_reach_count(l, s) && (!weights || sqi_by_step_new(l, s)) &&
+              sweep_total(l, s) && sweep_immediate(l, s) &&
+              (!weights || sqi_by_step_collect(l, s)) && sqi_reach_fill(l, s);
     if (ok && weights) sqi_by_step_finish(l->weights);
     return ok;
 }

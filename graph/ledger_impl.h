@@ -99,6 +99,14 @@ static inline int64_t sqi_entry_of(const sqi_entries *e, int64_t step)
     return low;
 }
 
+/* What a lane's last sweep left at every state; values may be NULL. */
+void sqi_read_states(const sq_ledger *l, const sqi_subject *s, int lane, double *norm,
+                     double *values);
+
+/* ledger_reach.c: room for a row for every element of every loss; the rows. False after posting. */
+bool sqi_reach_count(sq_ledger *l, const sqi_subject *s);
+bool sqi_reach_fill(sq_ledger *l, const sqi_subject *s);
+
 /* ledger_weights.c. What the sweep for totals is to collect, or NULL. */
 bool sqi_by_step_new(sq_ledger *l, const sqi_subject *s);
 void sqi_by_step_free(sqi_by_step *w);

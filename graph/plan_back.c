@@ -512,7 +512,10 @@ static bool write_product(builder *b, const sqi_task *k)
         if (!write_left(b, k, v, n, s)) return false;
     for (int32_t i = 0; i < n; i++)
         if (!write_from(b, v[i])) return false;
-    return write_all_weights(b, k, v, n);
+    int32_t deferred = 0; /* gradients of the others may not outlive their step */
+    for (int32_t i = 0; i < n; i++)
+        if (defers_something(b, v[i])) v[deferred++] = v[i];
+    return !deferred || write_all_weights(b, k, v, deferred);
 }
 
 static bool write_call(builder *b, const sqi_task *k)

@@ -378,6 +378,7 @@ typedef struct sqi_planned {
     uint64_t **
         *handles; /* [n_slots] pages of ids of parts, 0: not yet; after the last step: all */
     struct sqi_stretches *stretch; /* NULL: every step is kept */
+    struct sqi_fan *fan;           /* while losses are collected that go back together */
     size_t beside;                 /* bytes of gradients, handles and values made later */
 } sqi_planned;
 
@@ -525,6 +526,30 @@ static inline bool sqi_wake_marked(const sqi_wake *w, int32_t slot, int64_t step
 /* plan_run.c, plan_sweep.c */
 bool sqi_plan_forward(sq_tape *t, sqi_planned *u);
 bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx);
+
+/* plan_fan.c: the losses of many sweeps go back through an unroll together, one that keeps all steps
+ * and rows. While it is open, sweeps in the probe lane end at the unroll. */
+typedef struct sqi_fan sqi_fan;
+
+/* Somebody who is shown dL/dh_s of every loss: state k of all rows after step s, the total. It may be
+ * called on several threads, for one loss always on the same. */
+typedef struct sqi_fan_look {
+    void (*see)(struct sqi_fan_look *l, int64_t loss, int32_t k, int64_t step,
+                const void *grad);
+} sqi_fan_look;
+
+/* How many losses are best taken back at once. */
+int64_t sqi_fan_copies(const sqi_planned *u);
+
+/* NULL after posting. */
+sqi_fan *sqi_fan_open(sq_tape *t, sqi_planned *u, int64_t copies, sqi_fan_look *look);
+
+/* After a sweep: what it brought belongs to the loss of that number. When there are enough of them they
+ * go back. False after posting. */
+bool sqi_fan_swept(sqi_fan *f, int64_t loss);
+
+/* The rest goes back; sweeps are what they were. False after posting. */
+bool sqi_fan_close(sqi_fan *f);
 
 /* plan_budget.c: the same for an unroll that does not keep all steps. sqi_stretch_make lays out its
  * memory; false after posting: the budget is too small, no memory. */

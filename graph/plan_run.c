@@ -206,7 +206,7 @@ void sqi_lay_panels(const sqi_worker *w, const sqi_task *k, sqi_window at, sqi_l
     l->product = (sqi_panel_product){ .b = &k->packed.panels,
                                       .m = sqi_rows_in(w->r, sqi_looked_at(k, at)) * k->rows,
                                       .single = p->values[k->v[0]].phase == SQI_LOOP &&
-                                                p->batch * k->rows == 1,
+                                                p->batch * k->rows == 1 && !w->r->copies,
                                       .a = l->a,
                                       .a_row = l->a_row,
                                       .out = l->out,
@@ -383,6 +383,7 @@ static char *rows_at(const sqi_worker *w, int32_t v, sqi_window at)
 static const sq_attr *attr_at(const sqi_worker *w, const sqi_value *v, int64_t step)
 {
     const sqi_planned *u = w->r->u;
+    if (w->r->copies) step = w->r->step;
     if (!(v->op->flags & SQ_RANDOM)) return v->attr;
     *w->drawn = *v->attr;
     w->drawn->draw.stream = sqi_draw_at(u->seed, &u->run, &v->attr->draw, u->home->step + step);

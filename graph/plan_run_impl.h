@@ -58,6 +58,8 @@ typedef struct sqi_run_of {
     char **partials; /* [n_defers] under a budget: sums of blocks that are not run at once */
     double *norms;   /* under watch: [last - low][n_states] of states' gradients */
     bool divided;    /* the steps of this run are not all of their block */
+    bool copies;     /* plan_fan.c: windows count copies of one step, which is this one: */
+    int64_t step;
     struct sqi_sorted *sorted;   /* plan_rows.c, or NULL: every row takes part in every step */
     struct sqi_run_parts *parts; /* plan_parts.c, or NULL */
 } sqi_run_of;
@@ -228,6 +230,9 @@ void sqi_forward_steps(sqi_run_of *r, int64_t from, int64_t to);
  * block, and the calls go backwards. */
 bool sqi_reverse_open(sqi_run_of *r);
 void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to);
+
+/* The tasks of one phase in reverse, over a window. */
+void sqi_reverse_tasks(const sqi_worker *w, sqi_phase phase, sqi_window at);
 
 /* Gives memory to sums of weight gradients (sqi_partial_bytes of it): blocks may come in pieces. */
 bool sqi_reverse_divide(sqi_run_of *r, char *partials);

@@ -224,6 +224,11 @@ static void reverse_tasks(const sqi_worker *w, const sqi_tasks *tasks, sqi_windo
     }
 }
 
+void sqi_reverse_tasks(const sqi_worker *w, sqi_phase phase, sqi_window at)
+{
+    reverse_tasks(w, &w->r->back->tasks[phase], at, NULL);
+}
+
 /* ---- Phases -------------------------------------------------------------------------------- */
 
 /* The gradient of a value begins with what was seeded at its handle, or sent to it as the output. */
@@ -266,7 +271,7 @@ static void over_steps(sqi_worker *w, sqi_phase phase)
     sqi_window at = sqi_share_steps(w, b->alone[phase]);
     if (!b->tasks[phase].n) return;
     w->grad = phase == SQI_SINK ? w->r->sunk : w->r->grad;
-    if (at.n_steps) reverse_tasks(w, &b->tasks[phase], at, NULL);
+    if (at.n_steps) sqi_reverse_tasks(w, phase, at);
     sqi_workers_meet(w->others);
 }
 

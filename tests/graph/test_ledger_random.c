@@ -5,9 +5,11 @@
 /* Parts of every step and weight, and statistics of everything named. */
 static void write_down(rc_run *r, trace *t)
 {
+    rc_feed(r);
+    rc_unroll(r);
     sq_var loss = rc_loss(r, 1);
     sq_ledger_options o = { .contribution = true, .far_steps = 1, .gates = true };
-    sq_ledger *l = r->u ? sq_ledger_new(r->u, loss, &o) : NULL;
+    sq_ledger *l = sq_ledger_new(r->u, loss, &o);
     for (int w = 1; l && w <= sq_params_count(r->params); w++)
         for (int i = 0; i <= sq_ledger_steps(l); i++) {
             char what[32];

@@ -114,13 +114,14 @@ static sq_status learn(world *w)
         sq_var loss = sq_add(y, sq_sum(sq_square(dh)));
         if (sq_tape_status(t)) return failed(w);
         bool all = i == 1;
+        sq_var losses[3] = { y, loss, h };
         sq_ledger_options o = { .values = all,
                                 .weights = true,
                                 .contribution = all,
                                 .far_steps = all,
                                 .gates = true,
-                                .losses = &y,
-                                .n_losses = all };
+                                .losses = losses,
+                                .n_losses = all ? 1 : 3 };
         sq_ledger *l = sq_ledger_new(u, loss, &o);
         sq_ledger_free(l);
         failures[LEDGER] += !l;
