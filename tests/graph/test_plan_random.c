@@ -17,6 +17,43 @@ static rc_setup setup(const random_cell *c, sq_dtype dtype, sq_mode mode)
     };
 }
 
+/* ---- What the comparison sees ------------------------------------------------------------- */
+
+/* The error of one tensor of three numbers against another. */
+static double error_of(const double *got, const double *want)
+{
+    trace a = { .n = 0 }, b = { .n = 0 };
+    trace_numbers(&a, "got", got, sq_vec(3));
+    trace_numbers(&b, "want", want, sq_vec(3));
+    double e = trace_error(&a, &b, 0);
+    trace_free(&a);
+    trace_free(&b);
+    return e;
+}
+
+/* Both sides not a number, or the same infinity: equal there, and as strict as ever beside it.
+ * One side alone is an error at any place. */
+Test(traces, nothing_hides_a_number_that_is_none)
+{
+    const double nan = (double)NAN, inf = (double)INFINITY, odd[] = { nan, inf, -inf };
+    for (int at = 0; at < 3; at++)
+        for (int k = 0; k < COUNT(odd); k++) {
+            double a[] = { 1, 2, 4 }, b[] = { 1, 2, 4 };
+            a[at] = odd[k];
+            double e = error_of(a, b), f = error_of(b, a);
+            bool seen = !(e <= 1e300) && !(f <= 1e300);
+            cr_expect(seen, "%g at %d: %g, %g", odd[k], at, e, f);
+            b[at] = odd[k];
+            cr_expect(error_of(a, b) == 0, "%g on both sides, at %d", odd[k], at);
+            b[(at + 1) % 3] += 1;
+            e = error_of(a, b);
+            cr_expect(e >= .2 && e <= .5, "beside %g at %d: %g", odd[k], at, e);
+            b[at] = odd[(k + 1) % 3];
+            bool differs = !(error_of(a, b) <= 1e300);
+            cr_expect(differs, "%g is not %g", odd[k], b[at]);
+        }
+}
+
 /* ---- Against eager ------------------------------------------------------------------------ */
 
 /* A cell whose rows are independent, and which asks for nothing odd, runs as a plan. */

@@ -53,15 +53,20 @@ void trace_free(trace *t)
     *t = (trace){ .n = 0 };
 }
 
+double trace_apart(const trace *a, const trace *b, int i)
+{
+    const double *x = a->x + a->item[i].at, *y = b->x + b->item[i].at;
+    double worst = 0;
+    for (int64_t k = 0; k < b->item[i].n; k++) worst = worse(worst, apart(x[k], y[k]));
+    return worst;
+}
+
 double trace_error(const trace *got, const trace *want, int i)
 {
-    const double *a = got->x + got->item[i].at, *b = want->x + want->item[i].at;
-    double worst = 0, largest = 0;
-    for (int64_t k = 0; k < want->item[i].n; k++) {
-        double e = fabs(a[k] - b[k]);
-        if (!(e <= worst)) worst = e; /* a NaN stays */
-        largest = fmax(largest, fabs(b[k]));
-    }
+    const double *b = want->x + want->item[i].at;
+    double worst = trace_apart(got, want, i), largest = 0;
+    for (int64_t k = 0; k < want->item[i].n; k++)
+        if (isfinite(b[k])) largest = fmax(largest, fabs(b[k]));
     return worst == 0 ? 0 : worst / largest;
 }
 
@@ -438,10 +443,7 @@ static bool probe(const random_cell *c, sq_dtype dtype, double ulp, trace *t)
 static double worst_error(const trace *got, const trace *want)
 {
     double worst = 0;
-    for (int i = 0; i < want->n; i++) {
-        double e = trace_error(got, want, i);
-        if (!(e <= worst)) worst = e;
-    }
+    for (int i = 0; i < want->n; i++) worst = worse(worst, trace_error(got, want, i));
     return worst;
 }
 
