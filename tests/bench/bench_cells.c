@@ -454,7 +454,7 @@ static bool compare(const char *name, const double *got, const double *want, int
     double worst = 0, largest = 0;
     for (int64_t i = 0; i < n; i++) {
         double e = fabs(got[i] - want[i]);
-        if (!(e <= worst)) worst = e; /* a NaN stays */
+        if (e > worst || isnan(e)) worst = e; /* a NaN stays */
         largest = fmax(largest, fabs(want[i]));
     }
     double error = worst > 0 || isnan(worst) ? worst / largest : 0;

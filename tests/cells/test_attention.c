@@ -62,8 +62,7 @@ static void agree(const fixture *f, const char *what, const double *got, const d
 {
     double off = 0, size = 1e-300;
     for (int i = 0; i < n; i++) {
-        double d = fabs(got[i] - want[i]);
-        off = d <= off ? off : d; /* a NaN gets through */
+        off = worse(off, fabs(got[i] - want[i]));
         size = fmax(size, fabs(want[i]));
     }
     cr_expect(off <= f->tol * size, "%s, %s: %s: off by %g where the largest is %g", f->c->name,

@@ -142,7 +142,7 @@ static void expect_orthonormal(int rows, int cols, double gain, uint64_t seed)
             double sum = 0;
             for (int i = 0; i < n; i++)
                 sum += wide ? v[a * n + i] * v[b * n + i] : v[i * k + a] * v[i * k + b];
-            worst = fmax(worst, fabs(sum - (a == b ? gain * gain : 0)));
+            worst = worse(worst, fabs(sum - (a == b ? gain * gain : 0)));
         }
     cr_expect(worst <= 1e-12, "[%d,%d]: off by %g", rows, cols, worst);
     sq_params_free(p);

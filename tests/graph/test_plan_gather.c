@@ -152,7 +152,7 @@ static double distance(const double *a, const double *b, int n)
 {
     double worst = 0, largest = 0;
     for (int i = 0; i < n; i++) {
-        if (!(fabs(a[i] - b[i]) <= worst)) worst = fabs(a[i] - b[i]);
+        worst = worse(worst, fabs(a[i] - b[i]));
         largest = fmax(largest, fabs(b[i]));
     }
     return largest > 0 ? worst / largest : worst;

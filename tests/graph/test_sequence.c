@@ -42,8 +42,7 @@ static void agree(const char *kind, const char *what, const double *got, const d
 {
     double off = 0, most = 0;
     for (int64_t i = 0; i < n; i++) {
-        double d = fabs(got[i] - want[i]);
-        off = d <= off ? off : d; /* a NaN gets through */
+        off = worse(off, fabs(got[i] - want[i]));
         most = fmax(most, fabs(want[i]));
     }
     cr_expect(off <= 1e-10 * most, "%s: %s: off by %g where the largest is %g", kind, what, off,

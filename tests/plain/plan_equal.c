@@ -71,7 +71,7 @@ static double distance(const result *a, const result *b)
     double worst = 0, largest = 0;
     for (size_t i = 0; i < b->n; i++) {
         double e = fabs(a->at[i] - b->at[i]);
-        if (!(e <= worst)) worst = e;
+        if (e > worst || isnan(e)) worst = e; /* a NaN stays */
         largest = fmax(largest, fabs(b->at[i]));
     }
     return worst / largest;

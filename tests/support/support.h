@@ -60,6 +60,16 @@ static inline void fill(double *x, int64_t n, uint64_t seed, double lo, double h
     for (int64_t i = 0; i < n; i++) x[i] = (double)(float)rng_in(&r, lo, hi);
 }
 
+/* |a - b|; 0 also where both are the same infinity, or neither is a number. */
+static inline double apart(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b)) ? 0 : fabs(a - b);
+}
+
+/* The larger of two errors. One that is not a number is larger than any, so that none hides it,
+ * neither those before it nor those after. */
+static inline double worse(double a, double b) { return isnan(a) || a >= b ? a : b; }
+
 static inline bool close_to(double got, double want, double tol)
 {
     return got == want || fabs(got - want) <= tol * fmax(1.0, fabs(want));

@@ -84,7 +84,7 @@ void count(paper *p, double hand, double tape)
     bool agree = difference <= p->allowed; /* false for NaN */
     p->compared++;
     p->differing += !agree;
-    if (!(difference <= p->largest)) p->largest = difference;
+    if (difference > p->largest || isnan(difference)) p->largest = difference;
 }
 
 void compare(paper *p, double hand, double tape, const char *fmt, ...)
