@@ -17,7 +17,7 @@
 static const char *const usage =
     "usage: bench_ledger [options]\n"
     "  The table of T losses of an LSTM, I = H: together, and one after the other.\n"
-    "  --shape T,H,B  (default: some)\n"
+    "  --shape T,H,B  each 1 to 65536 (default: some)\n"
     "  --rounds N     1 to 100 (default: 5)\n"
     "  --csv          T,H,B,together_ms,each_ms,quotient\n"
     "  --help         this text\n";
@@ -48,6 +48,8 @@ static void lab_free(lab *l)
     free(l->state);
 }
 
+static bool is_well(const lab *l) { return l->u && sq_tape_status(l->t) == SQ_OK; }
+
 static bool lab_init(lab *l, const shape *s)
 {
     size_t n = (size_t)s->T * (size_t)s->B * (size_t)s->H;
@@ -71,10 +73,10 @@ static bool lab_init(lab *l, const shape *s)
         l->state[2 * i + 1] = sq_unrolled_state(l->u, i, 0);
     }
     free(x);
-    return l->u && sq_tape_status(l->t) == SQ_OK;
+    return is_well(l);
 }
 
-/* Milliseconds of the processor that a ledger takes; -1: it failed. */
+/* Milliseconds of the processor that a ledger takes; 0: it failed. */
 static double one_ledger(const lab *l, const shape *s, bool together, int losses)
 {
     sq_ledger_options o = { .losses = l->loss, .n_losses = losses };
@@ -83,15 +85,16 @@ static double one_ledger(const lab *l, const shape *s, bool together, int losses
     sq_ledger *g = together ? sq_ledger_new(l->u, l->loss[0], &o)
                             : sq_ledger_of_states(l->state, s->T, 2, l->loss[0], &o);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-    if (!g) return -1;
+    if (!g) return 0;
     sq_ledger_free(g);
     return 1e3 * (double)(b.tv_sec - a.tv_sec) + 1e-6 * (double)(b.tv_nsec - a.tv_nsec);
 }
 
+/* Of a small table it may come out as nothing, or less: what is taken off is no smaller. */
 static double table(const lab *l, const shape *s, bool together)
 {
-    double bare = one_ledger(l, s, together, 0), all = one_ledger(l, s, together, s->T);
-    return bare < 0 || all < 0 ? -1 : all - bare;
+    double bare = one_ledger(l, s, together, 0);
+    return one_ledger(l, s, together, s->T) - bare;
 }
 
 static int by_size(const void *a, const void *b)
@@ -110,12 +113,13 @@ static int row(const shape *s, int rounds, bool csv)
 {
     double together[MOST_ROUNDS], each[MOST_ROUNDS], quotient[MOST_ROUNDS];
     lab l;
-    bool ok = lab_init(&l, s) && table(&l, s, true) >= 0; /* warms the memory up */
+    bool ok = lab_init(&l, s);
+    if (ok) table(&l, s, true); /* warms the memory up */
     for (int i = 0; ok && i < rounds; i++) {
         together[i] = table(&l, s, true);
         each[i] = table(&l, s, false);
         quotient[i] = each[i] / together[i];
-        ok = together[i] >= 0 && each[i] >= 0;
+        ok = is_well(&l);
     }
     if (ok)
         printf(csv ? "%d,%d,%d,%.3f,%.3f,%.3f\n" : "%6d %6d %6d %12.1f %12.1f %8.2f\n", s->T,
@@ -126,33 +130,78 @@ static int row(const shape *s, int rounds, bool csv)
     return ok ? 0 : 1;
 }
 
-/* -1 when the value is not as the usage says. */
-static int read_shape(const char *text, shape *s)
+/* ---- The program --------------------------------------------------------------------------- */
+
+typedef struct options {
+    shape own; /* T = 0: some */
+    int rounds;
+    bool csv, help;
+} options;
+
+/* A number from 1 to `most` that ends where `end` is; 0: it is none. */
+static int read_number(const char **text, char end, long most)
 {
-    char rest;
-    int n = sscanf(text, "%d,%d,%d%c", &s->T, &s->H, &s->B, &rest);
-    return n == 3 && s->T > 0 && s->H > 0 && s->B > 0 ? 0 : -1;
+    char *rest;
+    long n = **text >= '0' && **text <= '9' ? strtol(*text, &rest, 10) : 0;
+    if (n < 1 || n > most || *rest != end) return 0;
+    *text = rest + 1;
+    return (int)n;
 }
 
-int main(int argc, char **argv)
+static bool read_shape(options *o, const char *text)
 {
-    shape own = { 0 };
-    int rounds = 5, failed = 0;
-    bool csv = false;
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout), 0;
-        if (strcmp(argv[i], "--csv") == 0) csv = true;
-        else if (strcmp(argv[i], "--shape") == 0 && !read_shape(value, &own)) i++;
-        else if (strcmp(argv[i], "--rounds") == 0 && (rounds = atoi(value)) > 0 &&
-                 rounds <= MOST_ROUNDS)
-            i++;
-        else return fprintf(stderr, "bench_ledger: %s\n%s", argv[i], usage), 2;
+    enum { MOST = 65536 };
+    o->own.T = read_number(&text, ',', MOST);
+    o->own.H = o->own.T ? read_number(&text, ',', MOST) : 0;
+    o->own.B = o->own.H ? read_number(&text, '\0', MOST) : 0;
+    return o->own.B > 0;
+}
+
+static bool read_rounds(options *o, const char *text)
+{
+    o->rounds = read_number(&text, '\0', MOST_ROUNDS);
+    return o->rounds > 0;
+}
+
+static const struct valued {
+    const char *flag;
+    bool (*read)(options *o, const char *value);
+    const char *wants;
+} valued[] = { { "--shape", read_shape, "not T,H,B, each in 1..65536" },
+               { "--rounds", read_rounds, "not a number of rounds in 1..100" } };
+
+static bool refuse(const char *flag, const char *value, const char *why)
+{
+    fprintf(stderr, "bench_ledger: %s%s%s: %s\n", flag, *value ? " " : "", value, why);
+    return false;
+}
+
+static bool read_options(options *o, int n, char **arg)
+{
+    for (int i = 1; i < n; i++) {
+        const struct valued *v = NULL;
+        for (int k = 0; k < COUNT(valued); k++)
+            if (strcmp(arg[i], valued[k].flag) == 0) v = &valued[k];
+        if (v && i + 1 == n) return refuse(arg[i], "", "a value must follow");
+        if (v && !v->read(o, arg[i + 1])) return refuse(arg[i], arg[i + 1], v->wants);
+        if (v) i++;
+        else if (strcmp(arg[i], "--csv") == 0) o->csv = true;
+        else if (strcmp(arg[i], "--help") == 0) o->help = true;
+        else return refuse(arg[i], "", "not an option; --help lists them");
     }
-    if (!csv)
+    return true;
+}
+
+int main(int n, char **arg)
+{
+    options o = { .rounds = 5 };
+    int failed = 0;
+    if (!read_options(&o, n, arg)) return 2;
+    if (o.help) return fputs(usage, stdout) < 0;
+    if (!o.csv)
         printf("%6s %6s %6s %12s %12s %8s\n", "T", "H", "B", "together ms", "each ms",
                "quotient");
-    for (int i = 0; i < (own.T ? 1 : COUNT(shapes)); i++)
-        failed |= row(own.T ? &own : &shapes[i], rounds, csv);
+    for (int i = 0; i < (o.own.T ? 1 : COUNT(shapes)); i++)
+        failed |= row(o.own.T ? &o.own : &shapes[i], o.rounds, o.csv);
     return failed;
 }

@@ -161,6 +161,17 @@ def the_loss_moves(k, page, losses):
     k.quiet(page)
 
 
+def the_mark_is_all_there(k, page, losses):
+    """The words over the loss looked at, at either end of the picture."""
+    k.open(page)
+    for loss in (0, losses - 1):
+        k.b.run(f"choose({loss})")
+        text, left, right, width = k.b.run("""(() => { const e = document.querySelector('#network .mark'), b = e.getBBox();
+            return [e.textContent, b.x, b.x + b.width, WIDTH]; })()""")
+        k.expect(left >= 0 and right <= width, f"{page}: {text!r} from {left} to {right} of {width}")
+    k.quiet(page)
+
+
 def a_loss_shows_its_own_numbers(k):
     want = read_csv(os.path.join(k.folder, "t5.csv"))
     k.open("t5")
@@ -266,6 +277,7 @@ def main():
         hints_equal_the_csv(k)
         for page, losses in (("t50", 50), ("t2000", 500)):
             the_loss_moves(k, page, losses)
+            the_mark_is_all_there(k, page, losses)
         a_loss_shows_its_own_numbers(k)
         data_enter_a_stack_below(k)
         the_keyboard_reaches_everything(k)

@@ -75,7 +75,7 @@ static results results_new(const world *w)
     const extent *e = &w->e;
     int64_t state = w->B * e->H;
     int64_t room = e->T * state + e->T * w->B * e->I + 2 * (e->T + 1) * 2 * state +
-                   sq_params_size(w->params) + 1;
+                   sq_params_size(w->params) + 1 + e->T * e->T * 2;
     return (results){ malloc((size_t)room * sizeof(double)), 0, room };
 }
 
@@ -99,8 +99,24 @@ static void take_weights(results *r, world *w)
     r->n += n;
 }
 
-/* Loss, outputs, states and the gradients of states, input and weights. Recording and sweep may
- * run on different numbers of threads. */
+/* Which step's loss reaches how far back: losses that go back together. */
+static void take_reach(results *r, const world *w, const sq_unrolled *u)
+{
+    enum { MOST_STEPS = 9 };
+    sq_var losses[MOST_STEPS];
+    int64_t T = w->e.T;
+    REQUIRE(T <= MOST_STEPS && r->n + T * T * 2 <= r->room, "too many results");
+    for (int64_t i = 0; i < T; i++) losses[i] = sq_sum(sq_square(sq_unrolled_output(u, i)));
+    sq_ledger_options o = { .losses = losses, .n_losses = T };
+    sq_ledger *l = sq_ledger_new(u, losses[T - 1], &o);
+    REQUIRE(l, "%s", sq_message(w->tape));
+    for (int64_t i = 0; i < T * T * 2; i++)
+        r->at[r->n++] = sq_ledger_reach(l, i / (2 * T), i / 2 % T, (int32_t)(i % 2));
+    sq_ledger_free(l);
+}
+
+/* Loss, outputs, states and the gradients of states, input and weights, and how far back losses
+ * reach. Recording and sweep may run on different numbers of threads. */
 static results compute(world *w, int32_t record_on, int32_t sweep_on)
 {
     const extent *e = &w->e;
@@ -130,6 +146,7 @@ static results compute(world *w, int32_t record_on, int32_t sweep_on)
             take(&r, sq_grad_copy_f64, sq_unrolled_state(u, i, k));
         }
     take_weights(&r, w);
+    take_reach(&r, w, u);
     return r;
 }
 

@@ -15,6 +15,8 @@ for word in 'Step Jacobians' 'The product dh_T/dh_k' 'Lyapunov exponents' 'Gates
     check "the report has: $word" grep -q "$word" out
 done
 check "no NaN, no infinity" awk '/nan|inf/ { exit 1 }' out
+command='gradient_flow --hidden 5 --steps 40 --window 22 --updates 20 --rate 0.01 --seed 1\.'
+check "the page says what made it" grep -q -- "$command" page_gru.html
 
 # h of 5, h of 5, h and c of 10; two moments.
 check "Jacobians: rows" test "$(wc -l <gradient_flow_jacobian.csv)" = $((1 + 2 * (40 + 20) * (5 + 5 + 10)))

@@ -70,20 +70,30 @@ static double *singular_of(const jacobians *j)
     return sigma;
 }
 
+/* What is shown, and the command that shows it again. */
+static void tell_origin(char *note, size_t n, const lesson *l, const options *o,
+                        const inside *in)
+{
+    const series *s = l->s;
+    snprintf(
+        note, n,
+        "%.60s: every value from %s %lld on is forecast from those before it; step 0 is %s %lld. "
+        "Made by gradient_flow --hidden %lld --steps %lld --window %lld --updates %lld --rate %.15g "
+        "--seed %lld%s.",
+        s->name, s->unit, (long long)s->label[in->first + 1], s->unit,
+        (long long)s->label[in->first], (long long)o->hidden, (long long)o->steps,
+        (long long)o->window, (long long)o->updates, o->rate, (long long)o->seed,
+        o->validate ? " --validate" : "");
+}
+
 static char *tell(model *m, const lesson *l, const options *o, const inside *in,
                   const sq_ledger *ledger, const files *f, int kind)
 {
-    const series *s = l->s;
-    char title[64], note[280];
+    char title[64], note[480];
     double *sigma = singular_of(&in->j), *lambda = take((size_t)in->e.n, sizeof *lambda);
     for (int32_t i = 0; i < in->e.n; i++) lambda[i] = exponent_of(&in->e, i);
     snprintf(title, sizeof title, "%s, trained: gradients through time", in->title);
-    snprintf(
-        note, sizeof note,
-        "%.60s: every value from %s %lld on is forecast from those before it; step 0 is %s %lld. "
-        "Made by gradient_flow --seed %lld --hidden %lld.",
-        s->name, s->unit, (long long)s->label[in->first + 1], s->unit,
-        (long long)s->label[in->first], (long long)o->seed, (long long)o->hidden);
+    tell_origin(note, sizeof note, l, o, in);
     sq_report r = { .ledger = ledger,
                     .params = m->params,
                     .title = title,
