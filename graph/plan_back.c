@@ -58,11 +58,13 @@ static bool is_copy(const builder *b, int32_t v, int32_t u)
 
 /* ---- Who gets a gradient ------------------------------------------------------------------- */
 
+/* From an entering state it goes on to what left the step before. */
 static void arrive(builder *b, int32_t v)
 {
     const sqi_value *w = val(b, v);
     if (b->reached[v]) return;
     b->reached[v] = true;
+    if (w->kind == SQI_ENTERS) arrive(b, b->p->leaves[w->state]);
     if (!sqi_is_operation(w) || !passes(b, v)) return;
     for (int32_t k = 0; k < w->n; k++) {
         int32_t u = w->kind == SQI_PRODUCT ? term(b, v, k)->left : operand(b, w, k);
@@ -76,13 +78,16 @@ static bool is_seeded(const builder *b, int32_t v)
     return val(b, v)->state >= 0 || v == b->p->output || b->b->tapped[v];
 }
 
+/* What is named and asked for counts where a gradient arrives. */
 static void find_reached(builder *b)
 {
     const sqi_plan *p = b->p;
-    for (int32_t k = 0; k < p->n_states; k++) arrive(b, p->leaves[k]);
-    if (p->output >= 0) arrive(b, p->output);
-    for (int32_t v = 0; v < p->n_values; v++)
-        if (b->b->tapped[v]) arrive(b, v);
+    for (int32_t slot = 0; slot < sqi_n_slots(p); slot++)
+        if (b->b->arrives[slot]) arrive(b, sqi_slot_value(p, slot));
+    for (int32_t j = 0; j < p->n_named; j++) {
+        int32_t v = p->named[j];
+        b->b->tapped[v] = b->b->asked[j] && b->reached[v] && val(b, v)->state < 0;
+    }
 }
 
 /* Products of one task send one contribution to each of their lefts. */
@@ -603,21 +608,56 @@ static bool build(builder *b)
     return ok;
 }
 
-sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped)
+/* Slot by slot, where what is sent to it arrives. */
+static bool find_closure(sq_tape *t, sqi_plan *p)
 {
-    for (sqi_back *b = p->backs; b; b = b->next) {
-        bool same = true;
-        for (int32_t j = 0; j < p->n_named; j++)
-            same = same &&
-                   b->tapped[p->named[j]] == (tapped[j] && p->values[p->named[j]].state < 0);
-        if (same) return b;
+    int32_t n = sqi_n_slots(p);
+    builder b = { .t = t, .p = p };
+    bool *all = sqi_plan_take(t, p, (size_t)n * (size_t)n, 1);
+    b.reached = sqi_plan_take(t, p, (size_t)p->n_values, 1);
+    if (!all || !b.reached) return false;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t v = sqi_slot_value(p, i);
+        memset(b.reached, 0, (size_t)p->n_values);
+        if (v >= 0) arrive(&b, v);
+        for (int32_t j = 0; j < n; j++) {
+            int32_t u = sqi_slot_value(p, j);
+            all[i * n + j] = u >= 0 && b.reached[u];
+        }
     }
+    p->closure = all;
+    return true;
+}
+
+static bool arrives_at(const sqi_plan *p, const bool *sent, int32_t slot)
+{
+    int32_t n = sqi_n_slots(p);
+    bool any = false;
+    for (int32_t i = 0; i < n; i++) any |= (!sent || sent[i]) && p->closure[i * n + slot];
+    return any;
+}
+
+static bool is_same(const sqi_plan *p, const sqi_back *b, const bool *tapped, const bool *sent)
+{
+    if (p->n_named && memcmp(b->asked, tapped, (size_t)p->n_named) != 0) return false;
+    for (int32_t i = 0; i < sqi_n_slots(p); i++)
+        if (b->arrives[i] != arrives_at(p, sent, i)) return false;
+    return true;
+}
+
+sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped, const bool *sent)
+{
+    if (!p->closure && !find_closure(t, p)) return NULL;
+    for (sqi_back *b = p->backs; b; b = b->next)
+        if (is_same(p, b, tapped, sent)) return b;
     builder b = { .t = t, .p = p, .b = sqi_plan_take(t, p, 1, sizeof *b.b) };
     if (!b.b) return NULL;
+    b.b->asked = sqi_plan_take(t, p, (size_t)p->n_named, 1);
+    b.b->arrives = sqi_plan_take(t, p, (size_t)sqi_n_slots(p), 1);
     b.b->tapped = sqi_plan_take(t, p, (size_t)p->n_values, 1);
-    if (!b.b->tapped) return NULL;
-    for (int32_t j = 0; j < p->n_named; j++)
-        b.b->tapped[p->named[j]] = tapped[j] && p->values[p->named[j]].state < 0;
+    if (!b.b->asked || !b.b->arrives || !b.b->tapped) return NULL;
+    if (p->n_named) memcpy(b.b->asked, tapped, (size_t)p->n_named);
+    for (int32_t i = 0; i < sqi_n_slots(p); i++) b.b->arrives[i] = arrives_at(p, sent, i);
     if (!build(&b)) return NULL;
     b.b->next = p->backs;
     p->backs = b.b;

@@ -215,7 +215,7 @@ static bool find_unit(sq_tape *t, sqi_planned *u)
     bool *all = sqi_planned_take(t, u, (size_t)p->n_named, 1, false);
     if (!all) return false;
     memset(all, 1, (size_t)p->n_named);
-    const sqi_back *back = sqi_plan_back(t, p, all);
+    const sqi_back *back = sqi_plan_back(t, p, all, NULL);
     if (back) u->stretch->unit = sqi_divisible(u, back) ? 1 : u->block;
     return back != NULL;
 }
@@ -293,7 +293,7 @@ bool sqi_stretch_make(sq_tape *t, sqi_planned *u, const sq_unroll_options *o)
     b->threads = t->threads;
     b->area_bytes = lay_arrays(u, b->piece, true);
     if (b->records) {
-        back = sqi_plan_back(t, u->plan, u->tapped);
+        back = sqi_plan_back(t, u->plan, u->tapped, NULL);
         if (!back || !make_sizes(t, u, back) || !fit(t, u, o, back)) return false;
     }
     return make_block(t, u, back) && make_beside(t, u, back, o->outputs);
@@ -603,7 +603,7 @@ static bool reverse_open(walk *w, int lane, bool immediate, void *const *gx)
     r->lane = lane;
     r->gx = gx;
     r->immediate = immediate;
-    r->back = sqi_plan_back(w->t, w->u->plan, r->wake->tapped);
+    r->back = sqi_wake_back(w->t, w->u, lane);
     if (!r->back || !sqi_wake_ready(w->t, w->u, lane)) return false;
     int64_t *sizes = sqi_run_take(r, sqi_defer_width(r->back), sizeof *sizes);
     if (!sizes) return false;

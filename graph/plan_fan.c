@@ -38,6 +38,7 @@ struct sqi_fan {
     int64_t *top;     /* [most] the last step that something was sent to, or SQI_NO_STEP */
     int64_t *order;   /* [most] copies, the latest top first */
     seed **seeds;     /* [steps] */
+    bool *sent;       /* [n_slots] where some of them go */
     size_t bytes;     /* of them */
     sqi_arena memory; /* theirs */
 };
@@ -81,6 +82,7 @@ static void note(sqi_fan *f, int32_t slot, int64_t step)
     }
     *s = (seed){ f->seeds[step], f->n, v, memcpy(grad, sent, bytes) };
     f->seeds[step] = s;
+    f->sent[slot] = true;
     f->bytes += bytes;
     if (step > f->top[f->n]) f->top[f->n] = step;
 }
@@ -99,11 +101,12 @@ static bool take_seeds(const sqi_span *span, const sq_tape *t, int lane)
 
 /* ---- Where a walker's gradients lie -------------------------------------------------------- */
 
+/* Of states all, for each is shown; else what a gradient arrives at and is not of one tile only. */
 static bool has_memory(const sqi_run_of *r, int32_t v)
 {
     const sqi_value *x = &r->p->values[v];
-    return v < r->back->n_roots && sqi_is_operation(x) && x->phase != SQI_HOIST &&
-           r->back->room[v] >= SQI_STEP;
+    if (v >= r->back->n_roots || !sqi_is_operation(x)) return false;
+    return x->state >= 0 || (x->phase != SQI_HOIST && r->back->room[v] >= SQI_STEP);
 }
 
 /* Copies of a gradient; what is not wanted keeps a NULL. */
@@ -284,13 +287,14 @@ static bool walk_all(sqi_fan *f)
     r.lane = SQI_LANE_PROBE;
     r.watch = NULL;
     r.copies = true;
-    r.back = sqi_plan_back(f->t, r.p, f->u->tapped);
+    r.back = sqi_plan_back(f->t, r.p, f->u->tapped, f->sent);
     r.wake = silent(&r);
     bool ok = r.back && r.wake && sqi_run_places(&r) && sqi_run_workers(&r, steps_of(f));
     walk all = { ok ? walkers_make(f, &r) : NULL, r.n_workers };
     if (all.walkers) sqi_workers_run(&f->t->workers, all.n, job, &all);
     sqi_run_close(&r);
     memset(f->seeds, 0, (size_t)f->u->span.steps * sizeof(seed *));
+    memset(f->sent, 0, (size_t)sqi_n_slots(f->u->plan));
     sqi_arena_clear(&f->memory, &f->t->pool);
     f->n = 0;
     f->bytes = 0;
@@ -312,13 +316,16 @@ sqi_fan *sqi_fan_open(sq_tape *t, sqi_planned *u, int64_t copies, sqi_fan_look *
     sqi_fan *f = calloc(1, sizeof *f);
     int64_t *numbers = calloc(3 * (size_t)copies, sizeof *numbers);
     seed **seeds = calloc((size_t)u->span.steps + 1, sizeof *seeds);
-    if (!f || !numbers || !seeds) {
+    bool *sent = calloc((size_t)sqi_n_slots(u->plan), 1);
+    if (!f || !numbers || !seeds || !sent) {
         free(f);
         free(numbers);
         free(seeds);
+        free(sent);
         return sq_post(t, SQ_ENOMEM, "out of memory for %lld losses", (long long)copies), NULL;
     }
-    *f = (sqi_fan){ .t = t, .u = u, .look = look, .most = copies, .seeds = seeds };
+    *f =
+        (sqi_fan){ .t = t, .u = u, .look = look, .most = copies, .seeds = seeds, .sent = sent };
     f->number = numbers;
     f->top = numbers + copies;
     f->order = numbers + 2 * copies;
@@ -351,6 +358,7 @@ bool sqi_fan_close(sqi_fan *f)
     f->u->span.reached = sqi_wake_reached;
     sqi_arena_free(&f->memory, &t->pool);
     free(f->seeds);
+    free(f->sent);
     free(f->number);
     free(f);
     return !t->error.status;

@@ -195,11 +195,13 @@ typedef struct sqi_tasks {
     int32_t n, room;
 } sqi_tasks;
 
-/* The reverse program. Which named gradients are kept decides where they lie, so there may be
- * several of a plan. */
+/* The reverse program. Which named gradients are kept decides where they lie, and what no gradient
+ * arrives at is left out, so there may be several of a plan. */
 typedef struct sqi_back {
     struct sqi_back *next;
-    bool *tapped;   /* [n_values] named values whose gradient is kept */
+    bool *asked;    /* [n_named] of which named values the gradient is asked for */
+    bool *arrives;  /* [n_slots] a gradient arrives there */
+    bool *tapped;   /* [n_values] asked for, and one arrives */
     int32_t *root;  /* [n_values] the value whose gradient memory it shares */
     sqi_room *room; /* [n_values] of gradients */
     sqi_tasks tasks[SQI_N_PHASES];
@@ -244,6 +246,8 @@ typedef struct sqi_plan {
     sqi_tasks tasks[SQI_N_PHASES];
     sqi_chain_sizes sizes;
     sqi_back *backs;
+    bool *
+        closure; /* [n_slots][n_slots] what is sent to the one arrives at the other; NULL: not yet */
     struct sqi_timetable *timetables; /* plan_budget.c's schedules, and how to free them */
     void (*free_timetables)(struct sqi_plan *p);
     bool alone[SQI_N_PHASES]; /* not to be dealt out to threads */
@@ -290,8 +294,9 @@ bool sqi_plan_order(sq_tape *t, sqi_plan *p);
 void sqi_plan_mark_lookouts(sqi_plan *p);
 void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c);
 
-/* plan_back.c: the reverse program that keeps the tapped gradients; built at its first need. */
-sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped);
+/* plan_back.c: the reverse program that keeps the gradients of tapped named values where something is
+ * sent to the slots that are given, or, by NULL, to all; built at its first need. */
+sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped, const bool *sent);
 
 /* How many tasks add to an outside value by themselves. */
 int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
@@ -358,6 +363,7 @@ typedef struct sqi_wake {
     unsigned char **marks; /* [n_slots] [steps] or NULL */
     bool *any;             /* [n_slots] something was marked */
     bool *tapped;          /* [n_named] whose gradients are kept */
+    bool *arrives;         /* [n_slots] the sweep came there; else a gradient is 0 */
 } sqi_wake;
 
 typedef struct sqi_planned {
@@ -511,6 +517,9 @@ void *sqi_wake_seed(sqi_span *span, sq_tape *t, int lane, int32_t slot, int64_t 
 const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int32_t slot,
                           int64_t step, bool *kept);
 bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane);
+
+/* The reverse program for what was sent to the span; NULL after posting. */
+sqi_back *sqi_wake_back(sq_tape *t, sqi_planned *u, int lane);
 
 /* Makes every array that a reverse run writes; false after posting. */
 bool sqi_wake_ready(sq_tape *t, sqi_planned *u, int lane);

@@ -662,7 +662,7 @@ bool sqi_plan_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void
     r.lane = lane;
     r.gx = gx;
     r.immediate = immediate;
-    r.back = sqi_plan_back(t, u->plan, r.wake->tapped);
+    r.back = sqi_wake_back(t, u, lane);
     bool ok = r.back && sqi_wake_ready(t, u, lane) && sqi_reverse_open(&r);
     if (ok) sqi_reverse_steps(&r, span->low, r.last);
     if (ok) sqi_reverse_end(&r);

@@ -77,7 +77,9 @@ static bool wake_open(sq_tape *t, sqi_planned *u, int lane)
         w->marks = home_zeroed(t, u, n, sizeof *w->marks);
         w->any = home_zeroed(t, u, n, 1);
         w->tapped = home_zeroed(t, u, named, 1);
-        if (!w->grad || !w->marks || !w->any || !w->tapped) return w->grad = NULL, false;
+        w->arrives = home_zeroed(t, u, n, 1);
+        if (!w->grad || !w->marks || !w->any || !w->tapped || !w->arrives)
+            return w->grad = NULL, false;
     }
     if (w->stamp == t->sweep[lane]) return true;
     for (size_t i = 0; i < n; i++)
@@ -139,6 +141,7 @@ const void *sqi_wake_grad(const sqi_span *span, const sq_tape *t, int lane, int3
     *kept = was_kept(u, w, slot, step);
     if (!*kept || step > w->top) return NULL;
     if (slot == output && !w->any[slot]) return NULL;
+    if (slot > output && !w->arrives[slot]) return NULL;
     if (step == SQI_ALL_STEPS) {
         for (int64_t s = 0; s < span->steps; s++)
             if (!sqi_wake_marked(w, slot, s, SQI_SEEDED))
@@ -154,6 +157,14 @@ bool sqi_wake_reached(const sqi_span *span, const sq_tape *t, int lane)
     const sqi_planned *u = (const sqi_planned *)span;
     const sqi_wake *w = &u->wake[lane];
     return w->grad && w->stamp == t->sweep[lane] && w->top >= span->low;
+}
+
+sqi_back *sqi_wake_back(sq_tape *t, sqi_planned *u, int lane)
+{
+    sqi_wake *w = &u->wake[lane];
+    sqi_back *b = sqi_plan_back(t, u->plan, w->tapped, w->any);
+    if (b) memcpy(w->arrives, b->arrives, (size_t)sqi_n_slots(u->plan));
+    return b;
 }
 
 /* Where all steps are kept, a sweep works in the slot's own array. */

@@ -539,7 +539,7 @@ Test(asked, for_what_is_not_there)
 }
 
 /* A weight that the loss does not reach is used all the same: its parts are 0. */
-static sq_var apart(sq_tape *t, const void *self, sq_var x, sq_var *state)
+static sq_var stepwise(sq_tape *t, const void *self, sq_var x, sq_var *state)
 {
     const sq_weight *w = self;
     state[0] = sq_mul(sq_use(t, w[0]), sq_add(x, state[0]));
@@ -554,7 +554,7 @@ Test(asked, for_what_the_loss_does_not_reach)
         sq_params *p = sq_params_new(SQ_F64);
         sq_weight w[2] = { add_number(p, "w", .5), add_number(p, "v", .5) };
         sq_tape *t = sq_tape_new(SQ_F64, p);
-        sq_cell cell = { "apart", 2, wide, NULL, apart, w };
+        sq_cell cell = { "apart", 2, wide, NULL, stepwise, w };
         sq_var x = sq_full(t, sq_shape3(3, 1, 1), 1);
         const sq_unrolled *u = sq_unroll(t, &cell, x, NULL, &modes[k]);
         sq_ledger *l = sq_ledger_new(u, sq_sum(sq_unrolled_outputs(u)),

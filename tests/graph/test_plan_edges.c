@@ -93,6 +93,66 @@ static double distance(const double *a, const double *b, int n)
     return largest > 0 ? worst / largest : worst;
 }
 
+/* ---- What no loss reaches ------------------------------------------------------------------ */
+
+/* The derivative of a root is no number where h is negative. Nobody may see that but who asks for the
+ * gradient of what came of it: neither a state that no loss uses, nor a handle that somebody holds. */
+enum { UNUSED_STEPS = 6, UNUSED_WIDTH = 2 };
+
+typedef struct aside {
+    sq_weight U;
+    bool state, handle;
+} aside;
+
+static sq_var aside_step(sq_tape *t, const void *self, sq_var x, sq_var *s)
+{
+    const aside *a = self;
+    sq_var d = sq_name(sq_sqrt(s[0]), "d");
+    s[0] = sq_tanh(sq_add(sq_matmul(s[0], sq_use(t, a->U)), x));
+    if (a->state) s[1] = d;
+    return s[0];
+}
+
+/* dL/dU, and dL/dd of a step in the middle: 0, as nothing reaches it. */
+static void look_aside(aside a, sq_mode mode, double *gU, double *gd)
+{
+    static const double u[] = { .5, -.3, .2, .7 }, h0[] = { .3, -.3 };
+    static const double x[] = { .5, -.4, .3, -.2, .1, -.6, .5, .5, -.5, .5, .1, .1 };
+    static const int64_t width[] = { UNUSED_WIDTH, UNUSED_WIDTH };
+    sq_params *p = sq_params_new(SQ_F64);
+    a.U = sq_params_add(p, "U", sq_mat(UNUSED_WIDTH, UNUSED_WIDTH));
+    cr_assert(sq_weight_set(p, a.U, u) == SQ_OK);
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    sq_cell c = { "aside", a.state ? 2 : 1, width, NULL, aside_step, &a };
+    sq_var s0[2] = { sq_leaf_f64(t, sq_mat(1, UNUSED_WIDTH), h0),
+                     sq_leaf_f64(t, sq_mat(1, UNUSED_WIDTH), h0) };
+    sq_unroll_options o = { .mode = mode };
+    const sq_unrolled *r =
+        sq_unroll(t, &c, sq_input_f64(t, sq_shape3(UNUSED_STEPS, 1, UNUSED_WIDTH), x), s0, &o);
+    sq_var d = a.handle ? sq_unrolled_named(r, 3, "d") : sq_unrolled_state(r, 3, 0);
+    cr_assert(sq_backward(sq_sum(sq_unrolled_outputs(r))) == SQ_OK, "%s", sq_message(t));
+    cr_assert(sq_weight_grad_f64(t, a.U, gU) == SQ_OK);
+    cr_assert(sq_grad_copy_f64(d, gd) == SQ_OK, "%s", sq_message(t));
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
+Test(plan_edges, what_no_loss_reaches_is_not_gone_through)
+{
+    enum { N = UNUSED_WIDTH * UNUSED_WIDTH };
+    double want[N], got[N], gd[UNUSED_WIDTH];
+    look_aside((aside){ 0 }, SQ_EAGER, want, gd);
+    for (int i = 0; i < 4; i++) {
+        aside a = { .state = i & 1, .handle = i & 2 };
+        look_aside(a, SQ_PLAN, got, gd);
+        double off = distance(got, want, N);
+        cr_expect(off <= 1e-12, "state %d, handle %d: off by %g", a.state, a.handle, off);
+        bool nothing = gd[0] == 0 && gd[1] == 0;
+        cr_expect(nothing == a.handle, "state %d, handle %d: dL/dd %g", a.state, a.handle,
+                  gd[0]);
+    }
+}
+
 static void equals_eager(edge e)
 {
     static const struct {
