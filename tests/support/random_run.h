@@ -40,9 +40,13 @@ double trace_apart(const trace *a, const trace *b, int item);
 double trace_error(const trace *got, const trace *want, int item);
 
 /* Both list the same tensors, and each is within tol. Otherwise a sentence in `why`. */
-bool trace_same_list(const trace *a, const trace *b, char *why, size_t n);
 bool trace_close(const trace *got, const trace *want, double tol, char *why, size_t n);
 bool trace_equal(const trace *got, const trace *want, char *why, size_t n);
+
+/* In single precision: the error of `got` against double is at most max(1e-5, 4 x the error of
+ * `peer`), tensor by tensor. */
+bool trace_as_good(const trace *got, const trace *peer, const trace *truth, char *why,
+                   size_t n);
 
 /* ---- A run -------------------------------------------------------------------------------- */
 
@@ -54,7 +58,6 @@ typedef struct rc_setup {
     uint64_t data;   /* seed of the numbers */
     const int *rows; /* which row stands at each place of the batch; NULL: 0, 1, ... */
     double ulp;      /* everything that goes in is changed by so much, up or down */
-    uint64_t change; /* one of many such changes */
     bool late;       /* states and outputs are asked for after the sweep only */
     sq_unroll_options
         memory; /* budget_bytes, every, policy and state_grads are taken from it */
@@ -105,17 +108,6 @@ bool rc_is_well(rc_run *r, char *why, size_t n);
 /* Feeds, unrolls, sweeps once, reads. False, and the reason, when the tape has failed. */
 bool rc_trace(const random_cell *c, rc_setup s, uint64_t loss, trace *t, sq_mode *mode,
               char *why, size_t n);
-
-/* Tensor by tensor: `got` is within 1e-12 of `want`, which rc_trace read of the eager run in double;
- * or within what 4 units in the last place of all inputs do to it, where that is more
- * (random_judge.c). */
-bool rc_near(const random_cell *c, rc_setup eager, uint64_t loss, const trace *got,
-             const trace *want, char *why, size_t n);
-
-/* The same in single precision: the error of `got` against double is at most max(1e-5, 4 x the
- * error of `peer`), or what 4 units do. */
-bool rc_as_good(const random_cell *c, rc_setup eager, uint64_t loss, const trace *got,
-                const trace *peer, const trace *truth, char *why, size_t n);
 
 /* Makes a cell smaller while it fails: shorter T, smaller B, fewer nodes. */
 void rc_shrink(random_cell *c, bool (*fails)(const random_cell *c, void *context),
