@@ -610,10 +610,8 @@ static bool reverse_open(walk *w, int lane, bool immediate, void *const *gx)
     size_t bytes = scratch_bytes(w->u, r->back, b->piece, sizes);
     r->room = bytes <= b->scratch_bytes ? b->scratch : NULL;
     bytes = b->partials ? sqi_partial_bytes(w->u->plan, r->back) : 0;
-    char *partials = !bytes                      ? NULL
-                     : bytes <= b->partial_bytes ? b->partials
-                                                 : sqi_run_take(r, 1, bytes);
-    return sqi_reverse_open(r) && (!partials || sqi_reverse_divide(r, partials));
+    char *partials = bytes <= b->partial_bytes ? b->partials : sqi_run_take(r, 1, bytes);
+    return sqi_reverse_open(r) && (!bytes || (partials && sqi_reverse_divide(r, partials)));
 }
 
 bool sqi_stretch_reverse(sqi_span *span, sq_tape *t, int lane, bool immediate, void *const *gx)

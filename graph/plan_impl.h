@@ -298,7 +298,7 @@ void sqi_chain_mark_lookouts(const sqi_plan *p, sqi_chain *c);
  * sent to the slots that are given, or, by NULL, to all; built at its first need. */
 sqi_back *sqi_plan_back(sq_tape *t, sqi_plan *p, const bool *tapped, const bool *sent);
 
-/* How many tasks add to an outside value by themselves. */
+/* plan_pieces.c: how many tasks add to an outside value by themselves. */
 int32_t sqi_plan_adders(const sqi_plan *p, const sqi_back *b, int32_t outer);
 
 /* ---- Rows that repeat ----------------------------------------------------------------------- */
@@ -461,7 +461,7 @@ void *sqi_planned_take(sq_tape *t, sqi_planned *u, size_t n, size_t size, bool e
 /* Where the value of operand k of the span lies. */
 void *sqi_planned_operand(const sqi_planned *u, int32_t k);
 
-/* Whether blocks can be reversed in pieces with the same bits. */
+/* plan_pieces.c: whether blocks can be reversed in pieces with the same bits. */
 bool sqi_divisible(const sqi_planned *u, const sqi_back *b);
 
 /* Looks up where the operands lie: a cut moves those whose source dies. */

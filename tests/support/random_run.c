@@ -53,7 +53,7 @@ void trace_free(trace *t)
     *t = (trace){ .n = 0 };
 }
 
-double trace_apart(const trace *a, const trace *b, int i)
+static double trace_apart(const trace *a, const trace *b, int i)
 {
     const double *x = a->x + a->item[i].at, *y = b->x + b->item[i].at;
     double worst = 0;

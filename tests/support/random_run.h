@@ -32,11 +32,8 @@ void trace_grad(trace *t, const char *what, sq_var v);
 void trace_weights(trace *t, sq_tape *tape);
 void trace_free(trace *t);
 
-/* max|a - b| of one tensor. What is not finite must be the same on both sides, or the result is
- * no finite number either. */
-double trace_apart(const trace *a, const trace *b, int item);
-
-/* The same, relative to the largest finite |b|; 0 where nothing differs. */
+/* max|a - b| / max|b| of one tensor, |b| as far as it is finite; 0 where nothing differs. What is not
+ * finite must be the same on both sides, or the result is no finite number either. */
 double trace_error(const trace *got, const trace *want, int item);
 
 /* Both list the same tensors, and each is within tol. Otherwise a sentence in `why`. */
