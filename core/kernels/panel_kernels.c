@@ -8,6 +8,7 @@
 #include "core/kernels/gemm_impl.h"
 #include "core/kernels/product_impl.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* Bounds the copy of one panel of gradients on the stack: 1024 rows of two 64-byte vectors, or
@@ -65,6 +66,20 @@ static piece piece_at(const int64_t *width, int64_t unit, int64_t i)
 }
 
 #if SQ_VECTOR_BYTES > 0
+/* Bytes of a line of the cache, and vectors in it. */
+enum { LINE = 64, LINE_VECTORS = SQ_VECTOR_BYTES < LINE ? LINE / SQ_VECTOR_BYTES : 1 };
+
+/* So many k make one turn of a product's loop: the end of up to a hundred turns is foreseen by the
+ * processor, and one that is not costs as much as three k. */
+enum { TURNS = 2 };
+
+/* The first tiles of a panel fetch the next one, so many lines of it in a turn. */
+enum {
+    FETCH_TILES = 2,
+    TURN_LINES = TURNS * 2 * SQ_VECTOR_BYTES / LINE,
+    FETCH_LINES = TURN_LINES < FETCH_TILES ? 1 : TURN_LINES / FETCH_TILES
+};
+
 #define BODY "core/kernels/panel_vector_tmpl.h"
 #else
 #define BODY "core/kernels/panel_plain_tmpl.h"

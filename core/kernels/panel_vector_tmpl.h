@@ -82,18 +82,29 @@ static void OF_REAL(pack)(const sqi_panels *b, int32_t sum, int32_t part, const 
 
 /* ---- The product ------------------------------------------------------------------------- */
 
-/* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height. */
-static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int64_t tall,
-                              OF_REAL(runner) * run)
+/* Whether nv vectors lie whole and next to each other. */
+static bool OF_REAL(side_by_side)(const target *to, int64_t nv)
 {
-    int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n;
+    bool yes = to[0].lanes == VL;
+    for (int64_t j = 1; j < nv; j++) yes &= to[j].lanes == VL && to[j].c == to[0].c + j * VL;
+    return yes;
+}
+
+/* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height: tiles of one height at once,
+ * but for the first ones where they are to fetch. */
+static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int64_t tall,
+                              OF_REAL(runner) * run, OF_REAL(runner) * run_fetch)
+{
+    int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n, next = t->ahead;
     t->row = from;
-    t->ahead_step = nv * VL * (int64_t)sizeof(real) / n;
-    for (int64_t i = 0; i < n; i++) {
+    t->whole = OF_REAL(side_by_side)(t->to, nv);
+    for (int64_t i = 0, same; i < n; i += same) {
         int64_t mr = height + (i < taller);
-        run(t, mr, nv);
-        t->row += mr;
-        if (t->ahead) t->ahead += t->panel / (2 * VL) * t->ahead_step;
+        bool fetch = run_fetch && i < FETCH_TILES && n >= FETCH_TILES;
+        same = fetch ? 1 : i < taller ? taller - i : n - i;
+        t->ahead = next + i * FETCH_LINES * LINE;
+        (fetch ? run_fetch : run)(t, same, mr, nv);
+        t->row += same * mr;
     }
 }
 
@@ -137,10 +148,10 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
                 (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width, o->pick };
         }
         t.b = (const real *)b->data + i / 2 * t.panel;
-        t.ahead = (const char *)(t.b + (i + nv < end ? (nv + 1) / 2 * t.panel : 0));
+        t.ahead = i + nv < end ? (nv + 1) / 2 * t.panel * (int64_t)sizeof(real) : 0;
         int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
-        OF_REAL(runner) *run = far && nv == 2 ? OF_REAL(run_fetch_tile) : OF_REAL(run_tile);
-        OF_REAL(run_rows)(&t, from, m, nv, tall, run);
+        OF_REAL(runner) *fetch = far && nv == 2 ? OF_REAL(run_fetch_tile) : NULL;
+        OF_REAL(run_rows)(&t, from, m, nv, tall, OF_REAL(run_tile), fetch);
     }
 }
 
@@ -321,7 +332,7 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
         wanted++;
     }
     if (wanted && p->m[left] > 0)
-        OF_REAL(run_rows)(&t, 0, p->m[left], nv, MAX_ROWS, OF_REAL(run_grad_tile));
+        OF_REAL(run_rows)(&t, 0, p->m[left], nv, MAX_ROWS, OF_REAL(run_grad_tile), NULL);
 }
 
 /* Rows ks of a left operand, cut into the tiles of run_rows. */
