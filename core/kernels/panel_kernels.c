@@ -73,6 +73,9 @@ enum { LINE = 64, LINE_VECTORS = SQ_VECTOR_BYTES < LINE ? LINE / SQ_VECTOR_BYTES
  * processor, and one that is not costs as much as three k. */
 enum { TURNS = 2 };
 
+/* Two units that take four cycles for a sum want 8 of them, and a few more to be on time. */
+enum { ENOUGH_SUMS = 10 };
+
 /* The first tiles of a panel fetch the next one, so many lines of it in a turn. */
 enum {
     FETCH_TILES = 2,

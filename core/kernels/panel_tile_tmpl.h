@@ -8,12 +8,12 @@
  *
  * Which tile computes an element changes nothing in its sum. */
 
-/* Where one vector of a tile goes: c = from + sum, in `lanes` columns; from and pick may be NULL. */
+/* Where one vector of a tile goes: c = from + sum; from and pick may be NULL. */
 typedef struct OF_REAL(target) {
     real *c;
     int64_t c_row;
     const real *from;
-    int64_t from_row, lanes;
+    int64_t from_row, left; /* columns from here to the end of its part */
     const int32_t *pick;
 } OF_REAL(target);
 
@@ -26,9 +26,9 @@ typedef struct OF_REAL(tile) {
     const real *b;
     int64_t panel;
     int64_t ahead;       /* bytes from b to what is fetched of the panel behind it */
-    bool whole;          /* all vectors lie side by side */
+    bool whole;          /* all vectors lie within one part */
     bool packed, resume; /* weight gradients: A lies tile by tile; sums start at what C holds */
-    OF_REAL(target) to[MAX_VECTORS];
+    const OF_REAL(target) * to; /* of each vector */
 } OF_REAL(tile);
 
 #define INLINE static inline __attribute__((always_inline))
@@ -102,11 +102,12 @@ static __attribute__((noinline)) void OF_REAL(store_vectors)(const OF_REAL(tile)
 {
     for (int j = 0; j < nv; j++) {
         const OF_REAL(target) *to = &t->to[j];
+        int64_t lanes = to->left < VL ? to->left : VL;
         for (int64_t i = row; i < row + mr; i++) {
             vec s = sum[(i - row) * nv + j];
             int64_t at = to->pick ? to->pick[i] : i;
-            if (to->from) s += OF_REAL(load_lanes)(to->from + at * to->from_row, to->lanes);
-            OF_REAL(store_lanes)(to->c + i * to->c_row, s, to->lanes);
+            if (to->from) s += OF_REAL(load_lanes)(to->from + at * to->from_row, lanes);
+            OF_REAL(store_lanes)(to->c + i * to->c_row, s, lanes);
         }
     }
 }
@@ -209,9 +210,10 @@ INLINE void OF_REAL(load)(const OF_REAL(tile) * t, int64_t row, const int mr, co
     for (int j = 0; j < nv; j++) {
         const OF_REAL(target) *to = &t->to[j];
         const real *c = to->c + row * to->c_row;
+        int64_t lanes = to->left < VL ? to->left : VL;
         UNROLL
         for (int i = 0; i < mr; i++)
-            sum[i * nv + j] = OF_REAL(load_edge)(c + i * to->c_row, to->lanes);
+            sum[i * nv + j] = OF_REAL(load_edge)(c + i * to->c_row, lanes);
     }
 }
 

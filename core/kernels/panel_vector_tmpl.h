@@ -82,25 +82,19 @@ static void OF_REAL(pack)(const sqi_panels *b, int32_t sum, int32_t part, const 
 
 /* ---- The product ------------------------------------------------------------------------- */
 
-/* Whether nv vectors lie whole and next to each other. */
-static bool OF_REAL(side_by_side)(const target *to, int64_t nv)
-{
-    bool yes = to[0].lanes == VL;
-    for (int64_t j = 1; j < nv; j++) yes &= to[j].lanes == VL && to[j].c == to[0].c + j * VL;
-    return yes;
-}
-
 /* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height: tiles of one height at once,
  * but for the first ones where they are to fetch. */
-static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv, int64_t tall,
+static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv,
                               OF_REAL(runner) * run, OF_REAL(runner) * run_fetch)
 {
+    if (m == 0) return;
+    int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
     int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n, next = t->ahead;
     t->row = from;
-    t->whole = OF_REAL(side_by_side)(t->to, nv);
+    t->whole = t->to[0].left >= nv * VL;
     for (int64_t i = 0, same; i < n; i += same) {
         int64_t mr = height + (i < taller);
-        bool fetch = run_fetch && i < FETCH_TILES && n >= FETCH_TILES;
+        bool fetch = run_fetch && nv == 2 && i < FETCH_TILES && n >= FETCH_TILES;
         same = fetch ? 1 : i < taller ? taller - i : n - i;
         t->ahead = next + i * FETCH_LINES * LINE;
         (fetch ? run_fetch : run)(t, same, mr, nv);
@@ -127,31 +121,55 @@ static inline __attribute__((always_inline)) void OF_REAL(next_piece)(const int6
     s->width = left < VL ? left : VL;
 }
 
+/* Where vector s of the grid goes. */
+static inline __attribute__((always_inline)) target OF_REAL(target_of)(
+    const sqi_panel_product *p, piece s)
+{
+    const sqi_out *o = &p->out[s.part];
+    const real *from = o->from ? (const real *)o->from + s.at : NULL;
+    int64_t left = p->b->width[s.part] - s.at;
+    return (target){ (real *)o->c + s.at, o->c_row, from, o->from_row, left, o->pick };
+}
+
+/* The last of m rows, which take two panels at once where tiles of nearly equal height would be too
+ * low to have enough independent sums: 8 rows are 5 and 3 of them. */
+static int64_t OF_REAL(rows_left)(int64_t m)
+{
+    int64_t n = (m + MAX_ROWS - 1) / MAX_ROWS;
+    return n > 1 && 2 * (m / n) < ENOUGH_SUMS ? MAX_SUMS / 4 : 0;
+}
+
 /* Rows from .. from + m - 1 of all wanted panels. */
 static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int64_t m)
 {
     const sqi_panels *b = p->b;
     int64_t n_vectors = pieces(b->n_parts, b->width, VL), start = 2 * p->first, nv;
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
+    int64_t low = OF_REAL(rows_left)(m), high = m - low;
     if (start >= end) return;
     piece s = piece_at(b->width, VL, start);
     bool far = OF_REAL(panels_bytes)(b) > NEAR_BYTES;
+    target to[MAX_VECTORS];
     tile t = { .n_sums = b->n_sums, .depth = b->depth, .a_row = p->a_row, .a = p->a };
     t.panel = total(b->n_sums, b->depth) * 2 * VL;
     for (int64_t i = start; i < end; i += nv) {
-        nv = OF_REAL(take)(m, end - i);
+        nv = OF_REAL(take)(low ? low : m, end - i);
         for (int64_t j = 0; j < nv; j++) {
             if (i + j > start) OF_REAL(next_piece)(b->width, &s);
-            const sqi_out *o = &p->out[s.part];
-            const real *add = o->from ? (const real *)o->from + s.at : NULL;
-            t.to[j] =
-                (target){ (real *)o->c + s.at, o->c_row, add, o->from_row, s.width, o->pick };
+            to[j] = OF_REAL(target_of)(p, s);
         }
+        int64_t at_once = low ? 2 : nv;
+        for (int64_t j = 0; j < nv; j += at_once) {
+            int64_t wide = nv - j < at_once ? nv - j : at_once;
+            t.to = to + j;
+            t.b = (const real *)b->data + (i + j) / 2 * t.panel;
+            t.ahead = i + j + wide < end ? t.panel * (int64_t)sizeof(real) : 0;
+            OF_REAL(run_rows)
+            (&t, from, high, wide, OF_REAL(run_tile), far ? OF_REAL(run_fetch_tile) : NULL);
+        }
+        t.to = to;
         t.b = (const real *)b->data + i / 2 * t.panel;
-        t.ahead = i + nv < end ? (nv + 1) / 2 * t.panel * (int64_t)sizeof(real) : 0;
-        int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
-        OF_REAL(runner) *fetch = far && nv == 2 ? OF_REAL(run_fetch_tile) : NULL;
-        OF_REAL(run_rows)(&t, from, m, nv, tall, OF_REAL(run_tile), fetch);
+        OF_REAL(run_rows)(&t, from + high, low, nv, OF_REAL(run_tile), NULL);
     }
 }
 
@@ -180,8 +198,7 @@ static __attribute__((noinline)) void OF_REAL(store_pieces)(const sqi_panel_prod
         OF_REAL(row_out) y = OF_REAL(row_of)(&p->out[s.part], row, s.at);
         vec v = sum[j];
         if (y.from) v += OF_REAL(load_lanes)(y.from, lanes);
-        if (lanes == VL) *(vec *)y.c = v;
-        else OF_REAL(store_lanes)(y.c, v, lanes);
+        OF_REAL(store_lanes)(y.c, v, lanes);
     }
 }
 
@@ -248,8 +265,12 @@ static void OF_REAL(product)(const sqi_panel_product *p)
 {
     for (int64_t i = 0; p->single && i < p->m; i++) OF_REAL(product_single)(p, i);
     if (p->single) return;
-    for (int64_t i = 0; i < p->m; i += ROWS_AT_ONCE)
-        OF_REAL(product_rows)(p, i, p->m - i < ROWS_AT_ONCE ? p->m - i : ROWS_AT_ONCE);
+    int64_t tiles = (p->m + MAX_ROWS - 1) / MAX_ROWS, most = ROWS_AT_ONCE / MAX_ROWS;
+    for (int64_t i = 0; i < k_blocks(tiles, most); i++) {
+        k_range r = k_block(tiles, most, i);
+        int64_t from = r.from * MAX_ROWS, to = r.to * MAX_ROWS < p->m ? r.to * MAX_ROWS : p->m;
+        OF_REAL(product_rows)(p, from, to - from);
+    }
 }
 
 /* ---- Weight gradients -------------------------------------------------------------------- */
@@ -301,8 +322,7 @@ static void OF_REAL(copy_panel)(const sqi_grad_product *p, k_range ks, int64_t i
         real *y = p->sums[s.part];
         if (!y) continue;
         if (!p->resume) sum[j] += OF_REAL(load_lanes)(y + s.at, s.width);
-        if (s.width == VL) *(vec *)(y + s.at) = sum[j];
-        else OF_REAL(store_lanes)(y + s.at, sum[j], s.width);
+        OF_REAL(store_lanes)(y + s.at, sum[j], s.width);
     }
 }
 
@@ -313,6 +333,7 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
 {
     int64_t n = ks.to - ks.from, wanted = 0;
     real nowhere[VL];
+    target to[2];
     const void *a = p->scratch ? (const real *)p->scratch + total(left, p->m) * n
                                : (const real *)p->a[left] + ks.from * p->a_row[left];
     tile t = { .n_sums = 1,
@@ -321,18 +342,20 @@ static void OF_REAL(grad_left)(const sqi_grad_product *p, k_range ks, int64_t i,
                .a = &a,
                .b = panel,
                .packed = p->scratch != NULL,
+               .to = to,
                .resume = p->resume };
     for (int64_t j = 0; j < nv; j++) {
         piece s = piece_at(p->n, VL, i + j);
         real *c = p->c[(int64_t)left * p->n_parts + s.part];
-        t.to[j] = (target){ nowhere, 0, NULL, 0, 0, NULL };
+        to[j] = (target){ nowhere, 0, NULL, 0, 0, NULL };
         if (!c) continue;
         const real *from = p->resume ? NULL : c + s.at;
-        t.to[j] = (target){ c + s.at, p->n[s.part], from, p->n[s.part], s.width, NULL };
+        to[j] =
+            (target){ c + s.at, p->n[s.part], from, p->n[s.part], p->n[s.part] - s.at, NULL };
         wanted++;
     }
     if (wanted && p->m[left] > 0)
-        OF_REAL(run_rows)(&t, 0, p->m[left], nv, MAX_ROWS, OF_REAL(run_grad_tile), NULL);
+        OF_REAL(run_rows)(&t, 0, p->m[left], nv, OF_REAL(run_grad_tile), NULL);
 }
 
 /* Rows ks of a left operand, cut into the tiles of run_rows. */

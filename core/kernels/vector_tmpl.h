@@ -53,6 +53,10 @@ static inline vec OF_REAL(load_lanes)(const real *x, int64_t lanes)
 
 static inline void OF_REAL(store_lanes)(real *y, vec v, int64_t lanes)
 {
+    if (lanes == VL) {
+        *(vec *)y = v;
+        return;
+    }
     real line[VL];
     *(vec *)line = v;
     OF_REAL(copy_lanes)(y, line, lanes);
