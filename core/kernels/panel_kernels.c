@@ -76,13 +76,6 @@ enum { TURNS = 2 };
 /* Two units that take four cycles for a sum want 8 of them, and a few more to be on time. */
 enum { ENOUGH_SUMS = 10 };
 
-/* The first tiles of a panel fetch the next one, so many lines of it in a turn. */
-enum {
-    FETCH_TILES = 2,
-    TURN_LINES = TURNS * 2 * SQ_VECTOR_BYTES / LINE,
-    FETCH_LINES = TURN_LINES < FETCH_TILES ? 1 : TURN_LINES / FETCH_TILES
-};
-
 #define BODY "core/kernels/panel_vector_tmpl.h"
 #else
 #define BODY "core/kernels/panel_plain_tmpl.h"

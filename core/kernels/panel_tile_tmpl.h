@@ -25,10 +25,11 @@ typedef struct OF_REAL(tile) {
     const void *const *a;
     const real *b;
     int64_t panel;
-    int64_t ahead;       /* bytes from b to what is fetched of the panel behind it */
+    const char *ahead;   /* of the next panel, whose bytes are fetched by these tiles */
+    int64_t ahead_step;  /* bytes per k */
     bool whole;          /* all vectors lie within one part */
     bool packed, resume; /* weight gradients: A lies tile by tile; sums start at what C holds */
-    const OF_REAL(target) * to; /* of each vector */
+    const OF_REAL(target) * to; /* one for each vector */
 } OF_REAL(tile);
 
 #define INLINE static inline __attribute__((always_inline))
@@ -37,12 +38,11 @@ typedef struct OF_REAL(tile) {
  * of which make one turn of the loop; the fence keeps compilers from mixing them, which takes
  * more registers than there are. Rows are addressed from every third one, so that few
  * registers hold all of them. With `far` the rows are contiguous and steps long: A is fetched
- * ahead. With `fetch` so is what lies `ahead` bytes
- * behind B. */
+ * ahead. With `fetch` so is what lies at *ahead. */
 INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t step,
                               const real *b, int64_t panel, const int mr, const int nv,
-                              const int turns, const bool far, const bool fetch, int64_t ahead,
-                              vec *sum)
+                              const int turns, const bool far, const bool fetch,
+                              const char **ahead, int64_t ahead_step, vec *sum)
 {
     const int width = nv == 1 ? VL : 2 * VL;
     const real *at[MAX_ROWS / 3], *bs[MAX_VECTORS / 2];
@@ -53,7 +53,7 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
     for (; k > 0; k -= turns) {
         UNROLL
         for (int u = 0; u < turns; u++) {
-            if (u) atomic_signal_fence(memory_order_seq_cst);
+            if (turns > 1 || fetch) atomic_signal_fence(memory_order_seq_cst);
             vec v[MAX_VECTORS];
             UNROLL
             for (int j = 0; j < nv; j++)
@@ -69,9 +69,10 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
                 __builtin_prefetch(at[0] + mr - 1 + AHEAD * step);
             }
         }
-        UNROLL
-        for (int l = 0; fetch && l < FETCH_LINES; l++)
-            __builtin_prefetch((const char *)bs[0] + ahead + l * LINE, 0, 2);
+        if (fetch) {
+            __builtin_prefetch(*ahead, 0, 2);
+            *ahead += ahead_step;
+        }
         UNROLL
         for (int i = 0; i < mr; i += 3) at[i / 3] += turns * step;
         UNROLL
@@ -151,7 +152,8 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, int64_t row, const int mr, c
 INLINE void OF_REAL(run)(const OF_REAL(tile) * t, int64_t n, const int mr, const int nv,
                          const bool fetch)
 {
-    const int width = nv == 1 ? VL : 2 * VL;
+    const int width = nv == 1 ? VL : 2 * VL, turns = fetch ? 1 : TURNS;
+    const char *ahead = t->ahead;
     for (int64_t row = t->row; n > 0; n--, row += mr) {
         vec sum[MAX_SUMS];
         const real *b = t->b;
@@ -161,13 +163,14 @@ INLINE void OF_REAL(run)(const OF_REAL(tile) * t, int64_t n, const int mr, const
         for (int64_t s = 0; s < t->n_sums; s++) {
             int64_t k = t->depth[s], a_row = t->a_row[s];
             const real *a = (const real *)t->a[s] + row * a_row;
-            if (k % TURNS) {
+            if (k % turns) {
                 OF_REAL(multiply)
-                (1, a, a_row, 1, b, t->panel, mr, nv, 1, false, false, 0, sum);
+                (1, a, a_row, 1, b, t->panel, mr, nv, 1, false, false, NULL, 0, sum);
                 a++, b += width, k--;
             }
             OF_REAL(multiply)
-            (k, a, a_row, 1, b, t->panel, mr, nv, TURNS, false, fetch, t->ahead, sum);
+            (k, a, a_row, 1, b, t->panel, mr, nv, turns, false, fetch, &ahead, t->ahead_step,
+             sum);
             b += k * width;
         }
         OF_REAL(store)(t, row, mr, nv, sum);
@@ -187,9 +190,9 @@ INLINE void OF_REAL(run_single)(const sqi_panel_product *p, int64_t row, const r
         int64_t k = p->b->depth[s];
         for (; k >= 2; k -= 2, a += 2, b += 2 * width) UNROLL
         for (int c = 0; c < 2; c++) OF_REAL(multiply)
-        (1, a + c, 0, 1, b + c * width, panel, 1, nv, 1, false, false, 0, sum + c * nv);
+        (1, a + c, 0, 1, b + c * width, panel, 1, nv, 1, false, false, NULL, 0, sum + c * nv);
         if (k) OF_REAL(multiply)
-        (1, a, 0, 1, b, panel, 1, nv, 1, false, false, 0, sum);
+        (1, a, 0, 1, b, panel, 1, nv, 1, false, false, NULL, 0, sum);
         b += k * width;
     }
     UNROLL
@@ -230,7 +233,7 @@ INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, int64_t n, const int mr, 
         else OF_REAL(fetch_tile)(t, row, mr, nv);
         OF_REAL(multiply)
         (t->depth[0], a, 1, t->packed ? mr : t->a_row[0], t->b, t->panel, mr, nv, 1, true,
-         false, 0, sum);
+         false, NULL, 0, sum);
         OF_REAL(store)(t, row, mr, nv, sum);
     }
 }

@@ -82,24 +82,22 @@ static void OF_REAL(pack)(const sqi_panels *b, int32_t sum, int32_t part, const 
 
 /* ---- The product ------------------------------------------------------------------------- */
 
-/* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height: tiles of one height at once,
- * but for the first ones where they are to fetch. */
+/* Rows from .. from + m - 1 of t's panels, in tiles of nearly equal height: all tiles of one height
+ * at once. With `next` they fetch the panel that begins there, each a part of it. */
 static void OF_REAL(run_rows)(tile *t, int64_t from, int64_t m, int64_t nv,
-                              OF_REAL(runner) * run, OF_REAL(runner) * run_fetch)
+                              OF_REAL(runner) * run, const real *next)
 {
     if (m == 0) return;
     int64_t tall = MAX_SUMS / nv < MAX_ROWS ? MAX_SUMS / nv : MAX_ROWS;
-    int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n, next = t->ahead;
+    int64_t n = (m + tall - 1) / tall, height = m / n, taller = m % n;
     t->row = from;
     t->whole = t->to[0].left >= nv * VL;
-    for (int64_t i = 0, same; i < n; i += same) {
-        int64_t mr = height + (i < taller);
-        bool fetch = run_fetch && nv == 2 && i < FETCH_TILES && n >= FETCH_TILES;
-        same = fetch ? 1 : i < taller ? taller - i : n - i;
-        t->ahead = next + i * FETCH_LINES * LINE;
-        (fetch ? run_fetch : run)(t, same, mr, nv);
-        t->row += same * mr;
-    }
+    t->ahead = (const char *)next;
+    t->ahead_step = 2 * SQ_VECTOR_BYTES / n;
+    if (taller) run(t, taller, height + 1, nv);
+    t->row += taller * (height + 1);
+    if (next) t->ahead += taller * (t->panel / (2 * VL)) * t->ahead_step;
+    run(t, n - taller, height, nv);
 }
 
 /* Few rows take several panels at once, to have enough independent sums. */
@@ -163,9 +161,10 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
             int64_t wide = nv - j < at_once ? nv - j : at_once;
             t.to = to + j;
             t.b = (const real *)b->data + (i + j) / 2 * t.panel;
-            t.ahead = i + j + wide < end ? t.panel * (int64_t)sizeof(real) : 0;
+            bool fetch = far && wide == 2 && i + j + wide < end;
             OF_REAL(run_rows)
-            (&t, from, high, wide, OF_REAL(run_tile), far ? OF_REAL(run_fetch_tile) : NULL);
+            (&t, from, high, wide, fetch ? OF_REAL(run_fetch_tile) : OF_REAL(run_tile),
+             fetch ? t.b + t.panel : NULL);
         }
         t.to = to;
         t.b = (const real *)b->data + i / 2 * t.panel;
