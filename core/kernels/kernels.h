@@ -16,14 +16,24 @@
 
 #include "core/dtype.h"
 
-/* The instruction sets of this build, by rising level. Each has a table sqi_kernels_NAME. */
-#ifdef SQ_X86_KERNELS
-#define SQI_ISAS(ROW) ROW(base) ROW(avx2) ROW(avx512)
-#elif defined SQ_NEON_KERNELS
-#define SQI_ISAS(ROW) ROW(base) ROW(neon)
+/* The instruction sets of this build, by rising level. Each has a table sqi_kernels_NAME; the build
+ * says which they are besides the plain one. */
+#ifdef SQ_AVX2_KERNELS
+#define SQI_AVX2(ROW) ROW(avx2)
 #else
-#define SQI_ISAS(ROW) ROW(base)
+#define SQI_AVX2(ROW)
 #endif
+#ifdef SQ_AVX512_KERNELS
+#define SQI_AVX512(ROW) ROW(avx512)
+#else
+#define SQI_AVX512(ROW)
+#endif
+#ifdef SQ_NEON_KERNELS
+#define SQI_NEON(ROW) ROW(neon)
+#else
+#define SQI_NEON(ROW)
+#endif
+#define SQI_ISAS(ROW) ROW(base) SQI_AVX2(ROW) SQI_AVX512(ROW) SQI_NEON(ROW)
 #define SQI_ROW(name) SQI_ISA_##name,
 enum sqi_isa { SQI_ISAS(SQI_ROW) SQI_N_ISAS };
 #undef SQI_ROW

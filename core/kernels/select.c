@@ -3,30 +3,10 @@
  * The build knows which tables exist, the processor which of them it can run; the environment
  * variable SEQGRAD_ISA may ask for less, so that every level can be tested on one machine. */
 #include "core/kernels/kernels.h"
+#include "core/kernels/runs_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Each answers for exactly the compiler flags that its table is built with. */
-static bool runs_base(void) { return true; }
-
-#ifdef SQ_X86_KERNELS
-static bool runs_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static bool runs_avx512(void)
-{
-    return runs_avx2() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw");
-}
-#endif
-
-#ifdef SQ_NEON_KERNELS
-static bool runs_neon(void) { return true; } /* every aarch64 processor has it */
-#endif
 
 /* The table of level isa, or NULL where this processor cannot run it. */
 static const sq_kernels *table(enum sqi_isa isa)

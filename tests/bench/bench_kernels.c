@@ -70,8 +70,12 @@ static double now(void)
                          : "x"(x));                                      \
     }
 CHAINS(chains_base, , 16, UNFUSED)
+#ifdef SQ_AVX2_KERNELS
 CHAINS(chains_avx2, __attribute__((target("avx2,fma"))), 32, FUSED)
+#endif
+#ifdef SQ_AVX512_KERNELS
 CHAINS(chains_avx512, __attribute__((target("avx512f"))), 64, FUSED)
+#endif
 #elif defined __aarch64__
 #define FUSED(i) __asm__ volatile("fmla %0.4s, %1.4s, %1.4s" : "+w"(c##i) : "w"(x));
 CHAINS(chains_base, , 16, FUSED)
@@ -85,8 +89,10 @@ static const struct peak {
     double flops; /* of one turn, in float */
 } peaks[] = {
     [SQI_ISA_base] = { chains_base, 12 * 2 * 4 },
-#ifdef SQ_X86_KERNELS
+#ifdef SQ_AVX2_KERNELS
     [SQI_ISA_avx2] = { chains_avx2, 12 * 2 * 8 },
+#endif
+#ifdef SQ_AVX512_KERNELS
     [SQI_ISA_avx512] = { chains_avx512, 12 * 2 * 16 },
 #endif
 #ifdef SQ_NEON_KERNELS
