@@ -303,6 +303,7 @@ void sq_tape_set_threads(sq_tape *t, int32_t n)
 }
 
 int32_t sq_tape_threads(const sq_tape *t) { return t ? t->threads : 1; }
+const char *sq_tape_isa(const sq_tape *t) { return t ? t->kern->name : ""; }
 
 void sq_tape_set_inference(sq_tape *t, bool on)
 {

@@ -97,6 +97,13 @@ SQ_API void sq_tape_set_run(sq_tape *t, uint64_t n);
 SQ_API void sq_tape_set_threads(sq_tape *t, int32_t n);
 SQ_API int32_t sq_tape_threads(const sq_tape *t);
 
+/* The instruction set whose kernels compute what is on this tape: "base", "avx2", "avx512" or "neon",
+ * the best one that the processor has and the library was built with. The environment variable
+ * SEQGRAD_ISA, read when a tape is made, asks for a lesser one by these names; what the processor does
+ * not have, and what is no such name, is as if it had not been asked for, so a program that measures
+ * does well to compare. Never NULL; "" of a NULL tape. */
+SQ_API const char *sq_tape_isa(const sq_tape *t);
+
 /* Inference: the tape keeps values only, and of these what the next step may still want. The same
  * cells run, and every value has the bits it has with recording.
  *     for (;;) { sq_begin_step(t); y = step(t, self, x, h); ... }        h [n] carried, no sq_cut

@@ -39,8 +39,8 @@ typedef struct sq_ledger_options {
 
 /* The gradients of loss with respect to every state of an unroll. Freed by sq_ledger_free.
  * Fails: NULL, posted on the tape: SQ_ESHAPE loss is not a scalar, SQ_EVAR, SQ_ENOMEM, SQ_ERANGE
- * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, or gates where
- * a plan under a budget leaves out rows that ended, SQ_EGRAD a tape for inference.
+ * negative numbers of losses or steps, SQ_EVALUE far_steps without weights, SQ_EGRAD a tape for
+ * inference.
  * Cost: two reverse sweeps without weight gradients, about a third of a training step together; see
  * the options' readers for theirs. With `backward` the first of them is sq_backward itself, bit for
  * bit, and of the second only what lies within steps is left: of an unroll that keeps its steps, and

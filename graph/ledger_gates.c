@@ -233,21 +233,17 @@ static bool sweep_again(sq_ledger *l, const sqi_subject *s, sqi_budget *b, sqi_p
 
 /* ---- As a plan ----------------------------------------------------------------------------- */
 
-/* Value of a slot after a step, told by `s`; false after posting. Of steps that are dropped it is
- * brought to `room`; of one that rows no longer have, it is that of the others. */
+/* Value of a slot after a step, told by `s`; false after posting. Of steps that are dropped, and where
+ * rows that ended are left out, it is brought to `room`. */
 static bool take_value(const sqi_gates *g, sq_tape *t, sqi_planned *u, int32_t slot,
                        int64_t step, char *room, sample *s)
 {
     const sqi_value *x = &u->plan->values[sqi_slot_value(u->plan, slot)];
     *s = sample_of(g, step, x->op, &x->shape, room);
+    if (x->state >= 0) slot = x->state;
     if (u->stretch) return sqi_stretch_read(u, t, slot, step, room);
-    if (u->shrunk && x->state < 0) {
-        s->value = sqi_shrunk_at(u, sqi_slot_value(u->plan, slot), step, 0);
-        s->size = x->size / u->plan->batch * sqi_active(u->shrunk, step);
-        s->takes = NULL;
-        return true;
-    }
-    s->value = sqi_planned_value(t, u, x->state >= 0 ? x->state : slot, step);
+    if (u->shrunk) sqi_shrunk_value(u, slot, step, room);
+    else s->value = sqi_planned_value(t, u, slot, step);
     return s->value != NULL;
 }
 
@@ -255,7 +251,7 @@ static bool take_value(const sqi_gates *g, sq_tape *t, sqi_planned *u, int32_t s
 static char *room_of(sq_tape *t, const sqi_planned *u)
 {
     size_t most = 1;
-    for (int32_t slot = 0; u->stretch && slot < sqi_n_slots(u->plan); slot++) {
+    for (int32_t slot = 0; (u->stretch || u->shrunk) && slot < sqi_n_slots(u->plan); slot++) {
         int32_t v = sqi_slot_value(u->plan, slot);
         size_t bytes = v < 0 ? 0 : sqi_value_bytes(u->plan, v);
         if (bytes > most) most = bytes;
@@ -343,18 +339,12 @@ static bool sweep_planned(const sqi_subject *s, sqi_planned *u, sqi_parts *parts
 static bool sweep_stretches(sq_ledger *l, const sqi_subject *s, sqi_planned *u,
                             sqi_parts *parts)
 {
-    plan_looker x = { { see_gradient }, l, s->t, u };
-    if (u->shrunk)
-        return sq_post(s->t, SQ_EVALUE,
-                       "gates cannot be looked at where both steps are dropped and rows that "
-                       "ended: unroll with keep_padding, or without a budget");
-    char *room = room_of(s->t, u);
-    bool ok = room && put_planned(l, s->t, u, room);
-    free(room);
-    if (!ok) return false;
+    plan_looker x = { { see_gradient, room_of(s->t, u) }, l, s->t, u };
+    bool ok = x.look.room && put_planned(l, s->t, u, x.look.room);
     u->stretch->look = &x.look;
-    ok = sweep_planned(s, u, parts);
+    ok = ok && sweep_planned(s, u, parts);
     u->stretch->look = NULL;
+    free(x.look.room);
     return ok;
 }
 

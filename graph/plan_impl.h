@@ -388,9 +388,11 @@ typedef struct sqi_planned {
     size_t beside;                 /* bytes of gradients, handles and values made later */
 } sqi_planned;
 
-/* Somebody who looks at the gradients of named values while they are there. */
+/* Somebody who looks at the gradients of named values while they are there. In `room`, for a step of the
+ * largest, they are brought into the caller's order where rows end. */
 typedef struct sqi_named_look {
     void (*see)(struct sqi_named_look *l, int32_t named, int64_t step, const void *grad);
+    char *room;
 } sqi_named_look;
 
 /* What an unroll keeps that does not keep all steps. */

@@ -547,6 +547,7 @@ void sqi_sorted_begin(sqi_run_of *r)
         for (int64_t s = r->wake->top; s >= most(r->last, r->u->span.low); s--)
             if (slot < r->p->n_states) fold_step(&h, slot, s);
             else if (is_tapped(r, slot)) window_out(&h, slot, s);
+    sqi_sorted_show(r, most(r->last, r->u->span.low), r->wake->top + 1);
 }
 
 void sqi_sorted_in(const sqi_worker *w)
@@ -584,17 +585,27 @@ void sqi_sorted_out(const sqi_worker *w)
     sqi_workers_meet(w->others);
 }
 
-const char *sqi_sorted_total(const sqi_run_of *r, int32_t k, int64_t step, char *to)
+const char *sqi_sorted_grad(const sqi_run_of *r, int32_t slot, int64_t step, char *to)
 {
-    const char *given = sqi_wake_at(r->u, r->lane, k, step);
+    const char *given = sqi_wake_at(r->u, r->lane, slot, step);
     const sqi_shrunk *g = r->u->shrunk;
     share h = { r->workers, r, g, 0, g->batch };
-    size_t row = slot_row(&h, k);
+    size_t row = slot_row(&h, slot);
     if (given) return given;
-    memset(to, 0, sqi_value_bytes(r->p, r->p->leaves[k]));
+    memset(to, 0, sqi_value_bytes(r->p, sqi_slot_value(r->p, slot)));
     for (int64_t i = 0; i < sqi_active(g, step); i++)
-        memcpy(to + (size_t)g->order[i] * row, sorted_at(&h, k, step, i), row);
+        memcpy(to + (size_t)g->order[i] * row, sorted_at(&h, slot, step, i), row);
     return to;
+}
+
+void sqi_sorted_show(const sqi_run_of *r, int64_t from, int64_t to)
+{
+    sqi_named_look *l = r->sorted && r->u->stretch ? r->u->stretch->look : NULL;
+    for (int32_t j = 0; l && j < r->p->n_named; j++) {
+        int32_t slot = sqi_slot_named(r->p, j);
+        for (int64_t s = from; is_tapped(r, slot) && s < to; s++)
+            l->see(l, j, s, sqi_sorted_grad(r, slot, s, l->room));
+    }
 }
 
 /* Rows that take part in no step pass on what was sent to them after the first. */

@@ -290,9 +290,12 @@ void sqi_sorted_begin(sqi_run_of *r);
 void sqi_sorted_in(const sqi_worker *w);
 void sqi_sorted_out(const sqi_worker *w);
 
-/* The gradient of state k after a step of the block that was run last, in the caller's order, where
- * `to` is room for it. Of rows past their end it is known only where it was asked for. */
-const char *sqi_sorted_total(const sqi_run_of *r, int32_t k, int64_t step, char *to);
+/* The gradient of a slot after a step of the block that was run last, in the caller's order, where
+ * `to` is room for it. Of a state's rows past their end it is known only where it was asked for. */
+const char *sqi_sorted_grad(const sqi_run_of *r, int32_t slot, int64_t step, char *to);
+
+/* Under a budget: shows those of named values to who looks at them. */
+void sqi_sorted_show(const sqi_run_of *r, int64_t from, int64_t to);
 
 /* Adds what reached the initial state k to where it goes. */
 void sqi_sorted_initial(const sqi_run_of *r, int32_t k, void *to);

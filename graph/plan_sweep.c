@@ -649,6 +649,7 @@ void sqi_reverse_steps(sqi_run_of *r, int64_t from, int64_t to)
     r->divided = b && r->partials && !r->parts && !(begins && ends);
     if (r->divided && begins) memset(r->partials[0], 0, sqi_partial_bytes(r->p, r->back));
     sqi_run_steps(r, job, from, to);
+    sqi_sorted_show(r, from, to);
     sqi_watch_reverse(r, from, to);
     if (r->divided && ends) add_partials(r);
 }

@@ -238,7 +238,7 @@ static const char *total_of(const rewind *b, int32_t k, int64_t step)
     int32_t v = r->p->leaves[k];
     if (!r->sorted) return sqi_at_step(r->workers, &r->grad[v], step);
     char *copy = sqi_moment_take(b->m, 1, sqi_value_bytes(r->p, v));
-    return copy ? sqi_sorted_total(r, k, step, copy) : NULL;
+    return copy ? sqi_sorted_grad(r, k, step, copy) : NULL;
 }
 
 /* The gradient of a value as the run left it; `whole`: with what its own step sent. NULL: none. */

@@ -8,6 +8,8 @@
  * double. With --steps-growth the time of one time step is told for T = 10^3, 10^4, 10^5. With
  * --ragged rows of lengths 1 to 100 take turns with the same rows, all of length 100. */
 #define _POSIX_C_SOURCE 200809L
+#include "tests/bench/isa.h"
+
 #include <seqgrad/seqgrad.h>
 
 #include <math.h>
@@ -37,7 +39,7 @@ static const char *const usage =
     "  --ragged                LSTM, B = 64, T = 100, I = 128, H = 256: lengths uniform 1..100\n"
     "                          against all lengths 100\n"
     "  --steps-growth          LSTM, I = 1, H = 128, B = 1: us per time step as T grows\n"
-    "  --help                  this text\n";
+    "  --help                  this text\n" ISA_USAGE;
 
 /* ---- What is measured -------------------------------------------------------------------- */
 
@@ -644,6 +646,9 @@ int main(int argc, char **argv)
     int rc = read_options(&o, argc, argv), bad = 0;
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
+    const char *isa = isa_in_use("bench_cells");
+    if (!isa) return 2;
+    if (!o.csv || o.check) printf("kernels: %s\n", isa);
     if (o.growth) return growth(&o);
     if (o.ragged) return ragged(&o);
     if (o.csv && !o.check) puts("library,mode,threads,cell,shape,median_ms,min_ms,gflops");

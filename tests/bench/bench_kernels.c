@@ -8,6 +8,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "core/kernels/kernels.h"
 #include "ops/map_impl.h"
+#include "tests/bench/isa.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,14 +20,14 @@
 
 static const char *const usage =
     "usage: bench_kernels [options]\n"
-    "  Times the kernels of one core; SEQGRAD_ISA=base|avx2|avx512|neon caps the instruction set.\n"
+    "  Times the kernels of one core.\n"
     "  --only KIND    recurrent, dh, hoist, grad, pack, gemm or map (default: all)\n"
     "  --rows M       only this number of rows, where rows vary\n"
     "  --hidden H     only this number of hidden units, where they vary\n"
     "  --double       in double (default: float)\n"
     "  --rounds N     rounds of a row (default: 9)\n"
     "  --csv          isa,dtype,kind,shape,value,unit,share_of_peak\n"
-    "  --help         this text\n";
+    "  --help         this text\n" ISA_USAGE;
 
 typedef struct options {
     const char *only;
@@ -523,6 +524,7 @@ int main(int argc, char **argv)
     int rc = read_options(&o, argc, argv);
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
+    if (!isa_in_use("bench_kernels")) return 2;
     o.k = &o.table->of[o.d];
     if (o.csv) puts("isa,dtype,kind,shape,value,unit,share_of_peak");
     else

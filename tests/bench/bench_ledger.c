@@ -5,6 +5,8 @@
  * taken off. Times are the processor's, in ms, medians over the rounds; the last column is the median
  * of the rounds' quotients. */
 #define _POSIX_C_SOURCE 200809L
+#include "tests/bench/isa.h"
+
 #include <seqgrad/seqgrad.h>
 
 #include <stdio.h>
@@ -20,7 +22,7 @@ static const char *const usage =
     "  --shape T,H,B  each 1 to 65536 (default: some)\n"
     "  --rounds N     1 to 100 (default: 5)\n"
     "  --csv          T,H,B,together_ms,each_ms,quotient\n"
-    "  --help         this text\n";
+    "  --help         this text\n" ISA_USAGE;
 
 enum { MOST_ROUNDS = 100 };
 
@@ -198,9 +200,11 @@ int main(int n, char **arg)
     int failed = 0;
     if (!read_options(&o, n, arg)) return 2;
     if (o.help) return fputs(usage, stdout) < 0;
+    const char *isa = isa_in_use("bench_ledger");
+    if (!isa) return 2;
     if (!o.csv)
-        printf("%6s %6s %6s %12s %12s %8s\n", "T", "H", "B", "together ms", "each ms",
-               "quotient");
+        printf("kernels: %s\n%6s %6s %6s %12s %12s %8s\n", isa, "T", "H", "B", "together ms",
+               "each ms", "quotient");
     for (int i = 0; i < (o.own.T ? 1 : COUNT(shapes)); i++)
         failed |= row(o.own.T ? &o.own : &shapes[i], o.rounds, o.csv);
     return failed;

@@ -8,6 +8,8 @@
  *     held     what the tape had allocated in the end
  *     us/step  of one time step: best of the rounds; mean of all, the first as well */
 #define _DEFAULT_SOURCE
+#include "tests/bench/isa.h"
+
 #include "seqgrad.h"
 
 #include <math.h>
@@ -31,7 +33,7 @@ static const char usage[] =
     "  --f64            in double\n"
     "  --check          instead: dx of the last tenth of the steps under a budget, in double,\n"
     "                   against a full run over those steps alone\n"
-    "  --help           this text\n";
+    "  --help           this text\n" ISA_USAGE;
 
 typedef struct options {
     int64_t steps[16];
@@ -384,9 +386,11 @@ int main(int n, char **arg)
                   .most = 8000 };
     if (!read_options(&o, n, arg)) return 2;
     if (o.help) return fputs(usage, stdout) < 0;
+    const char *isa = isa_in_use("bench_memory");
+    if (!isa) return 2;
     if (o.check) return check(&o);
-    printf("LSTM, B = %ld, I = %ld, H = %ld, %s\n", o.batch, o.in, o.hidden,
-           sq_dtype_name(o.dtype));
+    printf("LSTM, B = %ld, I = %ld, H = %ld, %s, kernels: %s\n", o.batch, o.in, o.hidden,
+           sq_dtype_name(o.dtype), isa);
     printf("%-9s %-12s %10s %10s %10s %10s %10s %11s\n", "steps", "budget", "memory MB",
            "held MB", "us/step", "mean", "extra", "schedule ms");
     for (int i = 0; i < o.n_steps; i++) {

@@ -10,6 +10,8 @@
  * hand, by that loop on a tape that keeps values only, and by sq_unroll on such a tape, 100 steps at a
  * time; the three take turns. */
 #define _POSIX_C_SOURCE 200809L
+#include "tests/bench/isa.h"
+
 #include <seqgrad/seqgrad.h>
 
 #include <stdio.h>
@@ -26,7 +28,7 @@ static const char *const usage =
     "  --secs S    time to spend on each row (default: 1)\n"
     "  --inference nanoseconds per step of an LSTM that keeps values only\n"
     "  --csv       program,nodes,record_ns,sweep_ns,both_ns\n"
-    "  --help      this text\n";
+    "  --help      this text\n" ISA_USAGE;
 
 /* ---- The programs ------------------------------------------------------------------------ */
 
@@ -280,6 +282,9 @@ int main(int argc, char **argv)
     int rc = read_options(&o, argc, argv);
     if (rc < 0) return fputs(usage, stdout) < 0;
     if (rc) return rc;
+    const char *isa = isa_in_use("bench_tape");
+    if (!isa) return 2;
+    if (!o.csv) printf("kernels: %s\n", isa);
     if (o.inference) return inference(&o);
     bool ready = lab_init(&l);
     if (!ready) fprintf(stderr, "bench_tape: out of memory\n");
