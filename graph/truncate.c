@@ -98,7 +98,7 @@ static sq_var losses_of(const sq_tbptt *s, const sqi_piece *p, int64_t from)
     sq_var sum = sqi_none(s->t);
     if (every == SQ_LOSS_AT_END) return sum;
     if (every <= 1) return ask_loss(s, p, from, sqi_piece_end(p) - from);
-    int64_t i = from + every - 1 - from % every;
+    int64_t i = from - from % every + (every - 1);
     for (; i < sqi_piece_end(p) && !s->t->error.status; i += every)
         sum = add_losses(sum, ask_loss(s, p, i, 1));
     return sum;
@@ -430,7 +430,8 @@ static bool windows_are_sane(sq_tape *t, const sq_tbptt_options *o)
 {
     bool drawn = o->mean_window != 0;
     if (drawn && !(o->mean_window > 1 && o->mean_window <= 1e9))
-        return sq_post(t, SQ_ERANGE, "mean_window is %g, it must be above 1", o->mean_window);
+        return sq_post(t, SQ_ERANGE, "mean_window is %.10g, it must be above 1 and at most 1e9",
+                       o->mean_window);
     if (drawn && (o->k1 || o->k2))
         return sq_post(t, SQ_EVALUE, "random windows have no k1 and k2: leave them 0");
     if (!drawn && (o->k1 < 1 || o->k2 < 1))

@@ -96,7 +96,7 @@ typedef struct sq_tbptt_options {
     int64_t loss_every;
 
     /* Random windows (Tallec and Ollivier 2017, "Unbiasing truncated backpropagation through
-     * time", ARTBP): > 1, with k1 = k2 = 0. After every step the stream is cut with probability
+     * time", ARTBP): above 1, at most 1e9, with k1 = k2 = 0. After every step the stream is cut with probability
      * c = 1 / mean_window, and an update made; the gradient that crosses a step which is not cut
      * is multiplied by 1 / (1 - c), so that its expectation is the full gradient, at the price of
      * variance. Lengths are geometric, drawn from `seed`. */
