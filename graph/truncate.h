@@ -221,7 +221,8 @@ SQ_API sq_bias sq_bias_between(const sq_params *p, sq_weight w, const void *trun
 /* Whether a gradient descends where the longer one ascends: cosine < 0. */
 SQ_API bool sq_bias_is_wrong_way(sq_bias b);
 
-/* The meter's last reading, of one weight or of all; all NaN before the first. */
+/* The meter's last reading, of one weight or of all; all NaN before the first, and of a weight that
+ * was added since. */
 SQ_API sq_bias sq_tbptt_bias(const sq_tbptt *s, sq_weight w);
 
 /* The last reading in words, one line for all and one for every weight whose window points the
