@@ -256,6 +256,59 @@ Test(stream, numbers_of_steps_may_be_the_largest_there_are)
         }
 }
 
+/* After the third update a weight is added, larger than all memory that older versions have. */
+static sq_status grow(void *context, sq_tape *t, double loss, int64_t n)
+{
+    scalar *c = context;
+    sq_status status = small_step(c, t, loss, n);
+    if (c->updates == 2) (void)sq_params_add(c->params, "added", sq_mat(300, 300));
+    return status ? status : note(c, t, loss, n);
+}
+
+/* The stream is saved and goes on elsewhere after every single step; windows reach four updates back. */
+Test(stream, a_weight_that_is_added_on_the_way_is_saved)
+{
+    enum { LONG = 13 };
+    for (int m = 0; m < COUNT(modes); m++) {
+        scalar c[2];
+        sq_tape *t[2];
+        sq_tbptt *s[2];
+        for (int i = 0; i < 2; i++) {
+            scalar_new(&c[i], .8);
+            t[i] = sq_tape_new(SQ_F64, c[i].params);
+            s[i] = sq_tbptt_new(t[i], &c[i].cell,
+                                &(sq_tbptt_options){ .k1 = 2,
+                                                     .k2 = 9,
+                                                     .batch = 1,
+                                                     .unroll.mode = modes[m],
+                                                     .loss = sum_of_outputs,
+                                                     .update = grow,
+                                                     .initial = scalar_initial,
+                                                     .context = &c[i] });
+            cr_assert(s[i] != NULL, "%s", sq_message(t[i]));
+        }
+        for (int n = 0; n < LONG; n++) {
+            FEED(s[0], 1, NULL);
+            FEED(s[1], 1, NULL);
+            sq_bundle *b = sq_bundle_new();
+            sq_bundle_add_params(b, "model", c[1].params);
+            cr_assert(sq_tbptt_save(s[1], b, "stream") == SQ_OK, "%s", sq_bundle_message(b));
+            sq_bundle_get_params(b, "model", c[1].params);
+            cr_assert(sq_tbptt_load(s[1], b, "stream") == SQ_OK, "%s", sq_bundle_message(b));
+            sq_bundle_free(b);
+        }
+        cr_expect(c[0].updates == LONG / 2 && c[1].updates == LONG / 2);
+        cr_expect(memcmp(c[0].grad, c[1].grad, sizeof c[0].grad) == 0, "gradients");
+        for (int i = 0; i < 2; i++) {
+            cr_expect(sq_params_find(c[i].params, "added").id == 2);
+            ASSERT_HEALTHY(t[i]);
+            sq_tbptt_free(s[i]);
+            sq_tape_free(t[i]);
+            sq_params_free(c[i].params);
+        }
+    }
+}
+
 /* ---- Rows by hand ---------------------------------------------------------------------------- */
 
 Test(stream, nothing_of_a_reset_row_comes_through)
