@@ -82,10 +82,9 @@ static size_t fixed_bytes(const sqi_budget *b)
            sqi_chunk_bytes(b->sizes.scratch);
 }
 
-static int64_t every_of(const sqi_budget *b)
+int64_t sqi_every_of(const sq_unroll_options *o, int64_t steps)
 {
-    bool root = b->options.every == SQ_EVERY_SQRT;
-    return root ? (int64_t)ceil(sqrt((double)b->span.steps)) : b->options.every;
+    return o->every == SQ_EVERY_SQRT ? (int64_t)ceil(sqrt((double)steps)) : o->every;
 }
 
 static double seconds(void)
@@ -93,6 +92,14 @@ static double seconds(void)
     struct timespec now = { .tv_sec = 0 };
     timespec_get(&now, TIME_UTC);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+sq_checkpoint_schedule *sqi_timed_schedule(const sq_checkpoint_problem *p, double *took)
+{
+    double start = seconds();
+    sq_checkpoint_schedule *s = sq_checkpoint_new(p);
+    *took += seconds() - start;
+    return s;
 }
 
 /* Room for what the schedule keeps. Snapshots come one by one: there are fewest of them when the
@@ -142,12 +149,10 @@ static bool make_schedule(sqi_budget *b)
                                 .snapshot_bytes = (int64_t)(b->states_bytes + SQI_ALIGN),
                                 .tape_bytes = (int64_t)sqi_step_bytes(&b->sizes),
                                 .budget = b->options.budget_bytes - (int64_t)fixed,
-                                .every = every_of(b),
+                                .every = sqi_every_of(&b->options, b->span.steps),
                                 .policy = b->options.policy };
     if (!suffices(b, fixed, &p)) return false;
-    double before = seconds();
-    b->schedule = sq_checkpoint_new(&p);
-    b->memory.schedule_seconds += seconds() - before;
+    b->schedule = sqi_timed_schedule(&p, &b->memory.schedule_seconds);
     if (!b->schedule) return sq_post(t, SQ_ENOMEM, "out of memory for a schedule");
     b->memory.predicted = sq_checkpoint_predicted(b->schedule);
     sq_checkpoint_cost cost = b->memory.predicted;

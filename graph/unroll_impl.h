@@ -193,6 +193,12 @@ void sqi_count_held(sqi_budget *b, sqi_aside_step *step);
 
 /* ---- unroll_budget.c ---- */
 
+/* Steps between snapshots as they were asked for, SQ_EVERY_SQRT as a number; 0: by the budget. */
+int64_t sqi_every_of(const sq_unroll_options *o, int64_t steps);
+
+/* sq_checkpoint_new; the seconds that it took are added. */
+sq_checkpoint_schedule *sqi_timed_schedule(const sq_checkpoint_problem *p, double *took);
+
 /* Runs all steps into the current segment, which is the first step and has nothing in it; NULL after
  * posting. */
 sqi_budget *sqi_budget_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
