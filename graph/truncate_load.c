@@ -76,7 +76,7 @@ static bool widths_agree(saved *v, const sq_tbptt *s)
 
 static bool drawing_can_be(const int64_t *d)
 {
-    return d[SQI_SINCE] >= 0 && d[SQI_SINCE] < INT64_MAX / 2 && d[SQI_SERIAL] >= 0;
+    return d[SQI_SINCE] >= 0 && d[SQI_SINCE] < INT64_MAX / 2;
 }
 
 static bool is_flag(int64_t i) { return i == 0 || i == 1; }
