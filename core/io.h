@@ -90,7 +90,8 @@ SQ_API bool sq_bundle_post(sq_bundle *b, sq_status status, const char *fmt, ...)
 
 /* Adds a tensor under a new name; name and values are copied. Fails: SQ_EVALUE for a name that
  * is NULL, taken, "__metadata__" or not UTF-8, for an unknown type, for a form that is not for
- * that type, for NULL values where there are elements; SQ_ESHAPE; SQ_ENOMEM. Cost: the copy, and one comparison per tensor there. */
+ * that type, for NULL values where there are elements; SQ_ESHAPE; SQ_ENOMEM. Cost: the copy, and
+ * one comparison per tensor there. */
 SQ_API sq_status sq_bundle_add(sq_bundle *b, const sq_tensor *tensor);
 SQ_API sq_status sq_bundle_add_f32(sq_bundle *b, const char *name, sq_shape shape,
                                    const float *values);
@@ -154,9 +155,10 @@ SQ_API SQ_CHECKED sq_status sq_bundle_save(sq_bundle *b, const char *path);
  * sizes against the file's own before memory is asked for, the header's length (at most 100 MB),
  * its JSON, every type, shape and offset; the tensors must cover the data exactly. Memory asked
  * for: the values as they are held, at most eight times the file, and what the header lists, at
- * most twenty times the header (which is that of a million short texts). NULL only when there is no memory for a bundle at all; otherwise
- * see sq_bundle_status: SQ_EFILE for a file that cannot be read or is not what it should be,
- * SQ_ENOMEM. The bundle is then empty. */
+ * most twenty times the header (which is that of a million short texts). NULL only when there is
+ * no memory for a bundle at all; otherwise see sq_bundle_status: SQ_EFILE for a file that cannot
+ * be read or is not what it should be, SQ_EVALUE for no path or no bytes, SQ_ENOMEM. The
+ * bundle is then empty. */
 SQ_API sq_bundle *sq_bundle_load(const char *path);
 SQ_API sq_bundle *sq_bundle_load_bytes(const void *bytes, size_t n);
 

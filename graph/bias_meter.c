@@ -44,14 +44,20 @@ static sq_bias compare(const void *g, const void *f, sq_dtype dtype, int64_t fir
                       .sign_agreement = signs ? (double)same / (double)signs : 1 };
 }
 
+/* n: how many elements the gradients have; weights added since lie behind them. */
+static sq_bias between(const sq_params *p, sq_weight w, const void *g, const void *f, int64_t n)
+{
+    const sq_bias none = { (double)NAN, (double)NAN, (double)NAN };
+    if (!p || !g || !f || (w.id && !sqi_weight_known(p, w))) return none;
+    const sqi_weight_entry *entry = w.id ? sqi_weight_entry_of(p, w) : NULL;
+    int64_t first = entry ? entry->offset : 0, size = entry ? entry->size : n;
+    return first + size <= n ? compare(g, f, sq_params_dtype(p), first, size) : none;
+}
+
 sq_bias sq_bias_between(const sq_params *p, sq_weight w, const void *truncated,
                         const void *longer)
 {
-    const sq_bias none = { (double)NAN, (double)NAN, (double)NAN };
-    if (!p || !truncated || !longer || (w.id && !sqi_weight_known(p, w))) return none;
-    const sqi_weight_entry *entry = w.id ? sqi_weight_entry_of(p, w) : NULL;
-    return compare(truncated, longer, sq_params_dtype(p), entry ? entry->offset : 0,
-                   entry ? entry->size : sq_params_size(p));
+    return between(p, w, truncated, longer, p ? sq_params_size(p) : 0);
 }
 
 bool sq_bias_is_wrong_way(sq_bias b) { return b.cosine < 0; }
@@ -81,14 +87,14 @@ void sqi_meter_read(sqi_meter *m, const sq_params *p, int64_t step, int64_t wind
     m->step = step;
     m->window = window;
     m->longer = longer;
+    m->size = sq_params_size(p);
     m->wrong += sq_bias_is_wrong_way(sqi_meter_bias(m, p, (sq_weight){ 0 }));
 }
 
 sq_bias sqi_meter_bias(const sqi_meter *m, const sq_params *p, sq_weight w)
 {
-    const void *none = NULL;
-    return sq_bias_between(p, w, m->window ? m->gradient[SQI_TRUNCATED] : none,
-                           m->window ? m->gradient[SQI_LONGER] : none);
+    return between(m->window ? p : NULL, w, m->gradient[SQI_TRUNCATED], m->gradient[SQI_LONGER],
+                   m->size);
 }
 
 /* ---- In words ------------------------------------------------------------------------------ */

@@ -3,24 +3,24 @@
  *     one block of memory   KEPT arrays of a stretch -> <- snapshots | present | carry | scratch
  *                           '------------ the area ------------'
  *
- * The area is dealt out anew for every stretch: where many states are kept, fewer steps are saved. A schedule (checkpoint.h) says what is next: run on without saving, which is to run pieces of a
- * stretch one over the other; keep the states; go back to kept ones; run a stretch, reverse it. The
- * gradient of the states is carried from piece to piece. What is run again are the same kernels over
- * the same numbers, and every sum of the reverse run goes on where the piece before left it, so the
- * bits are those of an unroll that keeps everything. Where a sum cannot go on like that
- * (sqi_divisible), stretches end where blocks end.
+ * The area is dealt out anew for every stretch: where many states are kept, fewer steps are saved. A
+ * schedule (checkpoint.h) says what is next: run on without saving, which is to run pieces of a stretch
+ * one over the other; keep the states; go back to kept ones; run a stretch, reverse it. The gradient of
+ * the states is carried from piece to piece. What is run again are the same kernels over the same
+ * numbers, and every sum of the reverse run goes on where the piece before left it, so the bits are
+ * those of an unroll that keeps everything. Where a sum cannot go on like that (sqi_divisible),
+ * stretches end where blocks end.
  *
  * The forward run stops where the loss is taken, the last stretch saved: the first sweep begins at
  * once. Later ones, and those after something was read from a dropped step, begin with the initial
  * states. An unroll for inference is the same without a schedule. */
 #include "graph/plan_run_impl.h"
+#include "graph/unroll_impl.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- Schedules ----------------------------------------------------------------------------- */
 
@@ -49,13 +49,6 @@ static bool same_problem(const sq_checkpoint_problem *a, const sq_checkpoint_pro
            a->policy == b->policy;
 }
 
-static double now(void)
-{
-    struct timespec s;
-    timespec_get(&s, TIME_UTC);
-    return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
-}
-
 /* Puts a timetable in front and drops the oldest beyond a few. */
 static void remember(sqi_plan *p, struct sqi_timetable *x)
 {
@@ -82,15 +75,13 @@ static struct sqi_timetable *timetable(sq_tape *t, sqi_plan *p, const sq_checkpo
     for (struct sqi_timetable *x = p->timetables; x; x = x->next)
         if (same_problem(&x->problem, q)) return x;
     struct sqi_timetable *x = calloc(1, sizeof *x);
-    double start = now();
-    if (x) x->schedule = sq_checkpoint_new(q);
+    if (x) x->schedule = sqi_timed_schedule(q, &x->seconds);
     if (!x || !x->schedule) {
         free(x);
         sq_post(t, SQ_ENOMEM, "out of memory for a schedule of %lld steps",
                 (long long)q->steps);
         return NULL;
     }
-    x->seconds = now() - start;
     x->problem = *q;
     remember(p, x);
     return x;
@@ -166,7 +157,7 @@ static sq_checkpoint_problem problem_of(const sqi_planned *u, const sq_unroll_op
                                         int64_t fixed)
 {
     const sqi_stretches *b = u->stretch;
-    int64_t T = u->span.steps, every = o->every < 0 ? (int64_t)ceil(sqrt((double)T)) : o->every;
+    int64_t T = u->span.steps, every = sqi_every_of(o, T);
     if (every > T) every = T;
     return (sq_checkpoint_problem){
         .steps = (T + b->unit - 1) / b->unit,

@@ -19,12 +19,23 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- Recording ----------------------------------------------------------------------------- */
 
+/* It is alive, and [B,width]. */
+static bool state_fits(const sq_tbptt *s, sq_var v, int32_t k)
+{
+    const sqi_node *n = sqi_node_of(s->t, v, "a state");
+    sq_shape want = sq_mat(s->o.batch, s->cell.width[k]);
+    char text[2][SQ_SHAPE_TEXT];
+    return n && (sq_shape_equal(n->shape, want) ||
+                 sq_post(s->t, SQ_ESHAPE, "state %d has shape %s, not %s", (int)k,
+                         sq_shape_text(n->shape, text[0]), sq_shape_text(want, text[1])));
+}
+
 /* The state that a row begins with; no value stands for zeros. */
 static sq_var initial_state(const sq_tbptt *s, int32_t k)
 {
     if (!s->o.initial) return sqi_none(s->t);
     sq_var h = s->o.initial(s->o.context, s->t, k);
-    if (s->t->error.status || !sqi_has_value(h)) return h;
+    if (!sqi_begin(s->t, "tbptt") || !sqi_has_value(h) || !state_fits(s, h, k)) return h;
     return sqi_draws_windows(s) ? sqi_initial_drawn(s, h) : h;
 }
 
@@ -34,8 +45,8 @@ static bool enter_states(sq_tbptt *s, const int32_t *rows)
     for (int32_t k = 0; k < s->cell.n_states; k++) {
         bool old = sqi_has_value(s->state[k]);
         if (old && !restart) continue;
-        sq_var initial = initial_state(s, k);
-        s->state[k] = old ? sq_restart_rows(s->state[k], initial, rows) : initial;
+        sq_var initial = initial_state(s, k), h = old ? s->state[k] : initial;
+        s->state[k] = restart && sqi_has_value(h) ? sq_restart_rows(h, initial, rows) : h;
     }
     return !s->t->error.status;
 }
@@ -87,7 +98,7 @@ static sq_var losses_of(const sq_tbptt *s, const sqi_piece *p, int64_t from)
     sq_var sum = sqi_none(s->t);
     if (every == SQ_LOSS_AT_END) return sum;
     if (every <= 1) return ask_loss(s, p, from, sqi_piece_end(p) - from);
-    int64_t i = from + every - 1 - from % every;
+    int64_t i = from - from % every + (every - 1);
     for (; i < sqi_piece_end(p) && !s->t->error.status; i += every)
         sum = add_losses(sum, ask_loss(s, p, i, 1));
     return sum;
@@ -339,17 +350,6 @@ sq_var sq_tbptt_state(const sq_tbptt *s, int32_t k)
     return there ? s->state[k] : sqi_none(s ? s->t : NULL);
 }
 
-/* A state may be given: it is alive, and [B,width]. */
-static bool state_fits(const sq_tbptt *s, sq_var v, int32_t k)
-{
-    const sqi_node *n = sqi_node_of(s->t, v, "a state");
-    sq_shape want = sq_mat(s->o.batch, s->cell.width[k]);
-    char text[2][SQ_SHAPE_TEXT];
-    return n && (sq_shape_equal(n->shape, want) ||
-                 sq_post(s->t, SQ_ESHAPE, "state %d has shape %s, not %s", (int)k,
-                         sq_shape_text(n->shape, text[0]), sq_shape_text(want, text[1])));
-}
-
 sq_status sq_tbptt_set_states(sq_tbptt *s, const sq_var *states)
 {
     if (!s) return SQ_EVALUE;
@@ -430,7 +430,8 @@ static bool windows_are_sane(sq_tape *t, const sq_tbptt_options *o)
 {
     bool drawn = o->mean_window != 0;
     if (drawn && !(o->mean_window > 1 && o->mean_window <= 1e9))
-        return sq_post(t, SQ_ERANGE, "mean_window is %g, it must be above 1", o->mean_window);
+        return sq_post(t, SQ_ERANGE, "mean_window is %.10g, it must be above 1 and at most 1e9",
+                       o->mean_window);
     if (drawn && (o->k1 || o->k2))
         return sq_post(t, SQ_EVALUE, "random windows have no k1 and k2: leave them 0");
     if (!drawn && (o->k1 < 1 || o->k2 < 1))

@@ -46,10 +46,10 @@ SQ_BEGIN_DECLS
 
 /* ---- What the driver asks of its user ---------------------------------------------------- */
 
-/* The stream is recorded in pieces, an unroll each: as many steps as fit between two updates, the ends of
- * what is fed at once, and the restarts of rows. Random numbers are drawn anew for every piece, a mask
- * of SQ_PER_SEQUENCE, too, so with dropout it matters how a stream is fed. Steps count from 0
- * since the stream began, whatever the tape counts. A callback may post on the tape
+/* The stream is recorded in pieces, an unroll each: as many steps as fit between two updates, the
+ * ends of what is fed at once, and the restarts of rows. Random numbers are drawn anew for every
+ * piece, a mask of SQ_PER_SEQUENCE, too, so with dropout it matters how a stream is fed. Steps
+ * count from 0 since the stream began, whatever the tape counts. A callback may post on the tape
  * (sq_post); then the stream stops. It must neither cut nor reset it. */
 
 /* Records the inputs [steps,B,I] of steps first .. first + steps - 1: sq_input of an array, or
@@ -96,17 +96,18 @@ typedef struct sq_tbptt_options {
     int64_t loss_every;
 
     /* Random windows (Tallec and Ollivier 2017, "Unbiasing truncated backpropagation through
-     * time", ARTBP): > 1, with k1 = k2 = 0. After every step the stream is cut with probability
-     * c = 1 / mean_window, and an update made; the gradient that crosses a step which is not cut
-     * is multiplied by 1 / (1 - c), so that its expectation is the full gradient, at the price of
-     * variance. Lengths are geometric, drawn from `seed`. */
+     * time", ARTBP): above 1, at most 1e9, with k1 = k2 = 0. After every step the stream is cut
+     * with probability c = 1 / mean_window, and an update made; the gradient that crosses a step
+     * which is not cut is multiplied by 1 / (1 - c), so that its expectation is the full gradient,
+     * at the price of variance. Lengths are geometric, drawn from `seed`. */
     double mean_window;
     uint64_t seed;
 
     /* The bias meter: > 0: once in so many updates, of all streams, and when more steps than the
-     * window's are there, the truncated gradient is compared with that of a longer window, meter_window steps, or, with meter_window = 0, as many as
-     * meter_bytes of recorded steps hold. Costs one more sweep then, and the longer window's
-     * memory. */
+     * window's are there, the truncated gradient is compared with that of a longer window:
+     * meter_window steps (fewer where the stream has no more, or ends before its update is due), or,
+     * with meter_window = 0, as many as meter_bytes of recorded steps hold. Costs one more sweep
+     * then, and the longer window's memory. */
     int64_t meter_every, meter_window;
     size_t meter_bytes;
 } sq_tbptt_options;
@@ -119,16 +120,18 @@ typedef struct sq_tbptt sq_tbptt;
 /* A stream of the cell on a tape, which is the driver's from now on: it is cut, so variables of
  * steps go; what was recorded before the first step stays. The cell and the options are copied;
  * what they point to must live as long.
- * Fails: NULL, posted on the tape: SQ_ERANGE k1, k2, batch, the meter, mean_window; SQ_EVALUE a
- * callback is NULL, the cell has no step, options that exclude each other; SQ_ENOMEM. */
+ * Fails: NULL, posted on the tape: SQ_ERANGE k1, k2, batch, loss_every, the meter, mean_window;
+ * SQ_EVALUE a callback is NULL, the cell has no step, options that exclude each other; SQ_ENOMEM. */
 SQ_API sq_tbptt *sq_tbptt_new(sq_tape *t, const sq_cell *cell, const sq_tbptt_options *options);
+
+/* Frees the stream, not the tape; NULL is fine. */
 SQ_API void sq_tbptt_free(sq_tbptt *s);
 
 /* What happens to a row of the batch before a step. */
 enum {
     SQ_ROW_GOES_ON = 0,
     SQ_ROW_RESET = 1, /* its states become the initial ones: a new document */
-    SQ_ROW_CUT = 2    /* its states stay, gradients of later steps stop here */
+    SQ_ROW_CUT = 2    /* its states stay, a learned initial one, too; gradients stop here */
 };
 
 /* Runs the next `steps` steps, any number, with the updates that fall among them. rows, [steps,B],
@@ -221,7 +224,8 @@ SQ_API sq_bias sq_bias_between(const sq_params *p, sq_weight w, const void *trun
 /* Whether a gradient descends where the longer one ascends: cosine < 0. */
 SQ_API bool sq_bias_is_wrong_way(sq_bias b);
 
-/* The meter's last reading, of one weight or of all; all NaN before the first. */
+/* The meter's last reading, of one weight or of all; all NaN before the first, and of a weight that
+ * was added since. */
 SQ_API sq_bias sq_tbptt_bias(const sq_tbptt *s, sq_weight w);
 
 /* The last reading in words, one line for all and one for every weight whose window points the

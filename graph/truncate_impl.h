@@ -17,8 +17,9 @@ typedef struct sqi_meter {
     int64_t readings, wrong;
     int64_t step;           /* of the last reading: steps of the stream */
     int64_t window, longer; /* in steps; 0: none was made since the stream was loaded */
+    int64_t size;           /* of the params at the last reading, in elements */
     void *gradient[2];      /* of both windows: copies of the flat gradients */
-    size_t bytes;           /* of each */
+    size_t bytes;           /* room for each */
 } sqi_meter;
 
 enum { SQI_TRUNCATED, SQI_LONGER };

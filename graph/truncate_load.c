@@ -25,7 +25,7 @@ typedef struct saved {
     int32_t *rows;             /* [n,B] */
     void *state;               /* room for the values of one */
     sqi_version **versions;    /* [n_versions + 1], the present weights last; adopted: NULL */
-    int64_t n_versions, shown; /* the version the params show now */
+    int64_t n_versions, shown; /* all before `shown` have had their turn */
 } saved;
 
 static bool damaged(saved *v, const char *what)
@@ -76,7 +76,7 @@ static bool widths_agree(saved *v, const sq_tbptt *s)
 
 static bool drawing_can_be(const int64_t *d)
 {
-    return d[SQI_SINCE] >= 0 && d[SQI_SINCE] < INT64_MAX / 2 && d[SQI_SERIAL] >= 0;
+    return d[SQI_SINCE] >= 0 && d[SQI_SINCE] < INT64_MAX / 2;
 }
 
 static bool is_flag(int64_t i) { return i == 0 || i == 1; }
@@ -235,13 +235,13 @@ static void saved_free(saved *v, sq_params *p)
 
 /* ---- Recording again ----------------------------------------------------------------------- */
 
+/* Versions are shown in order. */
 static void show_version(saved *v, sq_params *p, int64_t version)
 {
-    for (; v->n_versions && v->shown <= version; v->shown++)
-        if (v->shown == version) {
-            sqi_params_adopt(p, v->versions[version]);
-            v->versions[version] = NULL;
-        }
+    if (!v->n_versions || version < v->shown) return;
+    sqi_params_adopt(p, v->versions[version]);
+    v->versions[version] = NULL;
+    v->shown = version + 1;
 }
 
 static void set_drawing(sq_tape *t, const int64_t *d)

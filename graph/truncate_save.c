@@ -7,6 +7,7 @@
  * pieces that a coming window can reach, as callbacks and cell made them. That is small: the states
  * before the oldest, and the older versions of the weights. Without such pieces it is the states. */
 #include "core/io_impl.h"
+#include "core/params_impl.h"
 #include "graph/truncate_impl.h"
 
 #include <stdio.h>
@@ -156,6 +157,21 @@ static const sqi_version *version_held(const sq_tbptt *s, const sqi_piece *p)
     return NULL;
 }
 
+/* Weights that were added since may lie behind its memory; no step of then has used them. */
+static void add_weights(sqi_saved *f, sq_params *p, const sqi_version *v, int64_t i)
+{
+    size_t bytes = (size_t)sq_params_size(p) * sq_dtype_size(sq_params_dtype(p));
+    sqi_version *wider = v->bytes < bytes ? sqi_version_apart(p) : NULL;
+    if (v->bytes < bytes && !wider) {
+        sq_bundle_post(f->bundle, SQ_ENOMEM, "out of memory for a version of the weights");
+        return;
+    }
+    if (wider) memcpy(wider->data, v->data, v->bytes);
+    sqi_bundle_add_block(f->bundle, sqi_saved_nth(f, "weights", i), p,
+                         wider ? wider->data : v->data);
+    if (wider) sqi_version_release(p, wider);
+}
+
 /* Adds the version of a piece unless it was added for the one before; its place among the saved
  * ones. A piece without weights is in nobody's way. */
 static int64_t add_version(sqi_saved *f, const sq_tbptt *s, const sqi_piece *p,
@@ -166,9 +182,7 @@ static int64_t add_version(sqi_saved *f, const sq_tbptt *s, const sqi_piece *p,
         bool present = s->t->params && (uint64_t)p->version == sq_params_version(s->t->params);
         return present || !*n ? *n : *n - 1;
     }
-    if (v != *last)
-        sqi_bundle_add_block(f->bundle, sqi_saved_nth(f, "weights", (*n)++), s->t->params,
-                             v->data);
+    if (v != *last) add_weights(f, s->t->params, v, (*n)++);
     *last = v;
     return *n - 1;
 }

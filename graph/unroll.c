@@ -517,10 +517,9 @@ static sq_var named_node(const sq_unrolled *u, int64_t i, const char *name)
 sq_var sq_unrolled_named(const sq_unrolled *u, int64_t i, const char *name)
 {
     if (!u || i < 0 || i >= u->steps || !name) return nothing(u);
-    if (!u->planned && !u->budget) return named_node(u, i, name);
-    int32_t slot =
-        u->budget ? sqi_budget_named(u->budget, name) : sqi_planned_named(u->planned, name);
-    if (u->budget) return slot < 0 ? nothing(u) : sqi_budget_part(u->budget, slot, i);
+    if (u->budget) return sqi_budget_named(u->budget, name, i);
+    if (!u->planned) return named_node(u, i, name);
+    int32_t slot = sqi_planned_named(u->planned, name);
     return slot < 0 ? nothing(u) : sqi_planned_part(u->tape, u->planned, slot, i);
 }
 

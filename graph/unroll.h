@@ -35,24 +35,24 @@ typedef struct sq_unroll_options {
     int64_t steps; /* T when x has no value (generation); ignored otherwise */
     int64_t batch; /* B when neither x nor a state tells it */
 
-    /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in the sweep: the
-     * gradients keep their bits. The budget covers snapshots, what stretches of steps save, and
-     * the unroll's scratch. Not of it are outputs, gradients asked for and values read of dropped steps
-     * (told apart: sq_unroll_memory); inputs and weights and the gradients of both; a plan with its
-     * packed copies of weights, the sums of their gradients over one block of steps, and products with
-     * the rows of a table; the schedule. SQ_OUTPUTS_SUM keeps every step's output, like ALL, and
-     * its gradient. Gradients of named values are asked for by sq_unrolled_named, those of states
-     * by state_grads, sq_keep_grad or a ledger. A value of a dropped step can be read: the steps
-     * before it are run again for it.
+    /* Memory (checkpoint.h). With one of the two, never both, steps are dropped and run again in
+     * the sweep: the gradients keep their bits. The budget covers snapshots, what stretches of
+     * steps save, and the unroll's scratch. Not of it are outputs, gradients asked for and values
+     * read of dropped steps (told apart: sq_unroll_memory); inputs and weights and the gradients
+     * of both; a plan with its packed copies of weights, the sums of their gradients over one
+     * block of steps, and products with the rows of a table; the schedule. SQ_OUTPUTS_SUM keeps
+     * every step's output, like ALL, and its gradient. Gradients of named values are asked for by
+     * sq_unrolled_named, those of states by state_grads, sq_keep_grad or a ledger. A value of a
+     * dropped step can be read: the steps before it are run again for it.
      * Eagerly the cell's step is called again, in the sweep or for a value: the cell and what it
      * points to must live as long, and every call must record the same (another trace is an error
-     * that names the step; random numbers and weights are those of the first time). The budget is for
-     * the largest step seen; where steps grow, all are run once more. Such a step cannot begin steps
-     * (by an unroll of its own, say) or sweep, and its variables are reached by name only, if all
-     * steps record the same.
-     * A plan runs some steps at once; where a gradient is a sum
-     * that cannot be interrupted (more than 1024 rows in a block of steps, an outside value that
-     * several operations use row by row) the least is a block of steps, not one. */
+     * that names the step; random numbers and weights are those of the first time). The budget is
+     * for the largest step seen; where steps grow, all are run once more. Such a step cannot begin
+     * steps (by an unroll of its own, say) or sweep, and its variables are reached by name only,
+     * if all steps record the same.
+     * A plan runs some steps at once; where a gradient is a sum that cannot be interrupted (more
+     * than 1024 rows in a block of steps, an outside value that several operations use row by row)
+     * the least is a block of steps, not one. */
     int64_t
         budget_bytes; /* > 0: this much. Too little for one step is an error telling the least */
     int64_t every;    /* > 0: a snapshot every so many steps; SQ_EVERY_SQRT: sqrt(T) */
@@ -84,8 +84,9 @@ typedef struct sq_unroll_options {
     const int32_t *lengths; /* [B]; 0 <= lengths[b] <= T, else SQ_ERANGE naming the row */
     const int32_t *mask;    /* [T,B]; 0: the row sits the step out. Beside lengths SQ_EVALUE */
     /* [T,B]; not 0: before the row takes the step on x[t][b], its states are those of state0 again,
-     * zeros by default, and their gradient goes there. Nothing happens where it sits out. With `reverse`, too, this
-     * is said of the step as it is run; sq_bidirectional reads them as the first steps of sequences. */
+     * zeros by default, and their gradient goes there. Nothing happens where it sits out. With
+     * `reverse`, too, this is said of the step as it is run; sq_bidirectional reads them as the first
+     * steps of sequences. */
     const int32_t *resets;
     /* Every row is run from the last of its lengths[b] (T) steps to its first. The stacked outputs lie
      * in the order of time: row b of outputs[t] belongs to x[t][b], as do mask and resets. What asks
@@ -128,8 +129,8 @@ typedef struct sq_unrolled sq_unrolled;
  * As a plan the step function is called once, whatever T: variables that it stores away do not
  * stand for anything afterwards; name them and use sq_unrolled_named.
  * Fails: posts and returns NULL: SQ_ESHAPE x or a state; SQ_EVAR; SQ_EVALUE the cell has no step,
- * a form of outputs or a mode that does not exist, or the cell cannot be planned though SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget
- * that is negative or too small;
+ * a form of outputs, a mode or a policy that does not exist, the cell cannot be planned though
+ * SQ_PLAN was asked for, budget_bytes beside every; SQ_ERANGE a budget that is negative or too small;
  * what the cell posts (shapes that do not fit it are found in the first step); SQ_ENOMEM.
  * Cost: the cell's own, and a few views per step. */
 SQ_API const sq_unrolled *sq_unroll(sq_tape *t, const sq_cell *cell, sq_var x,

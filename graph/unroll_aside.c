@@ -129,10 +129,11 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
     return hash;
 }
 
-/* Operations in order, with the shapes and names of their results. How the states came in differs
- * between the first step of all, the first of a stretch and the others. */
-static uint64_t print_of(const sqi_segment *s, uint32_t first)
+/* Operations in order, with the shapes and names of their results, and which of these are states. How
+ * the states came in differs between the first step of all, the first of a stretch and the others. */
+static uint64_t print_of(const sqi_budget *b, const sqi_aside_step *step, uint32_t first)
 {
+    const sqi_segment *s = step->s;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     for (uint32_t i = first; i < s->n_nodes; i++) {
         const sqi_node *n = &s->nodes[i];
@@ -144,15 +145,17 @@ static uint64_t print_of(const sqi_segment *s, uint32_t first)
         hash = mix(hash, &n->shape.rank, sizeof n->shape.rank);
         hash = mix(hash, n->shape.dim, (size_t)n->shape.rank * sizeof *n->shape.dim);
         if (n->name) hash = mix(hash, n->name, strlen(n->name));
+        for (int32_t k = 0; k < b->n_states; k++)
+            if (step->leave[k] == i) hash = mix(hash, &k, sizeof k);
     }
     return hash;
 }
 
 /* The first time, remembers what step i records; later, compares. */
-static bool same_as_before(sqi_budget *b, const sqi_segment *s, int64_t i, uint32_t first)
+static bool same_as_before(sqi_budget *b, const sqi_aside_step *step, int64_t i, uint32_t first)
 {
     sq_tape *t = b->tape;
-    uint64_t print = print_of(s, first), need = (uint64_t)b->n_print + 1;
+    uint64_t print = print_of(b, step, first), need = (uint64_t)b->n_print + 1;
     uint32_t j = b->n_print;
     while (j > 0 && b->print[j - 1].from > i) j--;
     bool seen = b->whole || (j < b->n_print) || (j && b->print[j - 1].from == i);
@@ -241,7 +244,7 @@ static bool record(sqi_budget *b, sqi_aside_step *to)
     if (!b->told) b->sizes.arena = borrowed(b, to->s, first);
     to->output = b->has_output ? sqi_index(y.id) : 0;
     for (int32_t k = 0; k < b->n_states; k++) to->leave[k] = sqi_index(b->state[k].id);
-    return same_as_before(b, to->s, b->at, first) && (b->whole || use_at_home(b, to->s)) &&
+    return same_as_before(b, to, b->at, first) && (b->whole || use_at_home(b, to->s)) &&
            sqi_watch_step(t, NULL, to->leave);
 }
 

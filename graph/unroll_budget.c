@@ -82,10 +82,9 @@ static size_t fixed_bytes(const sqi_budget *b)
            sqi_chunk_bytes(b->sizes.scratch);
 }
 
-static int64_t every_of(const sqi_budget *b)
+int64_t sqi_every_of(const sq_unroll_options *o, int64_t steps)
 {
-    bool root = b->options.every == SQ_EVERY_SQRT;
-    return root ? (int64_t)ceil(sqrt((double)b->span.steps)) : b->options.every;
+    return o->every == SQ_EVERY_SQRT ? (int64_t)ceil(sqrt((double)steps)) : o->every;
 }
 
 static double seconds(void)
@@ -93,6 +92,14 @@ static double seconds(void)
     struct timespec now = { .tv_sec = 0 };
     timespec_get(&now, TIME_UTC);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+sq_checkpoint_schedule *sqi_timed_schedule(const sq_checkpoint_problem *p, double *took)
+{
+    double start = seconds();
+    sq_checkpoint_schedule *s = sq_checkpoint_new(p);
+    *took += seconds() - start;
+    return s;
 }
 
 /* Room for what the schedule keeps. Snapshots come one by one: there are fewest of them when the
@@ -142,12 +149,10 @@ static bool make_schedule(sqi_budget *b)
                                 .snapshot_bytes = (int64_t)(b->states_bytes + SQI_ALIGN),
                                 .tape_bytes = (int64_t)sqi_step_bytes(&b->sizes),
                                 .budget = b->options.budget_bytes - (int64_t)fixed,
-                                .every = every_of(b),
+                                .every = sqi_every_of(&b->options, b->span.steps),
                                 .policy = b->options.policy };
     if (!suffices(b, fixed, &p)) return false;
-    double before = seconds();
-    b->schedule = sq_checkpoint_new(&p);
-    b->memory.schedule_seconds += seconds() - before;
+    b->schedule = sqi_timed_schedule(&p, &b->memory.schedule_seconds);
     if (!b->schedule) return sq_post(t, SQ_ENOMEM, "out of memory for a schedule");
     b->memory.predicted = sq_checkpoint_predicted(b->schedule);
     sq_checkpoint_cost cost = b->memory.predicted;
@@ -278,9 +283,19 @@ bool sqi_budget_act(sqi_budget *b, sq_checkpoint_action a)
 
 /* ---- The way forward ---------------------------------------------------------------------- */
 
-/* Names of one step, in slots after the output. */
-static bool find_names(sqi_budget *b, const sqi_segment *s)
+/* The slot of a name, or -1. */
+static int32_t find_called(const sqi_slot_of *slot, int32_t n, const char *name)
 {
+    while (n-- > 0)
+        if (slot[n].called && strcmp(slot[n].called, name) == 0) return n;
+    return -1;
+}
+
+/* Names of the measured step: of several values the last, in slots after the output; but one of a
+ * state is that of its slot, for what is sent to either is sent to both. */
+static bool find_names(sqi_budget *b)
+{
+    const sqi_segment *s = b->loose.s;
     int32_t n = b->n_states + 1, room = n;
     for (uint32_t i = 1; i < s->n_nodes; i++) room += s->nodes[i].n && s->nodes[i].name;
     sqi_slot_of *slot = sqi_budget_take(b, (size_t)room, sizeof *slot);
@@ -289,16 +304,19 @@ static bool find_names(sqi_budget *b, const sqi_segment *s)
     b->slot = slot;
     for (uint32_t i = s->n_nodes; i-- > 1;) {
         const sqi_node *v = &s->nodes[i];
-        bool known = !v->n || !v->name;
-        for (int32_t j = b->n_states + 1; j < n && !known; j++)
-            known = strcmp(slot[j].name, v->name) == 0;
-        if (known) continue;
+        if (!v->n || !v->name || find_called(slot, n, v->name) >= 0) continue;
         char *name = sqi_budget_take(b, strlen(v->name) + 1, 1);
         if (!name) return false;
-        slot[n++] = (sqi_slot_of){ .name = strcpy(name, v->name),
-                                   .needs = v->flags & SQI_NEEDS,
-                                   .shape = v->shape,
-                                   .bytes = sqi_bytes(b->tape, &v->shape) };
+        strcpy(name, v->name);
+        int32_t k = 0;
+        while (k < b->n_states && b->loose.leave[k] != i) k++;
+        if (k < b->n_states) slot[k].called = name;
+        else
+            slot[n++] = (sqi_slot_of){ .name = name,
+                                       .called = name,
+                                       .needs = v->flags & SQI_NEEDS,
+                                       .shape = v->shape,
+                                       .bytes = sqi_bytes(b->tape, &v->shape) };
     }
     b->n_slots = n;
     return true;
@@ -319,7 +337,7 @@ static bool measure(sqi_budget *b)
     b->told = true;
     b->grown = false;
     bool serves = b->loose.held <= sqi_step_bytes(&b->sizes) || b->tape->inference;
-    bool ok = store_results(b, &b->loose, 0) && find_names(b, b->loose.s);
+    bool ok = store_results(b, &b->loose, 0) && find_names(b);
     if (!serves) drop_measured(b);
     ok = ok && make_schedule(b);
     if (ok && serves) sqi_save_states(b, b->held_values);
@@ -530,11 +548,12 @@ sq_var sqi_budget_part(sqi_budget *b, int32_t slot, int64_t step)
     return v;
 }
 
-int32_t sqi_budget_named(sqi_budget *b, const char *name)
+sq_var sqi_budget_named(sqi_budget *b, const char *name, int64_t step)
 {
-    for (int32_t j = b->n_states + 1; j < b->n_slots && b->n_print == 1; j++)
-        if (strcmp(b->slot[j].name, name) == 0) return j;
-    return -1;
+    int32_t slot = b->n_print == 1 ? find_called(b->slot, b->n_slots, name) : -1;
+    if (slot < 0) return sqi_none(b->tape);
+    sq_var v = sqi_budget_part(b, slot, step);
+    return slot < b->n_states && sqi_index(v.id) ? sq_keep_grad(v) : v;
 }
 
 sq_unrolled_memory sqi_budget_memory(const sqi_budget *b)

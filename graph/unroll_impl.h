@@ -57,7 +57,8 @@ typedef struct sqi_asked {
 } sqi_asked;
 
 typedef struct sqi_slot_of {
-    const char *name; /* of a state or a named value */
+    const char *name;   /* of a state or a named value */
+    const char *called; /* what every step names it, or NULL */
     sq_shape shape;
     size_t bytes;
     bool needs;       /* a gradient flows to it */
@@ -192,6 +193,12 @@ void sqi_count_held(sqi_budget *b, sqi_aside_step *step);
 
 /* ---- unroll_budget.c ---- */
 
+/* Steps between snapshots as they were asked for, SQ_EVERY_SQRT as a number; 0: by the budget. */
+int64_t sqi_every_of(const sq_unroll_options *o, int64_t steps);
+
+/* sq_checkpoint_new; the seconds that it took are added. */
+sq_checkpoint_schedule *sqi_timed_schedule(const sq_checkpoint_problem *p, double *took);
+
 /* Runs all steps into the current segment, which is the first step and has nothing in it; NULL after
  * posting. */
 sqi_budget *sqi_budget_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const sq_var *state0,
@@ -200,8 +207,8 @@ sqi_budget *sqi_budget_unroll(sq_tape *t, const sq_cell *cell, sq_var x, const s
 /* A variable for what a slot is at a step; SQI_ALL_STEPS: of the outputs, all. */
 sq_var sqi_budget_part(sqi_budget *b, int32_t slot, int64_t step);
 
-/* The slot of a name, or -1. */
-int32_t sqi_budget_named(sqi_budget *b, const char *name);
+/* The same of what every step calls so, its gradient kept; no value where there is no such thing. */
+sq_var sqi_budget_named(sqi_budget *b, const char *name, int64_t step);
 
 sq_unrolled_memory sqi_budget_memory(const sqi_budget *b);
 

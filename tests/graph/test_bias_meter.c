@@ -253,6 +253,32 @@ Test(bias, short_streams_are_read_too)
     sq_params_free(b.params);
 }
 
+/* A weight that is added after a reading has no part in it; from the next reading on it has. */
+Test(bias, a_weight_that_is_added_has_no_reading_yet)
+{
+    balance b;
+    balance_new(&b);
+    sq_tape *t = sq_tape_new(SQ_F64, b.params);
+    sq_tbptt *s = start(
+        t, &b, (sq_tbptt_options){ .k1 = 10, .k2 = 10, .meter_every = 1, .meter_window = 20 });
+    feed(s, t, 20);
+    sq_bias all = sq_tbptt_bias(s, (sq_weight){ 0 }), theta = sq_tbptt_bias(s, b.theta), now;
+    cr_assert(sq_tbptt_statistics(s).readings == 1);
+    sq_weight added = sq_params_add(b.params, "added", sq_mat(200, 200));
+    cr_expect(isnan(sq_tbptt_bias(s, added).cosine));
+    now = sq_tbptt_bias(s, (sq_weight){ 0 });
+    cr_expect(memcmp(&now, &all, sizeof all) == 0, "all: %g became %g", all.cosine, now.cosine);
+    now = sq_tbptt_bias(s, b.theta);
+    cr_expect(memcmp(&now, &theta, sizeof theta) == 0);
+    feed(s, t, 10);
+    cr_assert(sq_tbptt_statistics(s).readings == 2);
+    EXPECT_NEAR(sq_tbptt_bias(s, added).cosine, 1, 0, "without a gradient in either");
+    ASSERT_HEALTHY(t);
+    sq_tbptt_free(s);
+    sq_tape_free(t);
+    sq_params_free(b.params);
+}
+
 Test(bias, numbers_between_two_gradients)
 {
     sq_params *p = sq_params_new(SQ_F32);

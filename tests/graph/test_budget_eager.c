@@ -520,6 +520,91 @@ Test(eager_budget, names_the_option_that_keeps_gradients)
     net_free(&n);
 }
 
+/* h' = w h, called "state"; every other step, with `swaps`, leaves what comes before it behind. */
+typedef struct named_cell {
+    sq_weight w;
+    bool swaps;
+} named_cell;
+
+static sq_var named_state(sq_tape *t, const void *self, sq_var x, sq_var *h)
+{
+    const named_cell *c = self;
+    (void)x;
+    sq_var other = sq_mul(*h, sq_use(t, c->w)),
+           named = sq_name(sq_mul(*h, sq_use(t, c->w)), "state");
+    *h = c->swaps && sq_current_step(t) % 2 ? other : named;
+    return *h;
+}
+
+/* h_i = w^i h_0, i = 1 .. T; L = sum_i h_i + 2 n + 4 h_s, where n is h_s by its name. */
+static double named_oracle(double w, int T, int s, int i, double *dh)
+{
+    double dw = 0;
+    *dh = 0;
+    for (int j = 1; j <= T; j++) {
+        double c = j == s ? 1 + 2 + 4 : 1;
+        dw += c * j * pow(w, j - 1) * .9;
+        if (j >= i) *dh += c * pow(w, j - i);
+    }
+    return dw;
+}
+
+Test(eager_budget, a_state_that_has_a_name_gets_all_that_is_sent_to_it)
+{
+    enum { T = 7 };
+    const double w = .7;
+    static const int64_t width = 1;
+    for (int every = 0; every <= T; every++)
+        for (int s = 1; s <= T; s++) {
+            sq_params *p = sq_params_new(SQ_F64);
+            named_cell c = { sq_params_add(p, "w", sq_mat(1, 1)), false };
+            cr_assert(sq_weight_set(p, c.w, &w) == SQ_OK);
+            sq_tape *t = sq_tape_new(SQ_F64, p);
+            sq_cell cell = {
+                .name = "named", .n_states = 1, .width = &width, .step = named_state, .self = &c
+            };
+            sq_var h0 = sq_full(t, sq_mat(1, 1), .9);
+            const sq_unrolled *u =
+                sq_unroll(t, &cell, (sq_var){ 0 }, &h0,
+                          &(sq_unroll_options){ .mode = SQ_EAGER, .every = every, .steps = T });
+            sq_var named = sq_unrolled_named(u, s - 1, "state"),
+                   later = sq_unrolled_named(u, T - 1, "state"),
+                   loss = sq_sum(sq_unrolled_outputs(u));
+            loss = sq_add(loss, sq_mul_scalar(sq_sum(named), 2));
+            loss = sq_add(loss, sq_mul_scalar(sq_sum(sq_unrolled_state(u, s - 1, 0)), 4));
+            BACKWARD(loss);
+            double dh, dw = named_oracle(w, T, s, s, &dh);
+            EXPECT_NEAR(sq_grad_item(sq_use(t, c.w)), dw, 1e-14, "dL/dw");
+            EXPECT_NEAR(sq_grad_item(named), dh, 1e-14, "dL/dh_s by its name");
+            named_oracle(w, T, s, T, &dh);
+            EXPECT_NEAR(sq_grad_item(later), dh, 1e-14, "dL/dh_T by its name");
+            ASSERT_HEALTHY(t);
+            sq_tape_free(t);
+            sq_params_free(p);
+        }
+}
+
+/* A name that is a state's in some steps only is none of all of them. */
+Test(eager_budget, a_name_that_changes_its_place_is_not_offered)
+{
+    static const int64_t width = 1;
+    sq_params *p = sq_params_new(SQ_F64);
+    named_cell c = { sq_params_add(p, "w", sq_mat(1, 1)), true };
+    sq_tape *t = sq_tape_new(SQ_F64, p);
+    sq_cell cell = {
+        .name = "named", .n_states = 1, .width = &width, .step = named_state, .self = &c
+    };
+    const sq_unrolled *u =
+        sq_unroll(t, &cell, (sq_var){ 0 }, NULL,
+                  &(sq_unroll_options){ .mode = SQ_EAGER, .every = 2, .steps = 6, .batch = 1 });
+    cr_assert(u != NULL, "%s", sq_message(t));
+    cr_expect(sq_unrolled_named(u, 0, "state").id == 0);
+    BACKWARD(sq_sum(sq_unrolled_outputs(u)));
+    ASSERT_HEALTHY(t);
+    sq_tape_free(t);
+    sq_params_free(p);
+}
+
 /* ---- Inference ---------------------------------------------------------------------------- */
 
 /* The length of a sequence costs its outputs, nothing else. */

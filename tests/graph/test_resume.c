@@ -181,6 +181,25 @@ Test(resume, a_loaded_stream_has_no_last_reading)
     world_free(&w);
 }
 
+/* A run may bear any number (sq_tape_set_run), the largest too, after which they begin again. */
+Test(resume, runs_of_any_number)
+{
+    setting how = world_setting(7);
+    world whole, w;
+    world_new(&whole, &how, 5);
+    world_new(&w, &how, 5);
+    sq_tape_set_run(whole.tape, UINT64_MAX - 2);
+    sq_tape_set_run(w.tape, UINT64_MAX - 2);
+    for (int i = 0; i < CALLS; i++) {
+        world_interrupt(&w);
+        world_act(&w, i);
+        world_act(&whole, i);
+    }
+    world_expect_same(&whole, &w, "runs");
+    world_free(&whole);
+    world_free(&w);
+}
+
 /* ---- What it costs ------------------------------------------------------------------------- */
 
 Test(resume, saving_changes_nothing)

@@ -225,6 +225,90 @@ Test(stream, steps_of_an_input_belong_to_the_window)
         }
 }
 
+/* No sum of steps leaves 63 bits: that is for the sanitizer to see. */
+Test(stream, numbers_of_steps_may_be_the_largest_there_are)
+{
+    const int64_t most = INT64_MAX;
+    static const int updates[] = { 0, 1, 3 };
+    for (int m = 0; m < COUNT(modes); m++)
+        for (int i = 0; i < 3; i++) {
+            scalar c;
+            scalar_new(&c, .2);
+            sq_tape *t = sq_tape_new(SQ_F64, c.params);
+            sq_tbptt *s = sq_tbptt_new(t, &c.cell,
+                                       &(sq_tbptt_options){ .k1 = i == 1 ? most : 2,
+                                                            .k2 = i == 0 ? 3 : most,
+                                                            .batch = 1,
+                                                            .unroll.mode = modes[m],
+                                                            .loss_every = i == 0 ? most : 1,
+                                                            .loss = sum_of_outputs,
+                                                            .update = note,
+                                                            .initial = scalar_initial,
+                                                            .context = &c });
+            cr_assert(s != NULL, "%s", sq_message(t));
+            feed_all(s, 5, 2);
+            cr_expect(c.updates == updates[i], "%d updates", c.updates);
+            if (i) expect_scalar(&c, 5, i == 1 ? 5 : 2, 5, 1);
+            ASSERT_HEALTHY(t);
+            sq_tbptt_free(s);
+            sq_tape_free(t);
+            sq_params_free(c.params);
+        }
+}
+
+/* After the third update a weight is added, larger than all memory that older versions have. */
+static sq_status grow(void *context, sq_tape *t, double loss, int64_t n)
+{
+    scalar *c = context;
+    sq_status status = small_step(c, t, loss, n);
+    if (c->updates == 2) (void)sq_params_add(c->params, "added", sq_mat(300, 300));
+    return status ? status : note(c, t, loss, n);
+}
+
+/* The stream is saved and goes on elsewhere after every single step; windows reach four updates back. */
+Test(stream, a_weight_that_is_added_on_the_way_is_saved)
+{
+    enum { LONG = 13 };
+    for (int m = 0; m < COUNT(modes); m++) {
+        scalar c[2];
+        sq_tape *t[2];
+        sq_tbptt *s[2];
+        for (int i = 0; i < 2; i++) {
+            scalar_new(&c[i], .8);
+            t[i] = sq_tape_new(SQ_F64, c[i].params);
+            s[i] = sq_tbptt_new(t[i], &c[i].cell,
+                                &(sq_tbptt_options){ .k1 = 2,
+                                                     .k2 = 9,
+                                                     .batch = 1,
+                                                     .unroll.mode = modes[m],
+                                                     .loss = sum_of_outputs,
+                                                     .update = grow,
+                                                     .initial = scalar_initial,
+                                                     .context = &c[i] });
+            cr_assert(s[i] != NULL, "%s", sq_message(t[i]));
+        }
+        for (int n = 0; n < LONG; n++) {
+            FEED(s[0], 1, NULL);
+            FEED(s[1], 1, NULL);
+            sq_bundle *b = sq_bundle_new();
+            sq_bundle_add_params(b, "model", c[1].params);
+            cr_assert(sq_tbptt_save(s[1], b, "stream") == SQ_OK, "%s", sq_bundle_message(b));
+            sq_bundle_get_params(b, "model", c[1].params);
+            cr_assert(sq_tbptt_load(s[1], b, "stream") == SQ_OK, "%s", sq_bundle_message(b));
+            sq_bundle_free(b);
+        }
+        cr_expect(c[0].updates == LONG / 2 && c[1].updates == LONG / 2);
+        cr_expect(memcmp(c[0].grad, c[1].grad, sizeof c[0].grad) == 0, "gradients");
+        for (int i = 0; i < 2; i++) {
+            cr_expect(sq_params_find(c[i].params, "added").id == 2);
+            ASSERT_HEALTHY(t[i]);
+            sq_tbptt_free(s[i]);
+            sq_tape_free(t[i]);
+            sq_params_free(c[i].params);
+        }
+    }
+}
+
 /* ---- Rows by hand ---------------------------------------------------------------------------- */
 
 Test(stream, nothing_of_a_reset_row_comes_through)
@@ -292,6 +376,8 @@ Test(stream, options_that_make_no_sense_are_refused)
     REFUSED(SQ_EVALUE, "leave them 0", o.mean_window = 50);
     REFUSED(SQ_ERANGE, "mean_window is 1", o.k1 = o.k2 = 0, o.mean_window = 1);
     REFUSED(SQ_ERANGE, "mean_window is nan", o.k1 = o.k2 = 0, o.mean_window = (double)NAN);
+    REFUSED(SQ_ERANGE, "mean_window is 1000000001, it must be above 1 and at most 1e9",
+            o.k1 = o.k2 = 0, o.mean_window = 1e9 + 1);
     REFUSED(SQ_EVALUE, "no bias", o.k1 = o.k2 = 0, o.mean_window = 9, o.meter_every = 1);
     REFUSED(SQ_EVALUE, "meter_window above k2", o.meter_every = 1, o.meter_window = 3);
     REFUSED(SQ_EVALUE, "meter_window above k2", o.meter_every = 1);

@@ -163,7 +163,7 @@ static void window_oracle(const model *m, int64_t s, int64_t counted, int64_t n,
         if (i == s && s) /* nothing goes back beyond here */
             for (int k = 0; k < 2; k++) h[k] = sq_detach(h[k]);
         sq_begin_step(t);
-        for (int k = 0; k < 2 && i; k++)
+        for (int k = 0; k < 2; k++)
             h[k] = restarted(h[k], learned((void *)(uintptr_t)m, t, k), m->rows + i * B);
         sq_var x = sq_gather(sq_use(t, m->embedding), m->ids + i * B, B);
         sq_var y = m->n.cell.step(t, m->n.cell.self, x, h);

@@ -42,6 +42,9 @@ awk 'BEGIN { for (i = 0; i < 71; i++) printf "%d", i % 10 }' >short.txt
 refuses 1 'short.txt has 71 characters: too short for 32 streams, which need 72' train short.txt
 
 awk 'BEGIN { for (i = 0; i < 300; i++) printf "%d", i * i % 7 }' >digits.txt
+awk 'BEGIN { for (i = 0; i < 2000; i++) printf "%d", i * i % 7 }' >long.txt
+refuses 1 '--epochs 1000000, with 1799 updates each, is out of range: 1000000000 updates at most' \
+    train long.txt --batch 1 --k1 1 --epochs 1000000
 mkdir folder
 refuses 1 'cannot write nowhere/new.st: No such file or directory' train digits.txt --save nowhere/new.st
 refuses 1 'cannot write folder: it is a directory' train digits.txt --save folder

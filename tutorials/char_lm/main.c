@@ -32,16 +32,16 @@ static void show_task(const training *r)
            (long long)o->hidden, (long long)o->layers, o->layers > 1 ? "s" : "",
            o->embed ? enters : "one-hot", (long long)sq_params_size(r->model->params));
     printf("%lld streams of %lld characters, k1 = %lld, k2 = %lld: %lld updates a pass\n\n",
-           (long long)o->batch, (long long)text_stream_length(s, o->batch), (long long)o->k1,
-           (long long)o->k2, (long long)training_pass(o, s));
+           (long long)o->batch, (long long)text_stream_length(s, o->batch),
+           (long long)r->window, (long long)o->k2, (long long)training_pass(o, s));
     fflush(stdout);
 }
 
 /* Where the training ends; dies when it is there already. */
 static void settle_updates(options *o, const training *r)
 {
-    int64_t pass = training_pass(o, r->text), made = sq_optim_updates(r->optim);
-    if (o->epochs) o->updates = o->epochs * pass;
+    int64_t made = sq_optim_updates(r->optim);
+    options_settle_updates(o, training_pass(o, r->text));
     if (made >= o->updates)
         die("%s has made its %lld updates: ask for more with --updates", o->resume,
             (long long)made);

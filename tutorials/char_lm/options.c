@@ -272,6 +272,17 @@ options options_read(int argc, char **argv)
     return o;
 }
 
+/* As many as --updates could ask for, so that a save keeps a number that can be read again. */
+void options_settle_updates(options *o, int64_t pass)
+{
+    const option *row = find(TRAIN, "--updates", strlen("--updates"));
+    if (!o->epochs) return;
+    if ((double)o->epochs > row->hi / (double)pass)
+        die("--epochs %lld, with %lld updates each, is out of range: %.15g updates at most",
+            (long long)o->epochs, (long long)pass, row->hi);
+    o->updates = o->epochs * pass;
+}
+
 static void help_on(command which, const char *title)
 {
     puts(title);

@@ -55,6 +55,9 @@ typedef struct options {
 /* Reads the command line; dies with status 2 on anything it does not understand. */
 options options_read(int argc, char **argv);
 
+/* Turns epochs, where given, into updates, `pass` >= 1 of them each; dies when that is too many. */
+void options_settle_updates(options *o, int64_t pass);
+
 /* What --help prints. */
 void options_help(void);
 
