@@ -4,56 +4,11 @@
  * terms; operands lie between pages that must not be touched. Where laws promise bits, bits are
  * compared: a product's row alone and among others, a sum in any layout, any table. */
 #define _DEFAULT_SOURCE
-#include "core/kernels/kernels.h"
-#include "core/tape_impl.h"
-#include "tests/bench/isa.h"
-#include "tests/support/support.h"
-
-#include <criterion/redirect.h>
+#include "tests/support/tables.h"
 
 #include <sys/mman.h>
 
 enum { PAGE = 4096 };
-
-static const char *const isa_names[] = {
-#define SQI_ROW(name) #name,
-    SQI_ISAS(SQI_ROW)
-#undef SQI_ROW
-};
-
-/* The tables in turn: for (int i = 0; (k = next_table(&i));) */
-static const sq_kernels *next_table(int *i)
-{
-    while (*i < COUNT(isa_names)) {
-        const sq_kernels *k = sqi_kernels_named(isa_names[(*i)++]);
-        if (k) return k;
-    }
-    return NULL;
-}
-
-#define FOR_TABLES(k)                                 \
-    for (int i__ = 0, once__ = 1; once__; once__ = 0) \
-        for (const sq_kernels *k; (k = next_table(&i__));)
-
-/* ---- Arrays of either precision ---------------------------------------------------------- */
-
-static double get(sq_dtype d, const void *x, int64_t i)
-{
-    return d == SQ_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
-}
-
-static void put(sq_dtype d, void *x, int64_t i, double v)
-{
-    if (d == SQ_F32) ((float *)x)[i] = (float)v;
-    else ((double *)x)[i] = v;
-}
-
-static void *at(sq_dtype d, void *x, int64_t i)
-{
-    return (char *)x + (size_t)i * sq_dtype_size(d);
-}
-
-static double unit(sq_dtype d) { return d == SQ_F32 ? 0x1p-24 : 0x1p-53; }
 
 /* n elements with an untouchable page on either side: against the one behind them or, with
  * `front`, against the one before. */
@@ -80,79 +35,6 @@ static void block_free(block b) { munmap(b.pages, b.size); }
 static void randomise(sq_dtype d, void *x, int64_t n, rng *r)
 {
     for (int64_t i = 0; i < n; i++) put(d, x, i, rng_in(r, -1, 1));
-}
-
-/* ---- The choice of a table --------------------------------------------------------------- */
-
-Test(select, names_and_levels)
-{
-    const sq_kernels *best = NULL;
-    FOR_TABLES(k)
-    {
-        cr_expect(strcmp(k->name, isa_names[k->isa]) == 0, "%s says it is level %d", k->name,
-                  (int)k->isa);
-        best = k;
-    }
-    cr_assert(sqi_kernels_named("base") != NULL);
-    cr_expect(sqi_kernels_named("mmx") == NULL);
-    cr_expect(sqi_kernels_named("") == NULL);
-    unsetenv("SEQGRAD_ISA");
-    cr_expect(sqi_kernels_select() == best);
-}
-
-Test(select, environment_caps)
-{
-    unsetenv("SEQGRAD_ISA");
-    const sq_kernels *best = sqi_kernels_select();
-    FOR_TABLES(k)
-    {
-        setenv("SEQGRAD_ISA", k->name, 1);
-        cr_expect(sqi_kernels_select() == k, "SEQGRAD_ISA=%s", k->name);
-    }
-    setenv("SEQGRAD_ISA", "avx1024", 1);
-    cr_expect(sqi_kernels_select() == best);
-    setenv("SEQGRAD_ISA", "", 1);
-    cr_expect(sqi_kernels_select() == best);
-}
-
-/* What it was made with: a tape keeps it, whatever is asked for later. */
-Test(select, tapes_say_which)
-{
-    FOR_TABLES(k)
-    {
-        setenv("SEQGRAD_ISA", k->name, 1);
-        sq_tape *t = sq_tape_new(SQ_F32, NULL);
-        setenv("SEQGRAD_ISA", "base", 1);
-        EXPECT_TEXT(sq_tape_isa(t), k->name);
-        sq_tape_reset(t);
-        EXPECT_TEXT(sq_tape_isa(t), k->name);
-        cr_expect(t->kern == k, "and computes with it");
-        sq_tape_free(t);
-    }
-    EXPECT_TEXT(sq_tape_isa(NULL), "");
-}
-
-Test(select, benchmarks_take_no_other_than_was_asked_for)
-{
-    unsetenv("SEQGRAD_ISA");
-    const char *best = isa_in_use("best");
-    EXPECT_TEXT(best, sqi_kernels_select()->name);
-    setenv("SEQGRAD_ISA", "", 1);
-    EXPECT_TEXT(isa_in_use("empty"), best);
-    FOR_TABLES(k)
-    {
-        setenv("SEQGRAD_ISA", k->name, 1);
-        EXPECT_TEXT(isa_in_use("there"), k->name);
-    }
-    cr_redirect_stderr();
-    setenv("SEQGRAD_ISA", "avx-2", 1);
-    const char *misspelt = isa_in_use("bench");
-    cr_expect(misspelt == NULL);
-    fflush(stderr);
-    char want[128];
-    snprintf(want, sizeof want,
-             "bench: SEQGRAD_ISA=avx-2: no such kernels run here, the best are %s\n", best);
-    cr_assert_stderr_eq_str(want);
 }
 
 /* ---- Products: values -------------------------------------------------------------------- */
