@@ -3,14 +3,11 @@
  * Chunk sizes are (4 + q) 2^e bytes, q = 0..3: at most a quarter of a chunk is unasked for. A
  * request takes a chunk of exactly the class it wishes, so equal programs ask for equal classes
  * and a steady loop always finds what it gave back. */
-#define _DEFAULT_SOURCE /* madvise */
 #include "core/arena_impl.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* The smallest chunk, as a power of two from 8 on. The hostile build makes chunks so small that
  * nearly every value needs one of its own. */
@@ -34,46 +31,14 @@ static uint32_t class_of(size_t bytes)
     return SQI_N_CLASSES;
 }
 
-/* Arrays over time are read in strides of pages, and a processor remembers where few of them lie.
- * Where the system has large pages, large chunks begin with one and wish to be made of them; only
- * addresses are spent for it. Chunks of exact sizes are counted and stay as they are. */
-enum { LARGE_PAGE = 1 << 21, LARGE_CHUNK = 2 * LARGE_PAGE };
-
-#ifdef MADV_HUGEPAGE
-static size_t large_lead(uint32_t class_index, size_t size)
-{
-    return class_index < SQI_N_CLASSES && size >= LARGE_CHUNK ? LARGE_PAGE : 0;
-}
-
-static unsigned char *large_pages(unsigned char *from, size_t size)
-{
-    from += -(uintptr_t)from % LARGE_PAGE;
-    (void)madvise(from, size / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE); /* or small ones */
-    return from;
-}
-#else
-static size_t large_lead(uint32_t class_index, size_t size)
-{
-    (void)class_index, (void)size;
-    return 0;
-}
-
-static unsigned char *large_pages(unsigned char *from, size_t size)
-{
-    (void)size;
-    return from;
-}
-#endif
-
 static sqi_chunk *chunk_new(sqi_pool *pool, uint32_t class_index, size_t size)
 {
-    size_t lead = large_lead(class_index, size);
-    sqi_chunk *c = aligned_alloc(SQI_ALIGN, size + SQI_EXACT_HEAD + lead);
+    sqi_chunk *c = aligned_alloc(SQI_ALIGN, size + SQI_EXACT_HEAD);
     if (!c) return NULL;
-    unsigned char *data = (unsigned char *)c + SQI_CHUNK_HEAD;
-    if (lead) data = large_pages(data, size);
-    memset(data + size, 0, SQI_SPARE);
-    *c = (sqi_chunk){ .data = data, .size = size, .class_index = class_index };
+    memset((unsigned char *)c + SQI_CHUNK_HEAD + size, 0, SQI_SPARE);
+    *c = (sqi_chunk){ .data = (unsigned char *)c + SQI_CHUNK_HEAD,
+                      .size = size,
+                      .class_index = class_index };
     pool->held += size + SQI_EXACT_HEAD;
     return c;
 }

@@ -165,7 +165,7 @@ SQI_ISAS(SQI_ROW)
 #undef SQI_ROW
 
 /* The best table this processor runs, capped by the environment variable SEQGRAD_ISA
- * (base, avx2, avx512 or neon; any other text caps nothing). */
+ * (base, avx2, avx512 or neon; any other text, or a set that was not built, caps nothing). */
 const sq_kernels *sqi_kernels_select(void);
 
 /* The table of that name if this build has it and this processor runs it, else NULL. */

@@ -35,8 +35,8 @@ typedef struct OF_REAL(tile) {
 #define INLINE static inline __attribute__((always_inline))
 
 /* sum(i,j) += sum_k A(i,k) B(k,j), A(i,k) = a[i*row + k*step], for k a multiple of `turns`, so many
- * of which make one turn of the loop; the fence keeps compilers from mixing them, which takes
- * more registers than there are. Rows are addressed from every third one, so that few
+ * of which make one turn of the loop; the fence keeps compilers from mixing one k with the
+ * next, which takes more registers than there are. Rows are addressed from every third one, so that few
  * registers hold all of them. With `far` the rows are contiguous and steps long: A is fetched
  * ahead. With `fetch` so is what lies at *ahead. */
 INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t step,
@@ -80,20 +80,17 @@ INLINE void OF_REAL(multiply)(int64_t k, const real *a, int64_t row, int64_t ste
     }
 }
 
-/* Fetches the lines of mr rows for writing. */
-INLINE void OF_REAL(fetch)(const real *c, int64_t c_row, const int mr)
+/* Fetches for writing what the tile will be stored to: vectors of one part by the line. */
+INLINE void OF_REAL(fetch)(const OF_REAL(tile) * t, int64_t row, const int mr, const int nv)
 {
     UNROLL
-    for (int i = 0; i < mr; i++) __builtin_prefetch(c + i * c_row, 1);
-}
-
-INLINE void OF_REAL(fetch_tile)(const OF_REAL(tile) * t, int64_t row, const int mr,
-                                const int nv)
-{
-    const OF_REAL(target) *to = t->to;
-    UNROLL
-    for (int j = 0; j < nv; j += LINE_VECTORS)
-        OF_REAL(fetch)(to->c + row * to->c_row + j * VL, to->c_row, mr);
+    for (int j = 0; j < nv; j++) {
+        if (t->whole && j % LINE_VECTORS) continue;
+        const OF_REAL(target) *to = &t->to[j];
+        const real *c = to->c + row * to->c_row;
+        UNROLL
+        for (int i = 0; i < mr; i++) __builtin_prefetch(c + i * to->c_row, 1);
+    }
 }
 
 /* Vectors that do not all lie within one part, one after the other. */
@@ -127,7 +124,7 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, int64_t row, const int mr, c
     }
     UNROLL
     for (int i = 0; i < mr * nv; i++) s[i] = sum[i];
-    if (to.pick) {
+    if (to.from && to.pick) {
         UNROLL
         for (int i = 0; i < mr; i++) {
             const real *from = to.from + to.pick[row + i] * to.from_row;
@@ -137,13 +134,14 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, int64_t row, const int mr, c
     } else if (to.from) {
         const real *from = to.from + row * to.from_row;
         UNROLL
-        for (int i = 0; i < mr; i++, from += to.from_row) UNROLL
-        for (int j = 0; j < nv; j++) s[i * nv + j] += *(const vec *)(from + j * VL);
+        for (int i = 0; i < mr; i++) UNROLL
+        for (int j = 0; j < nv; j++)
+            s[i * nv + j] += *(const vec *)(from + i * to.from_row + j * VL);
     }
     real *c = to.c + row * to.c_row;
     UNROLL
-    for (int i = 0; i < mr; i++, c += to.c_row) UNROLL
-    for (int j = 0; j < nv; j++) *(vec *)(c + j * VL) = s[i * nv + j];
+    for (int i = 0; i < mr; i++) UNROLL
+    for (int j = 0; j < nv; j++) *(vec *)(c + i * to.c_row + j * VL) = s[i * nv + j];
 }
 
 /* ---- A tile of a product ----------------------------------------------------------------- */
@@ -152,14 +150,15 @@ INLINE void OF_REAL(store)(const OF_REAL(tile) * t, int64_t row, const int mr, c
 INLINE void OF_REAL(run)(const OF_REAL(tile) * t, int64_t n, const int mr, const int nv,
                          const bool fetch)
 {
-    const int width = nv == 1 ? VL : 2 * VL, turns = fetch ? 1 : TURNS;
+    const int width = nv == 1 ? VL : 2 * VL;
+    const int turns = fetch ? 1 : TURNS; /* with more there are not registers enough to fetch */
     const char *ahead = t->ahead;
     for (int64_t row = t->row; n > 0; n--, row += mr) {
         vec sum[MAX_SUMS];
         const real *b = t->b;
         UNROLL
         for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
-        OF_REAL(fetch_tile)(t, row, mr, nv);
+        OF_REAL(fetch)(t, row, mr, nv);
         for (int64_t s = 0; s < t->n_sums; s++) {
             int64_t k = t->depth[s], a_row = t->a_row[s];
             const real *a = (const real *)t->a[s] + row * a_row;
@@ -230,7 +229,7 @@ INLINE void OF_REAL(run_grad)(const OF_REAL(tile) * t, int64_t n, const int mr, 
         UNROLL
         for (int i = 0; i < mr * nv; i++) sum[i] = (vec){ 0 };
         if (t->resume) OF_REAL(load)(t, row, mr, nv, sum);
-        else OF_REAL(fetch_tile)(t, row, mr, nv);
+        else OF_REAL(fetch)(t, row, mr, nv);
         OF_REAL(multiply)
         (t->depth[0], a, 1, t->packed ? mr : t->a_row[0], t->b, t->panel, mr, nv, 1, true,
          false, NULL, 0, sum);

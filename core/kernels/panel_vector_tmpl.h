@@ -115,8 +115,6 @@ static inline __attribute__((always_inline)) void OF_REAL(next_piece)(const int6
 {
     s->at += VL;
     while (s->at >= width[s->part]) s->at = 0, s->part++;
-    int64_t left = width[s->part] - s->at;
-    s->width = left < VL ? left : VL;
 }
 
 /* Where vector s of the grid goes. */
@@ -129,9 +127,9 @@ static inline __attribute__((always_inline)) target OF_REAL(target_of)(
     return (target){ (real *)o->c + s.at, o->c_row, from, o->from_row, left, o->pick };
 }
 
-/* The last of m rows, which take two panels at once where tiles of nearly equal height would be too
- * low to have enough independent sums: 8 rows are 5 and 3 of them. */
-static int64_t OF_REAL(rows_left)(int64_t m)
+/* The last of m rows take two panels at once where tiles of nearly equal height would be too low to
+ * have enough independent sums. With 32-byte vectors 8 rows are 5, and 3 of these. */
+static int64_t OF_REAL(low_rows)(int64_t m)
 {
     int64_t n = (m + MAX_ROWS - 1) / MAX_ROWS;
     return n > 1 && 2 * (m / n) < ENOUGH_SUMS ? MAX_SUMS / 4 : 0;
@@ -143,7 +141,7 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
     const sqi_panels *b = p->b;
     int64_t n_vectors = pieces(b->n_parts, b->width, VL), start = 2 * p->first, nv;
     int64_t end = 2 * p->last < n_vectors ? 2 * p->last : n_vectors;
-    int64_t low = OF_REAL(rows_left)(m), high = m - low;
+    int64_t low = OF_REAL(low_rows)(m), high = m - low;
     if (start >= end) return;
     piece s = piece_at(b->width, VL, start);
     bool far = OF_REAL(panels_bytes)(b) > NEAR_BYTES;
@@ -161,7 +159,7 @@ static void OF_REAL(product_rows)(const sqi_panel_product *p, int64_t from, int6
             int64_t wide = nv - j < at_once ? nv - j : at_once;
             t.to = to + j;
             t.b = (const real *)b->data + (i + j) / 2 * t.panel;
-            bool fetch = far && wide == 2 && i + j + wide < end;
+            bool fetch = far && wide == 2 && i + j + 4 <= end; /* there is a next one, of two */
             OF_REAL(run_rows)
             (&t, from, high, wide, fetch ? OF_REAL(run_fetch_tile) : OF_REAL(run_tile),
              fetch ? t.b + t.panel : NULL);
@@ -264,6 +262,7 @@ static void OF_REAL(product)(const sqi_panel_product *p)
 {
     for (int64_t i = 0; p->single && i < p->m; i++) OF_REAL(product_single)(p, i);
     if (p->single) return;
+    /* Whole tiles, in blocks of nearly as many. */
     int64_t tiles = (p->m + MAX_ROWS - 1) / MAX_ROWS, most = ROWS_AT_ONCE / MAX_ROWS;
     for (int64_t i = 0; i < k_blocks(tiles, most); i++) {
         k_range r = k_block(tiles, most, i);
